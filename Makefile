@@ -8,7 +8,7 @@ BIN := .venv/bin
 BUILD ?= build
 TESTS ?=
 # Tracked files; in an unpacked source distribution, which has no git, all of them.
-tracked = $(shell git ls-files $(1) 2>/dev/null || true)
+tracked = $(wildcard $(shell git ls-files $(1) 2>/dev/null || true))
 python_files = $(or $(call tracked,'*.py'),python tests benches $(wildcard examples scripts datasets))
 cpp_files = $(or $(call tracked,'*.cpp' '*.h'),$(shell find csrc examples -name '*.cpp' -o -name '*.h' 2>/dev/null))
 
