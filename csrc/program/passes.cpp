@@ -1,0 +1,44 @@
+#include "program/passes.h"
+
+#include <algorithm>
+#include <mutex>
+
+namespace fastnn {
+
+namespace {
+std::mutex disabled_mutex;
+std::set<std::string> disabled;
+}  // namespace
+
+const std::vector<Pass>& passes() {
+  static const std::vector<Pass> list = {
+      {"softmax_cross_entropy", true, softmax_cross_entropy},
+      {"dead_nodes", false, dead_nodes},
+  };
+  return list;
+}
+
+void disable_passes(const std::set<std::string>& names) {
+  for (const std::string& name : names) {
+    if (std::none_of(passes().begin(), passes().end(), [&](const Pass& pass) { return pass.name == name; })) {
+      std::string known;
+      for (const Pass& pass : passes()) known += (known.empty() ? "" : ", ") + std::string(pass.name);
+      throw ValueError(concat("passes: '", name, "' does not exist; expected one of ", known, "; check the spelling"));
+    }
+  }
+  std::lock_guard lock(disabled_mutex);
+  disabled = names;
+}
+
+void run_passes(Graph& graph, bool fusion) {
+  std::set<std::string> off;
+  {
+    std::lock_guard lock(disabled_mutex);
+    off = disabled;
+  }
+  for (const Pass& pass : passes()) {
+    if (pass.fusion == fusion && !off.contains(std::string(pass.name))) pass.run(graph);
+  }
+}
+
+}  // namespace fastnn

@@ -1,0 +1,32 @@
+// Passes: Graph to Graph. Each lives in passes/<name>.cpp and can be switched off by name.
+//
+// Fusion passes run before differentiation and look at ops and attributes only, never at extents; the others run when a
+// program is planned.
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "program/graph.h"
+
+namespace fastnn {
+
+// softmax followed by cross-entropy on its probabilities becomes cross-entropy on the logits.
+void softmax_cross_entropy(Graph& graph);
+// Removes nodes that neither an output nor a commit depends on.
+void dead_nodes(Graph& graph);
+
+struct Pass {
+  std::string_view name;
+  bool fusion;  // runs before differentiation
+  void (*run)(Graph&);
+};
+const std::vector<Pass>& passes();
+
+// Switches passes off for graphs traced and planned from now on; ValueError on an unknown name.
+void disable_passes(const std::set<std::string>& names);
+void run_passes(Graph& graph, bool fusion);
+
+}  // namespace fastnn

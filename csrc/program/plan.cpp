@@ -1,0 +1,315 @@
+// Graph to Program: which kernels, which buffers.
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "program/passes.h"
+#include "program/program.h"
+
+namespace fastnn {
+
+namespace {
+
+constexpr int kForever = std::numeric_limits<int>::max();  // read in commit, after all of compute
+
+size_t bytes_of(const TensorType& type) {
+  return static_cast<size_t>(count(to_dims(type.shape, "plan"))) * item_size(type.dtype);
+}
+
+// Values that share memory are one buffer: views, and results computed in the place of an operand.
+struct Buffer {
+  size_t bytes = 0;
+  int first = kForever, last = -1;  // the compute positions between which it is alive
+  int output = -1;                  // lives in this caller's array instead of the arena
+  size_t offset = 0;
+};
+
+class Planner {
+ public:
+  Planner(Graph graph, Isa isa) : graph_(std::move(graph)), isa_(isa) {
+    run_passes(graph_, /*fusion=*/false);
+    root_.resize(graph_.values().size());
+    std::iota(root_.begin(), root_.end(), 0);
+    readers_.resize(graph_.values().size());
+  }
+
+  Program build() {
+    program_.isa = isa_;
+    program_.constants = graph_.constants();
+    for (const auto& read : graph_.variables()) program_.variables.push_back(read.variable);
+    for (const auto& input : graph_.inputs()) program_.inputs.push_back(graph_.type(input.value));
+    for (ValueId output : graph_.outputs()) program_.outputs.push_back(graph_.type(output));
+
+    choose_kernels();
+    find_commit_nodes();
+    find_lifetimes();
+    place_outputs();
+    share_in_place();
+    assign_offsets();
+    emit();
+    return std::move(program_);
+  }
+
+ private:
+  ValueId root(ValueId value) const {
+    while (root_[value] != value) value = root_[value];
+    return value;
+  }
+  bool in_memory_of_its_own(ValueId value) const {  // produced by a node, not a view of an input, constant or variable
+    return graph_.value(root(value)).origin == Graph::Origin::node;
+  }
+
+  void choose_kernels() {
+    const auto& nodes = graph_.nodes();
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      const Node& node = nodes[i];
+      Call call = graph_.call_of(node);
+      for (ValueId input : node.inputs) {
+        if (input != kNoValue) readers_[input].push_back(static_cast<int>(i));
+      }
+      if (node.op->view) {
+        root_[node.outputs[0]] = node.inputs[0];
+        plans_.emplace_back();
+        program_.calls.push_back({std::move(call), node.source, "view", {}});
+        continue;
+      }
+      const Variant& variant = choose_variant(call, isa_);
+      plans_.push_back(variant.plan(call, isa_));
+      const Cost cost = cost_of(call);
+      // Rough on purpose: 40 GFLOP/s and 10 GB/s decide only whether waking other threads can pay.
+      program_.estimated_seconds += cost.flops / 40e9 + cost.bytes / 10e9;
+      program_.calls.push_back({std::move(call), node.source, variant.name, cost});
+    }
+  }
+
+  // A node whose every result replaces the variable it was computed from, and is read by nobody else, runs in commit, right
+  // on the variables: an optimizer's update. Its old values must be no other commit node's operand.
+  void find_commit_nodes() {
+    const auto& nodes = graph_.nodes();
+    in_commit_.assign(nodes.size(), 0);
+    std::vector<ValueId> old_value(graph_.values().size(), kNoValue);  // bound value -> the variable's value before
+    for (const auto& binding : graph_.bindings()) {
+      ValueId& old = old_value[binding.value];
+      old = old == kNoValue ? graph_.variables()[binding.variable].value : -2;  // bound twice: must be copied
+    }
+    for (ValueId output : graph_.outputs()) old_value[output] = -2;
+
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      const auto pairs = in_place_of(program_.calls[i].call);
+      bool fits = !nodes[i].op->view && !pairs.empty();
+      for (size_t o = 0; o < nodes[i].outputs.size() && fits; ++o) {
+        const ValueId value = nodes[i].outputs[o];
+        fits = readers_[value].empty() && old_value[value] >= 0 && std::ranges::any_of(pairs, [&](const InPlace& pair) {
+                 return pair.output == o && nodes[i].inputs[pair.input] == old_value[value];
+               });
+      }
+      in_commit_[i] = fits;
+    }
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (size_t i = 0; i < nodes.size(); ++i) {
+        if (!in_commit_[i]) continue;
+        for (ValueId output : nodes[i].outputs) {
+          for (int reader : readers_[old_value[output]]) {
+            if (reader != static_cast<int>(i) && in_commit_[reader]) in_commit_[i] = 0, changed = true;
+          }
+        }
+      }
+    }
+  }
+
+  Buffer& buffer(ValueId value) { return buffers_[root(value)]; }
+
+  void use(ValueId value, int position) {
+    if (!in_memory_of_its_own(value)) return;
+    Buffer& b = buffer(value);
+    b.first = std::min(b.first, position);
+    b.last = std::max(b.last, position);
+  }
+
+  void find_lifetimes() {
+    const auto& nodes = graph_.nodes();
+    buffers_.resize(graph_.values().size());
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      const int position = static_cast<int>(i);
+      for (size_t k = 0; k < nodes[i].inputs.size(); ++k) {
+        const auto& ignored = nodes[i].op->shape_only;
+        if (nodes[i].inputs[k] == kNoValue || std::ranges::count(ignored, k)) continue;
+        use(nodes[i].inputs[k], in_commit_[i] ? kForever : position);
+      }
+      if (in_commit_[i] || nodes[i].op->view) continue;
+      for (ValueId output : nodes[i].outputs) {
+        use(output, position);
+        buffer(output).bytes = bytes_of(graph_.type(output));
+        program_.intermediate_bytes += align_up(buffer(output).bytes);
+      }
+    }
+    for (const auto& binding : graph_.bindings()) {
+      if (!updated_in_place(binding.value)) use(binding.value, kForever);
+    }
+  }
+
+  bool updated_in_place(ValueId value) const {
+    const auto& nodes = graph_.nodes();
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (in_commit_[i] && std::ranges::count(nodes[i].outputs, value)) return true;
+    }
+    return false;
+  }
+
+  // A result the caller asked for is computed in the caller's array, unless it is also somebody else's memory.
+  void place_outputs() {
+    for (size_t k = 0; k < graph_.outputs().size(); ++k) {
+      const ValueId value = graph_.outputs()[k];
+      if (in_memory_of_its_own(value) && buffer(value).output < 0) {
+        buffer(value).output = static_cast<int>(k);
+        use(value, kForever);
+      }
+    }
+  }
+
+  void share_in_place() {
+    const auto& nodes = graph_.nodes();
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (in_commit_[i]) continue;
+      for (const InPlace& pair : in_place_of(program_.calls[i].call)) {
+        const ValueId input = nodes[i].inputs[pair.input], output = nodes[i].outputs[pair.output];
+        if (input == kNoValue || !in_memory_of_its_own(input) || root(output) != output) continue;
+        Buffer &from = buffer(input), &to = buffer(output);
+        const bool last_reader = from.last == static_cast<int>(i);
+        const bool read_twice = std::ranges::count_if(nodes[i].inputs, [&](ValueId other) {
+                                  return other != kNoValue && root(other) == root(input);
+                                }) > 1;
+        if (!last_reader || read_twice || from.bytes != to.bytes || (from.output >= 0)) continue;
+        from.last = to.last;
+        from.output = to.output;
+        root_[output] = root(input);
+      }
+    }
+  }
+
+  struct Placed {
+    size_t bytes;
+    int first, last;
+    size_t* offset;
+  };
+
+  // Largest first, each at the lowest offset where nothing alive at the same time lies.
+  void assign_offsets() {
+    std::vector<Placed> wanted;
+    for (size_t v = 0; v < buffers_.size(); ++v) {
+      Buffer& b = buffers_[v];
+      if (root_[v] != static_cast<ValueId>(v) || b.last < 0 || b.output >= 0) continue;
+      wanted.push_back({align_up(b.bytes), b.first, b.last, &b.offset});
+    }
+    workspaces_.resize(plans_.size());
+    for (size_t i = 0; i < plans_.size(); ++i) {
+      if (plans_[i].workspace_bytes == 0) continue;
+      const int position = in_commit_[i] ? kForever : static_cast<int>(i);
+      wanted.push_back({align_up(plans_[i].workspace_bytes), position, position, &workspaces_[i]});
+    }
+    std::ranges::stable_sort(wanted, std::greater(), &Placed::bytes);
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      std::vector<const Placed*> alive;
+      for (size_t j = 0; j < i; ++j) {
+        if (wanted[j].first <= wanted[i].last && wanted[i].first <= wanted[j].last) alive.push_back(&wanted[j]);
+      }
+      std::ranges::sort(alive, {}, [](const Placed* p) { return *p->offset; });
+      size_t offset = 0;
+      for (const Placed* other : alive) {
+        if (offset + wanted[i].bytes <= *other->offset) break;
+        offset = std::max(offset, *other->offset + other->bytes);
+      }
+      *wanted[i].offset = offset;
+      program_.arena_bytes = std::max(program_.arena_bytes, offset + wanted[i].bytes);
+    }
+  }
+
+  Location locate(ValueId value) const {
+    using Kind = Location::Kind;
+    if (value == kNoValue) return {};
+    const ValueId at = root(value);
+    const Graph::Value& origin = graph_.value(at);
+    switch (origin.origin) {
+      case Graph::Origin::input:
+        return {Kind::input, origin.index};
+      case Graph::Origin::constant:
+        return {Kind::constant, origin.index};
+      case Graph::Origin::variable:
+        return {Kind::variable, origin.index};
+      case Graph::Origin::node:
+        break;
+    }
+    if (buffers_[at].output >= 0) return {Kind::output, buffers_[at].output};
+    return {Kind::arena, static_cast<int64_t>(buffers_[at].offset)};
+  }
+
+  void emit() {
+    const auto& nodes = graph_.nodes();
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      std::vector<Location> operands;
+      for (size_t o = 0; o < nodes[i].outputs.size(); ++o) {
+        operands.push_back(in_commit_[i] ? variable_updated_by(i, o) : locate(nodes[i].outputs[o]));
+      }
+      for (ValueId input : nodes[i].inputs) operands.push_back(locate(input));
+      for (size_t k = nodes[i].inputs.size(); k < nodes[i].op->inputs.size(); ++k) operands.push_back({});
+      if (plans_[i].workspace_bytes > 0) {
+        operands.push_back({Location::Kind::arena, static_cast<int64_t>(workspaces_[i])});
+      }
+      for (KernelStep& kernel : plans_[i].steps) {
+        program_.scratch_bytes = std::max(program_.scratch_bytes, kernel.scratch_bytes);
+        auto& steps = in_commit_[i] ? program_.commit : program_.compute;
+        if (kernel.tasks > 0) steps.push_back({std::move(kernel), operands, static_cast<int32_t>(i)});
+      }
+    }
+    for (size_t k = 0; k < graph_.outputs().size(); ++k) {
+      const Location from = locate(graph_.outputs()[k]);
+      const Location to{Location::Kind::output, static_cast<int64_t>(k)};
+      if (from.kind == to.kind && from.at == to.at) continue;
+      program_.output_copies.push_back({to, from, bytes_of(graph_.type(graph_.outputs()[k]))});
+    }
+    program_.written.assign(program_.variables.size(), 0);
+    for (const auto& binding : graph_.bindings()) {
+      program_.written[binding.variable] = 1;
+      if (updated_in_place(binding.value)) continue;
+      const Location to{Location::Kind::variable, binding.variable};
+      program_.commit_copies.push_back({to, locate(binding.value), program_.variables[binding.variable]->bytes()});
+    }
+    // A copy out of a variable must come before that variable is written: reads of old values first is impossible in
+    // general (two variables that swap), so such values pass through the arena.
+    for (CopyStep& copy : program_.commit_copies) {
+      if (copy.from.kind != Location::Kind::variable) continue;
+      const Location parked{Location::Kind::arena, static_cast<int64_t>(program_.arena_bytes)};
+      program_.output_copies.push_back({parked, copy.from, copy.bytes});
+      copy.from = parked;
+      program_.arena_bytes += align_up(copy.bytes);
+    }
+    program_.scratch_bytes = align_up(program_.scratch_bytes);
+    program_.lock_order.resize(program_.variables.size());
+    std::iota(program_.lock_order.begin(), program_.lock_order.end(), 0);
+    std::ranges::sort(program_.lock_order, std::less(), [&](int32_t i) { return program_.variables[i].get(); });
+  }
+
+  Location variable_updated_by(size_t node, size_t output) const {
+    for (const auto& binding : graph_.bindings()) {
+      if (binding.value == graph_.nodes()[node].outputs[output]) return {Location::Kind::variable, binding.variable};
+    }
+    return {};
+  }
+
+  Graph graph_;
+  Isa isa_;
+  Program program_;
+  std::vector<KernelPlan> plans_;          // per node
+  std::vector<char> in_commit_;            // per node
+  std::vector<size_t> workspaces_;         // per node: offset
+  std::vector<ValueId> root_;              // per value: whose memory it uses
+  std::vector<std::vector<int>> readers_;  // per value: nodes
+  std::vector<Buffer> buffers_;            // per value, for roots
+};
+
+}  // namespace
+
+Program plan(Graph graph, Isa isa) { return Planner(std::move(graph), isa).build(); }
+
+}  // namespace fastnn

@@ -1,0 +1,87 @@
+// A Program: an immutable flat list of kernel calls over one arena.
+//
+// A run has two parts. Compute writes only the arena and the caller's output arrays. Between it and commit stands a guard: if a
+// kernel reported an error, commit is skipped and the run throws, so that a failed step leaves every variable as it was.
+// Commit alone writes variables: optimizer updates in place, everything else copied from the arena.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "program/graph.h"
+
+namespace fastnn {
+
+// Where a step finds an operand. Steps never hold addresses, so any number of runs share one Program.
+struct Location {
+  enum class Kind : uint8_t { none, arena, input, constant, variable, output };
+  Kind kind = Kind::none;
+  int64_t at = 0;  // the offset in the arena, else the index
+};
+
+struct Step {
+  KernelStep kernel;
+  std::vector<Location> operands;  // outputs, inputs, workspace
+  int32_t call;                    // index into Program::calls
+};
+
+struct CopyStep {
+  Location to, from;
+  size_t bytes;
+};
+
+// One op of the program, for errors, profile and summary.
+struct PlannedCall {
+  Call call;
+  Source source;
+  std::string_view variant;
+  Cost cost;
+};
+
+struct Program {
+  Isa isa;
+  std::vector<PlannedCall> calls;
+  std::vector<Step> compute, commit;
+  std::vector<CopyStep> output_copies;  // outputs that are inputs, constants or variables
+  std::vector<CopyStep> commit_copies;
+  std::vector<Graph::Constant> constants;
+  std::vector<VariablePtr> variables;
+  std::vector<char> written;            // per variable: does commit write it?
+  std::vector<int32_t> lock_order;      // the variables by address, so that concurrent runs cannot deadlock
+  std::vector<TensorType> inputs, outputs;
+  size_t arena_bytes = 0;
+  size_t scratch_bytes = 0;             // per worker
+  size_t intermediate_bytes = 0;        // all intermediate values without sharing, for the summary
+  double estimated_seconds = 0;         // on one thread
+
+  bool commits() const { return !commit.empty() || !commit_copies.empty(); }
+};
+
+// Chooses kernels and places buffers. Every symbol of the graph must be bound.
+Program plan(Graph graph, Isa isa);
+
+// A run's own memory. Not shared between concurrent runs; grows to what the largest program needs.
+class Context {
+ public:
+  void reserve(const Program& program, int threads);
+  std::byte* arena() { return arena_.get(); }
+  std::byte* scratch(int rank) { return scratch_.get() + static_cast<size_t>(rank) * scratch_stride_; }
+  std::vector<void*> buffers;
+
+ private:
+  AlignedMemory arena_, scratch_;
+  size_t arena_bytes_ = 0, scratch_bytes_ = 0, scratch_stride_ = 0;
+};
+
+// Runs on at most `threads` workers; inputs and outputs are contiguous arrays of the program's types. Throws ValueError where
+// a kernel reported bad data, naming the layer.
+void run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,
+         bool commit);
+
+// Programs whose estimate is below this run on the caller alone: waking workers costs 17 to 35 microseconds.
+void set_serial_below(double seconds);
+int last_run_threads();  // of this thread's last run, for tests
+
+}  // namespace fastnn
