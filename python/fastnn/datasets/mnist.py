@@ -13,7 +13,7 @@ def load_data() -> Dataset:
     """Load the 70,000 handwritten digits of MNIST.
 
     The images come from the distribution fastnn-datasets, not from the network: they lie compressed on disk,
-    and every call unpacks them and compares their SHA-256 (about 0.7 s on one core).
+    and every call unpacks them and compares their SHA-256 (0.8 s on one core).
 
     Returns:
         `(x_train, y_train), (x_test, y_test)`, all uint8 and writable: images `(60000, 28, 28)` and
