@@ -122,7 +122,17 @@ def sigmoid_cross_entropy(logits: Array, targets: Array) -> Array:
 
 
 def cast(x: Array, *, dtype: str) -> Array:
-    """Return x in another dtype: floats to integers truncate, to bool is x != 0."""
-    if np.iscomplexobj(x) and np.issubdtype(np.dtype(dtype), np.floating):
+    """Return x in another dtype.
+
+    Floats are cut towards zero, stop at the ends of an integer's range, and become 0 if NaN; integers wrap; bool is x != 0.
+    """
+    wanted = np.dtype(dtype)
+    if wanted.kind == "f" and np.iscomplexobj(x):
         return x  # a float that carries its derivative
-    return np.asarray(np.real(x)).astype(dtype)
+    x = np.real(x)
+    if wanted.kind not in "iu" or x.dtype.kind != "f":
+        return x.astype(wanted)
+    limits = np.iinfo(wanted)
+    lowest, highest = float(limits.min), float(limits.max)
+    y = np.where((x > lowest) & (x < highest), x, 0).astype(wanted)
+    return np.where(x >= highest, wanted.type(limits.max), np.where(x <= lowest, wanted.type(limits.min), y))

@@ -16,7 +16,8 @@ def sum(x: Array, *, axes: tuple[int, ...] = (), keepdims: bool = False) -> Arra
 
 def mean(x: Array, *, axes: tuple[int, ...] = (), keepdims: bool = False) -> Array:
     """Return the mean over some axes, or over all of them if none is named."""
-    return np.asarray(np.mean(x, axis=axes or None, keepdims=keepdims, dtype=x.dtype))
+    count = np.prod([x.shape[axis] for axis in axes or range(x.ndim)], dtype=np.int64)
+    return np.asarray(sum(x, axes=axes, keepdims=keepdims) / x.dtype.type(count))
 
 
 def sum_to_like(x: Array, like: Array) -> Array:
