@@ -14,6 +14,7 @@ if fastnn.__version__ != version("fastnn"):
     sys.exit(f"smoke: fastnn.__version__ is {fastnn.__version__}; expected {version('fastnn')}")
 
 import numpy as np  # noqa: E402  (what fastnn brings along is looked at first)
+
 from fastnn import layers  # noqa: E402
 
 rng = np.random.default_rng(0)
