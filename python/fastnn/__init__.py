@@ -1,0 +1,123 @@
+"""fastnn: neural networks that live inside other software.
+
+    import fastnn
+    from fastnn import layers
+
+    model = fastnn.Sequential([layers.Dense(64, activation="relu", input_shape=(20,)), layers.Dense(3, activation="softmax")])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, epochs=5)
+
+Sub-modules are imported when first used: `import fastnn` itself loads NumPy and the C++ core only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fastnn import _core
+
+if TYPE_CHECKING:
+    from fastnn import (
+        activations,
+        autodiff,
+        callbacks,
+        cli,
+        datasets,
+        initializers,
+        kernels,
+        layers,
+        losses,
+        metrics,
+        models,
+        ops,
+        optimizers,
+        reference,
+        training,
+        utils,
+    )
+    from fastnn.autodiff import grad, value_and_grad
+    from fastnn.layers import Input
+    from fastnn.models import Sequential
+    from fastnn.tracing import Tensor, Variable, function
+    from fastnn.utils import set_seed
+
+__version__: str = _core.__version__
+
+_SUBMODULES = frozenset(
+    {
+        "activations",
+        "autodiff",
+        "callbacks",
+        "cli",
+        "datasets",
+        "initializers",
+        "kernels",
+        "layers",
+        "losses",
+        "metrics",
+        "models",
+        "ops",
+        "optimizers",
+        "reference",
+        "tracing",
+        "training",
+        "utils",
+    }
+)
+_NAMES = {
+    "Input": "layers",
+    "Sequential": "models",
+    "Tensor": "tracing",
+    "Variable": "tracing",
+    "function": "tracing",
+    "grad": "autodiff",
+    "set_seed": "utils",
+    "value_and_grad": "autodiff",
+}
+
+__all__ = ["__version__", "num_threads", "set_num_threads", *sorted(_SUBMODULES - {"tracing"}), *sorted(_NAMES)]  # noqa: PLE0604
+
+
+def num_threads() -> int:
+    """How many threads a run may use: FASTNN_NUM_THREADS, else the CPUs this process may use."""
+    return _core.num_threads()
+
+
+def set_num_threads(threads: int) -> None:
+    """Sets how many threads runs may use, 1 to 256. Results have the same bits for any number."""
+    _core.set_num_threads(threads)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"fastnn.{name}")
+    if name in _NAMES:
+        value = globals()[name] = getattr(importlib.import_module(f"fastnn.{_NAMES[name]}"), name)
+        return value
+    raise AttributeError(f"module 'fastnn' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _warn_about_environment() -> None:
+    """A bad value in the environment is no reason to fail an import: the default stands, and the user is told."""
+    import os
+    import warnings
+
+    isa = os.environ.get("FASTNN_ISA")
+    if isa is not None and isa not in _core.available_isas():
+        known = ", ".join(_core.available_isas())
+        warnings.warn(f"FASTNN_ISA='{isa}'; expected one of {known}; using {_core.isa()}", RuntimeWarning, stacklevel=3)
+    threads = os.environ.get("FASTNN_NUM_THREADS")
+    if threads is not None and not (threads.isascii() and threads.isdigit() and 1 <= int(threads) <= 256):
+        warnings.warn(
+            f"FASTNN_NUM_THREADS='{threads}'; expected a number from 1 to 256; using {_core.num_threads()}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+_warn_about_environment()

@@ -1,0 +1,198 @@
+"""Differentiation: backward nodes for the graph that a trace has recorded.
+
+Each op has a rule `vjp(node, cotangents) -> cotangents of its inputs`, in `ops/<stem>.py`. None stands for zero and is never
+computed. Rules may compute more than is asked for: what nothing depends on is removed when the program is planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastnn.tracing import Array, Function, Tensor, Trace, Variable, apply, as_tensor, current_trace, flatten, layer_scope, unflatten
+
+
+@dataclass(frozen=True)
+class Node:
+    """A recorded op, as its rule sees it."""
+
+    op: str
+    inputs: list[Tensor | None]
+    outputs: list[Tensor]
+    attributes: dict[str, Any]
+
+
+Cotangents: TypeAlias = "Sequence[Tensor | None]"
+Rule: TypeAlias = Callable[..., Cotangents]
+_RULES: dict[str, Rule] = {}
+
+
+def vjp(op: str) -> Callable[[Rule], Rule]:
+    """Registers `rule(node, *cotangents of the outputs) -> cotangents of the inputs` for an op."""
+
+    def register(rule: Rule) -> Rule:
+        _RULES[op] = rule
+        return rule
+
+    return register
+
+
+def differentiable_ops() -> frozenset[str]:
+    """The ops that have a rule."""
+    import fastnn.ops  # noqa: F401  the rules stand beside the ops
+
+    return frozenset(_RULES)
+
+
+def backward(outputs: Sequence[Tensor], cotangents: Cotangents, wrt: Sequence[Tensor]) -> list[Tensor | None]:
+    """Appends the backward pass: for each of `wrt` the sum over outputs of (d output / d wrt)^T cotangent.
+
+    Raises ValueError where the way leads through an op that has no derivative.
+    """
+    import fastnn.ops  # noqa: F401
+
+    trace = outputs[0]._trace
+    trace.graph.fuse()  # fused ops have better derivatives than their parts
+    nodes = trace.graph.nodes()
+
+    depends = {t._value for t in wrt}
+    for _, inputs, results, *_ in nodes:
+        if any(i in depends for i in inputs):
+            depends.update(results)
+
+    total: dict[int, Tensor] = {}
+
+    def add(value: int, cotangent: Tensor) -> None:
+        total[value] = apply("add", [total[value], cotangent]) if value in total else cotangent
+
+    for output, cotangent in zip(outputs, cotangents):
+        if cotangent is not None and output._value in depends:
+            add(output._value, cotangent)
+
+    for op, inputs, results, attributes, layer, line in reversed(nodes):
+        incoming = [total.get(r) for r in results]
+        if all(c is None for c in incoming) or not any(i in depends for i in inputs):
+            continue
+        rule = _RULES.get(op)
+        if rule is None:
+            raise ValueError(
+                f"{layer or line}: op '{op}' has no derivative; expected a differentiable path from the loss to the variables; "
+                "replace the op, or leave the variables behind it out"
+            )
+        node = Node(op, [None if i is None else trace.tensor(i) for i in inputs], [trace.tensor(r) for r in results], attributes)
+        with layer_scope(layer) if layer else layer_scope("gradient"):
+            for value, cotangent in zip(inputs, rule(node, *incoming)):
+                if cotangent is not None and value in depends:
+                    add(value, cotangent)
+    return [total.get(t._value) for t in wrt]
+
+
+def _zeros_like(x: Tensor) -> Tensor:
+    zeros: Tensor = apply("broadcast_like", [as_tensor(0.0, x.dtype), x])
+    return zeros
+
+
+def _ones_like(x: Tensor) -> Tensor:
+    return as_tensor(1.0, x.dtype)
+
+
+def value_and_grad(
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    variables: Sequence[Variable] | None = None,
+    has_aux: bool = False,
+) -> Callable[..., Any]:
+    """A function that returns `(f(...), gradient of f)`.
+
+    Args:
+        f: a function whose result is one number (shape `()`), or with `has_aux` a pair (number, anything).
+        argnums: which argument to differentiate by, each an array or a nest of arrays; a sequence gives a tuple of gradients.
+        variables: differentiate by these Variables instead, which `f` reads; the gradients come as a list in their order.
+        has_aux: whether `f` returns extra results.
+
+    Returns:
+        A function of f's arguments. Called on arrays it is traced and run as one program; inside a trace it records.
+
+    Raises:
+        ValueError: f's result is not a float of shape `()`, or depends on its arguments through an op with no derivative.
+
+    Example:
+        >>> import fastnn, numpy as np
+        >>> f = fastnn.value_and_grad(lambda x: fastnn.ops.sum(x * x))
+        >>> value, gradient = f(np.array([1.0, 2.0, 3.0]))
+        >>> float(value), gradient
+        (14.0, array([2., 4., 6.]))
+    """
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        if variables is not None:
+            wrt_tree: Any = [as_tensor(v) for v in variables]
+        else:
+            numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+            wrt_tree = tuple(args[i] for i in numbers)
+        leaves, structure = flatten(wrt_tree)
+        wrt = [as_tensor(leaf) for leaf in leaves]
+        result = f(*args, **kwargs)
+        value, aux = result if has_aux else (result, None)
+        if not isinstance(value, Tensor) or value.shape != () or not value.dtype.startswith("float"):
+            raise ValueError(
+                f"value_and_grad: the function returned {value!r}; expected one float of shape (); reduce it with "
+                "fastnn.ops.mean or fastnn.ops.sum"
+            )
+        gradients = backward([value], [_ones_like(value)], wrt)
+        filled = [_zeros_like(w) if g is None else g for g, w in zip(gradients, wrt)]
+        tree = unflatten(structure, filled)
+        if variables is None and isinstance(argnums, int):
+            tree = tree[0]
+        return ((value, aux) if has_aux else value), tree
+
+    whole = Function(traced, name=getattr(f, "__name__", "function"))
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return traced(*args, **kwargs) if current_trace() is not None else whole(*args, **kwargs)
+
+    return call
+
+
+def grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, *, variables: Sequence[Variable] | None = None
+) -> Callable[..., Any]:
+    """A function that returns the gradient of `f`; arguments as for `value_and_grad`.
+
+    Example:
+        >>> import fastnn, numpy as np
+        >>> fastnn.grad(lambda x: fastnn.ops.sum(fastnn.ops.tanh(x)))(np.zeros(2))
+        array([1., 1.])
+    """
+    both = value_and_grad(f, argnums, variables=variables)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[1]
+
+    return call
+
+
+def pullback(
+    f: Callable[..., Any], inputs: Sequence[Array], cotangents: Sequence[Array]
+) -> tuple[list[Array], list[Array | None]]:
+    """The outputs of `f(*inputs)`, and for each float input the cotangent `J^T u` of the outputs' cotangents `u`."""
+    differentiable = [np.asarray(x).dtype.kind == "f" for x in inputs]
+
+    def traced(xs: list[Tensor], us: list[Tensor]) -> Any:
+        result = f(*xs)
+        outputs = list(result) if isinstance(result, (tuple, list)) else [result]
+        paired = [(y, u) for y, u in zip([y for y in outputs if y.dtype.startswith("float")], us)]
+        wrt = [x for x, d in zip(xs, differentiable) if d]
+        gradients = backward([y for y, _ in paired], [u for _, u in paired], wrt)
+        return outputs, [_zeros_like(w) if g is None else g for g, w in zip(gradients, wrt)]
+
+    outputs, gradients = Function(traced)(list(inputs), list(cotangents))
+    remaining = iter(gradients)
+    return outputs, [next(remaining) if d else None for d in differentiable]
+
+
+__all__ = ["Node", "Trace", "backward", "differentiable_ops", "grad", "pullback", "value_and_grad", "vjp"]

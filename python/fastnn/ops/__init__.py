@@ -1,0 +1,85 @@
+"""Ops: functions on NumPy arrays that also record themselves in a trace, with their derivatives.
+
+Each file is a family that shares one kernel stem; `fastnn.kernels` has the forward and backward kernels themselves.
+"""
+
+from fastnn.ops.conv2d import conv2d
+from fastnn.ops.cross_entropy import (
+    cross_entropy,
+    softmax_cross_entropy,
+    sparse_cross_entropy,
+    sparse_softmax_cross_entropy,
+)
+from fastnn.ops.dense import dense
+from fastnn.ops.dropout import dropout
+from fastnn.ops.elementwise import (
+    abs,
+    add,
+    cast,
+    clip,
+    divide,
+    equal,
+    exp,
+    log,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    relu,
+    sigmoid,
+    sigmoid_cross_entropy,
+    sqrt,
+    square,
+    subtract,
+    tanh,
+)
+from fastnn.ops.finite import check_finite
+from fastnn.ops.gather import gather_rows
+from fastnn.ops.matmul import matmul
+from fastnn.ops.optimizer import adam_update, sgd_update
+from fastnn.ops.pool2d import max_pool2d
+from fastnn.ops.reduce import argmax, broadcast_like, mean, sum, sum_to_like
+from fastnn.ops.reshape import reshape
+from fastnn.ops.softmax import softmax
+
+__all__ = [
+    "abs",
+    "adam_update",
+    "add",
+    "argmax",
+    "broadcast_like",
+    "cast",
+    "check_finite",
+    "clip",
+    "conv2d",
+    "cross_entropy",
+    "dense",
+    "divide",
+    "dropout",
+    "equal",
+    "exp",
+    "gather_rows",
+    "log",
+    "matmul",
+    "max_pool2d",
+    "maximum",
+    "mean",
+    "minimum",
+    "multiply",
+    "negative",
+    "relu",
+    "reshape",
+    "sgd_update",
+    "sigmoid",
+    "sigmoid_cross_entropy",
+    "softmax",
+    "softmax_cross_entropy",
+    "sparse_cross_entropy",
+    "sparse_softmax_cross_entropy",
+    "sqrt",
+    "square",
+    "subtract",
+    "sum",
+    "sum_to_like",
+    "tanh",
+]

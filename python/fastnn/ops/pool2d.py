@@ -1,0 +1,48 @@
+"""Pooling over windows of an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn.autodiff import Cotangents, Node, vjp
+from fastnn.tracing import Tensor, TensorLike, apply
+
+
+def max_pool2d(
+    x: TensorLike,
+    *,
+    pool_size: tuple[int, int] = (2, 2),
+    strides: tuple[int, int] | None = None,
+    padding: str = "valid",
+) -> Any:
+    """The largest value of each window, channel by channel.
+
+    Args:
+        x: float array of shape `(batch, height, width, channels)`.
+        pool_size: height and width of the window, at most 256 pixels.
+        strides: steps of the window; default `pool_size`.
+        padding: `"valid"`, or `"same"`, where pixels outside the image count as absent.
+
+    Returns:
+        Shape `(batch, OH, OW, channels)`. The gradient goes to the first of equal values in row-major order (PyTorch's
+        choice too); NaN is larger than everything.
+
+    Raises:
+        ValueError: shapes that do not fit, a window larger than the image.
+
+    Example:
+        >>> import fastnn, numpy as np
+        >>> fastnn.ops.max_pool2d(np.arange(4.0).reshape(1, 2, 2, 1)).ravel()
+        array([3.])
+    """
+    y, _ = apply(
+        "max_pool2d", [x], outputs=2, pool_size=pool_size, strides=strides or pool_size, padding=padding
+    )
+    return y
+
+
+@vjp("max_pool2d")
+def _max_pool2d(node: Node, dy: Tensor, _: Tensor | None) -> Cotangents:
+    (x,) = node.inputs
+    assert x is not None
+    return (apply("max_pool2d_backward", [dy, node.outputs[1]], image_size=x.shape[1:3], **node.attributes),)

@@ -1,0 +1,507 @@
+"""Tracing: from Python functions on arrays to graphs.
+
+Outside a trace an op runs at once: NumPy arrays in, NumPy arrays out. Inside, its operands are `Tensor`s and it records a node;
+the C++ graph answers with the result's shape, or with the error, at the line that made it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _core
+
+Array: TypeAlias = NDArray[Any]
+Dim: TypeAlias = "int | _core.Extent"
+Shape: TypeAlias = tuple[Dim, ...]
+
+_MAX_CONSTANT_BYTES = 1_000_000
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class _State(threading.local):
+    def __init__(self) -> None:
+        self.traces: list[Trace] = []
+        self.layers: list[str] = []
+
+
+_state = _State()
+
+
+class Trace:
+    """A graph under construction, with what Python knows about it."""
+
+    def __init__(self) -> None:
+        self.graph = _core.Graph()
+        self._current: dict[int, Tensor] = {}  # id(variable) -> what it reads as
+        self._variables: dict[int, Variable] = {}  # keeps the ids above alive
+        self._streams = 0
+
+    def __enter__(self) -> Trace:
+        _state.traces.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _state.traces.pop()
+
+    def tensor(self, value: int) -> Tensor:
+        return Tensor(self, value)
+
+    def input(self, name: str, dtype: str, shape: Sequence[Dim]) -> Tensor:
+        return self.tensor(self.graph.input(name, dtype, tuple(shape)))
+
+    def read(self, variable: Variable) -> Tensor:
+        key = id(variable)
+        if key not in self._current:
+            self._variables[key] = variable
+            self._current[key] = self.tensor(self.graph.variable(variable._core))
+        return self._current[key]
+
+    def assign(self, variable: Variable, value: Tensor) -> None:
+        self.read(variable)
+        self.graph.bind_variable(variable._core, value._value)
+        self._current[id(variable)] = value
+
+    def next_stream(self) -> int:
+        """The ordinal of a random op in this trace: its own stream of random numbers."""
+        self._streams += 1
+        return self._streams - 1
+
+
+def current_trace() -> Trace | None:
+    """The innermost trace of this thread, or None."""
+    return _state.traces[-1] if _state.traces else None
+
+
+@contextmanager
+def layer_scope(name: str) -> Iterator[None]:
+    """Names the layer that the ops inside belong to; scopes nest into a path such as `sequential/conv2d`."""
+    _state.layers.append(name)
+    try:
+        yield
+    finally:
+        _state.layers.pop()
+
+
+def layer_path() -> str:
+    return "/".join(_state.layers)
+
+
+def _user_line() -> str:
+    """Where the caller outside this package stands, as `model.py:12`."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        if frame.f_back is None:
+            return ""
+        frame = frame.f_back
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+class _Operators:
+    """What Tensor and Variable share: Python's arithmetic, spelled with ops."""
+
+    __array_ufunc__ = None  # NumPy then leaves `array + tensor` to __radd__
+    shape: Any
+    dtype: Any
+
+    def __add__(self, other: Any) -> Any:
+        return _ops().add(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _ops().add(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _ops().subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _ops().subtract(other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _ops().multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _ops().multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _ops().divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _ops().divide(other, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return _ops().matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _ops().matmul(other, self)
+
+    def __neg__(self) -> Any:
+        return _ops().negative(self)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+def _ops() -> Any:
+    from fastnn import ops
+
+    return ops
+
+
+class Tensor(_Operators):
+    """A value inside a trace. It has a shape and a dtype but no numbers yet.
+
+    `shape` is a tuple of ints, and of symbolic extents for axes whose length may differ between calls (`batch`). Operators
+    `+ - * / @` work as on arrays. Whatever would need the numbers (`if`, `int()`, NumPy functions) raises TypeError.
+    """
+
+    __slots__ = ("_trace", "_value", "dtype", "shape")
+
+    def __init__(self, trace: Trace, value: int) -> None:
+        self._trace = trace
+        self._value = value
+        self.shape: Shape = trace.graph.shape(value)
+        self.dtype: str = trace.graph.dtype(value)
+
+    def __repr__(self) -> str:
+        return f"<Tensor {self.dtype} {self.shape}>"
+
+    def _refuse(self, what: str, instead: str) -> TypeError:
+        where = layer_path() or _user_line()
+        return TypeError(
+            f"{where}: {what} of a traced {self!r}; expected an operation that needs no numbers, because a trace is recorded "
+            f"once and run many times; {instead}"
+        )
+
+    def __bool__(self) -> bool:
+        raise self._refuse("the truth value", "use fastnn.ops.maximum, clip or a multiplication by a mask instead of `if`")
+
+    def __int__(self) -> int:
+        raise self._refuse("int()", "use fastnn.ops.cast, or return the tensor and convert the result")
+
+    def __index__(self) -> int:
+        raise self._refuse("an index", "use fastnn.ops.gather_rows, or pass a Python int")
+
+    def __float__(self) -> float:
+        raise self._refuse("float()", "use fastnn.ops.cast, or return the tensor and convert the result")
+
+    def __array__(self, *args: object, **kwargs: object) -> Array:
+        raise self._refuse("a NumPy function", "use the function of the same name in fastnn.ops")
+
+    def __array_function__(self, function: Callable[..., Any], *args: object) -> Any:
+        raise self._refuse(f"numpy.{function.__name__}", "use the function of the same name in fastnn.ops")
+
+    def __iter__(self) -> Iterator[Any]:
+        raise self._refuse("iteration", "use fastnn.ops on the whole tensor")
+
+    def __len__(self) -> int:
+        raise self._refuse("len()", "use its .shape")
+
+
+class Variable(_Operators):
+    """Memory that outlives runs: a weight, an optimizer slot, a counter.
+
+    Outside a trace it holds numbers: `numpy()` copies them out, `assign` writes at once. Inside a trace it reads as a Tensor,
+    `assign` rebinds it, and what was bound last is written when the run commits.
+
+    Args:
+        value: an array, or a number.
+        name: for errors and summaries.
+        trainable: whether optimizers may change it.
+        dtype: converts `value`; default its own, where Python floats and float64 lists mean float32.
+    """
+
+    def __init__(self, value: Any, *, name: str = "variable", trainable: bool = True, dtype: str | None = None) -> None:
+        array = np.asarray(value)
+        if dtype is None and not isinstance(value, (np.ndarray, np.generic)):
+            dtype = {"f": "float32", "i": "int64", "b": "bool"}.get(array.dtype.kind)
+        if dtype is not None:
+            array = array.astype(dtype)
+        self._core = _core.Variable(name, array)
+        self.trainable = trainable
+
+    @property
+    def name(self) -> str:
+        return self._core.name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._core.name = name
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self._core.shape
+
+    @property
+    def dtype(self) -> str:  # type: ignore[override]
+        return self._core.dtype
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def numpy(self) -> Array:
+        """A copy of the value. Raises TypeError inside a trace, where it has none yet."""
+        if (trace := current_trace()) is not None:
+            raise trace.read(self)._refuse(f"numpy() of variable '{self.name}'", "use the variable itself as an operand")
+        return self._core.read()
+
+    def assign(self, value: Any) -> None:
+        """Outside a trace writes the value; inside, makes it what the run commits. Shape and dtype must be the same."""
+        trace = current_trace()
+        if trace is not None:
+            trace.assign(self, as_tensor(value, self.dtype))
+            return
+        if isinstance(value, (bool, int, float)):
+            value = np.full(self.shape, value, self.dtype)
+        self._core.write(np.asarray(value))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return self.numpy() if dtype is None else self.numpy().astype(dtype)
+
+    def __repr__(self) -> str:
+        return f"<Variable '{self.name}' {self.dtype} {self.shape}>"
+
+
+TensorLike: TypeAlias = "Tensor | Variable | Array | np.generic | float | int"
+
+
+def as_tensor(value: Any, dtype: str | None = None) -> Tensor:
+    """`value` as a Tensor of the current trace; Python numbers take `dtype`."""
+    trace = current_trace()
+    if trace is None:
+        raise TypeError("as_tensor: called outside a trace; expected to be inside fastnn.function; use the array itself")
+    if isinstance(value, Tensor):
+        if value._trace is not trace:
+            raise ValueError(
+                f"{value!r}: comes from another trace; expected a tensor of this one; return it from its function, or keep it "
+                "in a fastnn.Variable"
+            )
+        return value
+    if isinstance(value, Variable):
+        return trace.read(value)
+    if isinstance(value, (bool, int, float)):
+        return trace.tensor(trace.graph.constant(np.asarray(value, dtype or "float32")))
+    if not isinstance(value, (np.ndarray, np.generic)):
+        raise TypeError(
+            f"operand: {type(value).__name__}; expected an array, a Tensor, a Variable or a number; convert it with np.asarray"
+        )
+    array = np.asarray(value)
+    if array.nbytes > _MAX_CONSTANT_BYTES:
+        raise ValueError(
+            f"operand: an array of {array.nbytes:,} bytes captured while tracing; expected at most {_MAX_CONSTANT_BYTES:,}, "
+            "because a captured array is copied into the program; pass it as an argument or make it a fastnn.Variable"
+        )
+    return trace.tensor(trace.graph.constant(array))
+
+
+def _weak_dtype(operands: Sequence[Any]) -> str:
+    """The dtype that Python numbers take among these operands: that of the first operand that is not one."""
+    for operand in operands:
+        if isinstance(operand, (Tensor, Variable)):
+            return operand.dtype
+        if isinstance(operand, (np.ndarray, np.generic)):
+            return operand.dtype.name
+    return "float32"
+
+
+@overload
+def apply(op: str, operands: Sequence[Any], *, outputs: None = None, **attributes: Any) -> Any: ...
+@overload
+def apply(op: str, operands: Sequence[Any], *, outputs: int, **attributes: Any) -> tuple[Any, ...]: ...
+def apply(op: str, operands: Sequence[Any], *, outputs: int | None = None, **attributes: Any) -> Any:
+    """Runs or records one op. Returns its only result, or with `outputs` a tuple of all of them."""
+    weak = _weak_dtype(operands)
+    trace = current_trace()
+    try:
+        if trace is not None:
+            values = [None if x is None else as_tensor(x, weak)._value for x in operands]
+            ids = trace.graph.node(op, values, attributes, layer_path(), _user_line())
+            results: list[Any] = [trace.tensor(i) for i in ids]
+        else:
+            results = _core.execute(op, [_as_array(x, weak) for x in operands], attributes)
+    except (ValueError, TypeError) as error:
+        path = layer_path()
+        if not path or str(error).startswith(path):
+            raise
+        raise type(error)(f"{path}: {error}") from None
+    return tuple(results) if outputs is not None else results[0]
+
+
+def _as_array(value: Any, weak: str) -> Array | None:
+    if value is None or isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, Variable):
+        return value.numpy()
+    if isinstance(value, (bool, int, float)):
+        return np.asarray(value, weak)
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    if isinstance(value, Tensor):
+        raise TypeError(
+            f"{value!r}: used outside the trace it belongs to; expected arrays here; return it from the traced function"
+        )
+    raise TypeError(
+        f"operand: {type(value).__name__}; expected an array, a Variable or a number; convert it with np.asarray"
+    )
+
+
+# ---- Nested arguments --------------------------------------------------------------------------------------------------------
+
+
+def flatten(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves of nested tuples, lists and dicts, and a hashable description that `unflatten` takes."""
+    leaves: list[Any] = []
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, (tuple, list)):
+            return (type(node).__name__, tuple(walk(child) for child in node))
+        if isinstance(node, dict):
+            return ("dict", tuple((key, walk(node[key])) for key in sorted(node)))
+        leaves.append(node)
+        return None
+
+    structure = walk(tree)
+    return leaves, structure
+
+
+def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
+    """The inverse of `flatten`."""
+    remaining = iter(leaves)
+
+    def build(node: Any) -> Any:
+        if node is None:
+            return next(remaining)
+        kind, children = node
+        if kind == "dict":
+            return {key: build(child) for key, child in children}
+        items = [build(child) for child in children]
+        return items if kind == "list" else tuple(items)
+
+    return build(structure)
+
+
+# ---- Functions ---------------------------------------------------------------------------------------------------------------
+
+
+class Function:
+    """A Python function that is traced once per kind of arguments and then runs as one program.
+
+    Arrays are passed at each call; everything else (numbers, strings, None, Variables) is fixed in the trace, and another value
+    traces again. With `shapes`, axes named by strings may have any length without a new trace.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], *, shapes: Sequence[Sequence[int | str]] | None = None, name: str | None = None
+    ) -> None:
+        self._function = function
+        self._shapes = shapes
+        self._traces: dict[Any, tuple[_core.Function, Any, list[Any]]] = {}
+        self._lock = threading.Lock()
+        self.__name__ = name or getattr(function, "__name__", "function")
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+
+    def __call__(self, *args: Any, commit: bool = True, **kwargs: Any) -> Any:
+        if current_trace() is not None:
+            return self._function(*args, **kwargs)
+        traced, structure, fixed, arrays = self._prepare(args, kwargs)
+        results = iter(traced.run(arrays, commit))
+        return unflatten(structure, [next(results) if leaf is _TRACED else leaf for leaf in fixed])
+
+    def describe(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The program for these arguments: its steps, and the memory it needs."""
+        traced, _, _, arrays = self._prepare(args, kwargs)
+        return traced.describe([list(array.shape) for array in arrays])
+
+    def _prepare(self, args: Any, kwargs: Any) -> tuple[_core.Function, Any, list[Any], list[Array]]:
+        leaves, structure = flatten((args, kwargs))
+        arrays = [np.asarray(leaf) for leaf in leaves if isinstance(leaf, (np.ndarray, np.generic))]
+        shapes = [self._shape_of(i, array) for i, array in enumerate(arrays)]
+        signature = iter((array.dtype.name, shape) for array, shape in zip(arrays, shapes))
+        key = (
+            structure,
+            tuple(next(signature) if isinstance(leaf, (np.ndarray, np.generic)) else _static_key(leaf) for leaf in leaves),
+        )
+        with self._lock:
+            if key not in self._traces:
+                self._traces[key] = self._trace(leaves, structure, shapes)
+            traced, result_structure, fixed = self._traces[key]
+        return traced, result_structure, fixed, arrays
+
+    def _shape_of(self, i: int, array: Array) -> tuple[int | str, ...]:
+        if self._shapes is None:
+            return array.shape
+        if i >= len(self._shapes):
+            raise ValueError(
+                f"{self.__name__}: more than {len(self._shapes)} arrays; expected one for each of shapes={self._shapes}; "
+                "give every array argument a shape"
+            )
+        declared = tuple(self._shapes[i])
+        fits = len(declared) == array.ndim and all(
+            isinstance(want, str) or want == have for want, have in zip(declared, array.shape)
+        )
+        if not fits:
+            raise ValueError(f"{self.__name__}: array {i} has shape {array.shape}; expected {declared}; reshape the array")
+        return declared
+
+    def _trace(self, leaves: list[Any], structure: Any, shapes: list[tuple[int | str, ...]]) -> Any:
+        with Trace() as trace:
+            inputs: list[Any] = []
+            shape = iter(shapes)
+            for leaf in leaves:
+                if isinstance(leaf, (np.ndarray, np.generic)):
+                    dims = [_core.Extent(d) if isinstance(d, str) else d for d in next(shape)]
+                    inputs.append(trace.input(f"argument {len(inputs)}", np.asarray(leaf).dtype.name, dims))
+                else:
+                    inputs.append(leaf)
+            args, kwargs = unflatten(structure, inputs)
+            results, result_structure = flatten(self._function(*args, **kwargs))
+            results = [as_tensor(r) if isinstance(r, (np.ndarray, Variable)) else r for r in results]
+            trace.graph.set_outputs([r._value for r in results if isinstance(r, Tensor)])
+            trace.graph.fuse()
+        return (
+            _core.Function(trace.graph),
+            result_structure,
+            [_TRACED if isinstance(r, Tensor) else r for r in results],
+        )
+
+
+_TRACED = object()  # stands for a result that the program computes
+
+
+def _static_key(leaf: Any) -> Any:
+    # 1, 1.0 and True are equal keys but not the same constant.
+    return (type(leaf), id(leaf) if isinstance(leaf, Variable) else leaf)
+
+
+def function(
+    f: Callable[..., Any] | None = None, *, shapes: Sequence[Sequence[int | str]] | None = None
+) -> Any:
+    """Makes a Python function run as one planned program. Also a decorator.
+
+    Args:
+        f: a function of arrays (also nested in tuples, lists and dicts) written with `fastnn.ops`, layers and Variables.
+        shapes: one shape per array argument, in order; an axis given as a string (`"batch"`) may have any length at each
+            call, equal names meaning equal lengths. Default: each new combination of shapes is traced anew.
+
+    Returns:
+        A function with the same arguments and results, NumPy arrays in and out. Assignments to Variables are committed when
+        the whole call has succeeded; a call that fails changes nothing.
+
+    Example:
+        >>> import fastnn, numpy as np
+        >>> double = fastnn.function(lambda x: fastnn.ops.relu(x) * 2.0)
+        >>> double(np.array([-1.0, 3.0], np.float32))
+        array([0., 6.], dtype=float32)
+    """
+    if f is None:
+        return lambda g: Function(g, shapes=shapes)
+    return Function(f, shapes=shapes)
