@@ -7,23 +7,6 @@ namespace {
 
 FASTNN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// One byte per lane of a vector of Real.
-template <typename Real>
-struct Bytes {
-  typedef uint8_t type __attribute__((vector_size(kLanes<Real>)));
-  typedef uint8_t unaligned __attribute__((vector_size(kLanes<Real>), aligned(1), may_alias));
-};
-
-template <typename Real>
-FASTNN_INLINE Mask<Real> load_bytes(const uint8_t* p) {
-  const typename Bytes<Real>::type bytes = *reinterpret_cast<const typename Bytes<Real>::unaligned*>(p);
-  return __builtin_convertvector(bytes, Mask<Real>);
-}
-template <typename Real>
-FASTNN_INLINE void store_bytes(uint8_t* p, Mask<Real> lanes) {
-  *reinterpret_cast<typename Bytes<Real>::unaligned*>(p) = __builtin_convertvector(lanes, typename Bytes<Real>::type);
-}
-
 // A vector of Real at p, of which the first `tail` lanes exist if `partial`; likewise of bytes.
 template <typename Real, bool partial>
 struct Channels {
@@ -98,7 +81,7 @@ void max_forward(Real* y, uint8_t* argmax, const Real* x, const Pool2dShape& sha
 
 // The windows [begin, end) that see a position of one axis, as it moves on from 0.
 struct Seeing {
-  const Window& w;
+  const Window w;
   int64_t begin = 0, end = 0;
   FASTNN_INLINE void move_to(int64_t position) {
     while (end < w.output && end * w.stride - w.before <= position) ++end;
@@ -108,39 +91,73 @@ struct Seeing {
 
 // Each pixel of dx collects from the windows that see it: no zeroing, no adding to memory, each element written once.
 template <typename Real>
-void max_backward(Real* dx, const Real* dy, const uint8_t* argmax, const Pool2dShape& shape, int64_t task) {
+FASTNN_INLINE void collect_row(Real* dx, const Real* dy, const uint8_t* argmax, int64_t C, const Window& h, const Window& w,
+                               int64_t ih) {
   using Index = typename MaskLane<Real>::type;
-  const Window &h = shape.height, &w = shape.width;
-  const int64_t C = shape.C, end = smaller(shape.rows, (task + 1) * shape.row_block);
-  for (int64_t row = task * shape.row_block; row < end; ++row) {
-    const int64_t sample = row / h.image, ih = row % h.image;
-    Seeing rows{h}, columns{w};
-    rows.move_to(ih);
-    const int64_t outputs = sample * h.output * w.output * C;
-    const Real* dy_sample = dy + outputs;
-    const uint8_t* argmax_sample = argmax + outputs;
-    for (int64_t iw = 0; iw < w.image; ++iw) {
-      columns.move_to(iw);
-      Real* pixel = dx + (row * w.image + iw) * C;
-      auto collect = [&](int64_t row_end, int64_t column_end) __attribute__((always_inline)) {
-        for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
-          Vec<Real> sum = zero<Real>();
-          for (int64_t oh = rows.begin; oh < row_end; ++oh) {
-            for (int64_t ow = columns.begin; ow < column_end; ++ow) {
-              const int64_t at = (oh * w.output + ow) * C + c;
-              const int64_t tap = (ih + h.before - oh * h.stride) * w.window + iw + w.before - ow * w.stride;
-              const Mask<Real> mine = channels.read_bytes(argmax_sample + at) == Mask<Real>{} + static_cast<Index>(tap);
-              sum += select<Real>(mine, channels.read(dy_sample + at), zero<Real>());
-            }
-          }
-          channels.write(pixel + c, sum);
-        });
-      };
-      if (rows.end - rows.begin == 1 && columns.end - columns.begin == 1) {  // windows that do not overlap: no loops
-        collect(rows.begin + 1, columns.begin + 1);
-      } else {
-        collect(rows.end, columns.end);
+  int64_t window_at[256], window_tap[256];  // no pixel is seen by more windows than a window has positions
+  Seeing rows{h}, columns{w};
+  rows.move_to(ih);
+  for (int64_t iw = 0; iw < w.image; ++iw) {
+    columns.move_to(iw);
+    int64_t windows = 0;
+    for (int64_t oh = rows.begin; oh < rows.end; ++oh) {
+      for (int64_t ow = columns.begin; ow < columns.end; ++ow, ++windows) {
+        window_at[windows] = (oh * w.output + ow) * C;
+        window_tap[windows] = (ih + h.before - oh * h.stride) * w.window + iw + w.before - ow * w.stride;
       }
+    }
+    for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
+      Vec<Real> sum = zero<Real>();
+      for (int64_t i = 0; i < windows; ++i) {
+        const int64_t at = window_at[i] + c;
+        const Mask<Real> mine = channels.read_bytes(argmax + at) == Mask<Real>{} + static_cast<Index>(window_tap[i]);
+        sum += select<Real>(mine, channels.read(dy + at), zero<Real>());
+      }
+      channels.write(dx + iw * C + c, sum);
+    });
+  }
+}
+
+// The same where windows do not overlap (measured: 3 times as fast): each hands its gradient out to its own pixels.
+template <typename Real>
+FASTNN_INLINE void hand_out_row(Real* dx, const Real* dy, const uint8_t* argmax, int64_t C, const Window& h, const Window& w,
+                                int64_t ih) {
+  using Index = typename MaskLane<Real>::type;
+  const int64_t oh = (ih + h.before) / h.stride, kh = (ih + h.before) % h.stride;
+  const bool seen = oh < h.output && kh < h.window;
+  int64_t iw = 0;
+  auto clear_until = [&](int64_t end) __attribute__((always_inline)) {
+    for (int64_t i = iw * C; i < end * C; ++i) dx[i] = 0;
+  };
+  for (int64_t ow = 0; ow < w.output && seen; ++ow) {
+    const Span kw = taps_inside(w, ow);
+    const int64_t first = ow * w.stride - w.before + kw.begin, at = (oh * w.output + ow) * C, tap = kh * w.window + kw.begin;
+    clear_until(first);
+    for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
+      const Mask<Real> winner = channels.read_bytes(argmax + at + c) - static_cast<Index>(tap);
+      const Vec<Real> gradient = channels.read(dy + at + c);
+      Real* pixel = dx + first * C + c;
+      for (int64_t k = 0; k < kw.end - kw.begin; ++k, pixel += C) {
+        channels.write(pixel, select<Real>(winner == static_cast<Index>(k), gradient, zero<Real>()));
+      }
+    });
+    iw = first + kw.end - kw.begin;
+  }
+  clear_until(w.image);
+}
+
+template <typename Real>
+void max_backward(Real* dx, const Real* dy, const uint8_t* argmax, const Pool2dShape& shape, int64_t task) {
+  const Window h = shape.height, w = shape.width;  // copies: stores could change the originals, for all the compiler knows
+  const int64_t C = shape.C, end = smaller(shape.rows, (task + 1) * shape.row_block);
+  const bool overlap = h.window > h.stride || w.window > w.stride;
+  for (int64_t row = task * shape.row_block; row < end; ++row) {
+    const int64_t sample = row / h.image, outputs = sample * h.output * w.output * C;
+    Real* dx_row = dx + row * w.image * C;
+    if (overlap) {
+      collect_row(dx_row, dy + outputs, argmax + outputs, C, h, w, row % h.image);
+    } else {
+      hand_out_row(dx_row, dy + outputs, argmax + outputs, C, h, w, row % h.image);
     }
   }
 }
