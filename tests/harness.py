@@ -19,6 +19,7 @@ What is forced (ISA, variant, threads) is asserted to have run. Comparisons read
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 FLOATS = ("float32", "float64")
 THREADS = (1, 2, 4)
 SERIAL_BELOW = 30e-6  # the core's default, in seconds; it cannot be asked
-STEP = 1e-30  # of complex-step derivatives: its square is lost in rounding
+STEP = 1e-100  # of complex-step derivatives: lost beside every float32, and its square is 0
 OP_TABLE: dict[str, dict[str, Any]] = {op["name"]: op for op in _core.ops()}
 
 # ---- Operands ----------------------------------------------------------------------------------------------------------
@@ -68,8 +69,9 @@ def uniform(low: float, high: float, *shape: int) -> Operand:
 
 
 def nonzero(*shape: int) -> Operand:
-    """0.1 to 2 with either sign: away from the kink at 0 and from overflow in 1/x."""
-    return Operand(shape, lambda rng: rng.uniform(0.1, 2, shape) * rng.choice([-1.0, 1.0], shape))
+    """0.1 to 2, every second one negative: away from the kink at 0 and from overflow in 1/x."""
+    sign = np.where(np.arange(int(np.prod(shape))) % 2, -1.0, 1.0).reshape(shape)
+    return Operand(shape, lambda rng: rng.uniform(0.1, 2, shape) * sign)
 
 
 def distinct(*shape: int) -> Operand:
@@ -315,10 +317,11 @@ def check(case: Case) -> None:
     oracle = [np.asarray(y) for y in case.evaluate(operands)]
     finite = all(np.all(np.isfinite(y)) for y in oracle)
     assert finite == (case.nonfinite is None), f"{case}: the oracle is {'finite' if finite else 'not finite'}"
-    bounds = case.bound(case, operands, oracle)
+    with np.errstate(all="ignore"):
+        bounds = case.bound(case, operands, oracle)
     for dtype in case.dtypes():
         check_values(case, case.as_dtype(operands, dtype), oracle, bounds)
-    if case.wrt():
+    if case.wrt() and oracle[0].dtype.kind == "f":
         check_derivative(case, operands)
 
 
@@ -459,13 +462,6 @@ def array(*shape: int, dtype: str = "float32") -> Array:
 
 @cache
 def tables() -> dict[str, Any]:
-    """The case table of every stem: `CASES` and `REFUSED` of the modules tests/test_<stem>.py."""
-    import importlib
-    from pathlib import Path
-
-    found = {}
-    for path in sorted(Path(__file__).parent.glob("test_*.py")):
-        module = importlib.import_module(path.stem)
-        if hasattr(module, "CASES"):
-            found[path.stem.removeprefix("test_")] = module
-    return found
+    """The modules tests/test_<stem>.py, with their `CASES` and `REFUSED`, of all stems that the reference has."""
+    stems = {function.__module__.rpartition(".")[2] for function in forward_ops.values()}
+    return {stem: importlib.import_module(f"test_{stem}") for stem in sorted(stems)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ._types import Array
@@ -50,7 +52,7 @@ def adam_update(
     parameters, gradients = arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
     p, g = _flat(parameters), _flat(gradients)
     t = int(step)
-    alpha = learning_rate * (np.sqrt(1 - beta_2**t) / (1 - beta_1**t))
+    alpha = learning_rate * (math.sqrt(1 - beta_2**t) / (1 - beta_1**t))
     m = m + (g - m) * (1 - beta_1)
     v = v + (g * g - v) * (1 - beta_2)
     return m, v, *_split(p - alpha * m / (np.sqrt(v) + epsilon), parameters)
