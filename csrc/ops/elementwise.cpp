@@ -9,8 +9,6 @@ namespace fastnn {
 
 namespace {
 
-constexpr int64_t kTaskElements = 16384;  // 64 KB of float32 in and out: some 5 microseconds where memory is the limit
-
 // An axis of the result, with how far each operand moves along it.
 struct Axis {
   int64_t extent, stride[3];
@@ -72,8 +70,6 @@ Broadcast plan_broadcast(const Dims& result, std::span<const Dims> operands) {
   return over;
 }
 
-namespace {
-
 // ---- Shape rules ----------------------------------------------------------------------------------------------------------
 
 void expect_types(const Call& call, Types types) {
@@ -83,16 +79,18 @@ void expect_types(const Call& call, Types types) {
       concat(call.operand(0), " is ", dtype_name(call.dtype(0)), "; expected float32, float64, int32 or int64; cast it first"));
 }
 
+void expect_axes(const Call& call, const Shape& shape) {
+  if (shape.size() <= kMaxAxes) return;
+  call.fail_value(concat("the result has ", shape.size(), " axes; expected at most ", kMaxAxes, "; reshape the operands"));
+}
+
+namespace {
+
 void expect_limits(const Call& call) {
   if (call.op->attributes.empty()) return;
   const double low = call.attributes.real("minimum"), high = call.attributes.real("maximum");
   if (low <= high) return;
   call.fail_value(concat("minimum=", low, " and maximum=", high, "; expected minimum <= maximum; exchange them"));
-}
-
-void expect_axes(const Call& call, const Shape& shape) {
-  if (shape.size() <= kMaxAxes) return;
-  call.fail_value(concat("the result has ", shape.size(), " axes; expected at most ", kMaxAxes, "; reshape the operands"));
 }
 
 Shape broadcast_operands(const Call& call, size_t a, size_t b) {

@@ -76,6 +76,7 @@ namespace fastnn {
 // clang-format on
 
 enum Types : bool { floats, numbers };  // float32 and float64; those and int32 and int64
+void expect_types(const Call& call, Types types);  // of the first operand
 
 #define FASTNN_ENUMERATOR(name, ...) name,
 enum class Unary { FASTNN_UNARY_ROWS(FASTNN_ENUMERATOR) count };
@@ -85,7 +86,9 @@ enum class Triple { FASTNN_TRIPLE_ROWS(FASTNN_ENUMERATOR) count };
 
 // ---- Broadcasting ---------------------------------------------------------------------------------------------------------
 
+constexpr int64_t kTaskElements = 16384;  // 64 KB of float32 in and out: some 5 microseconds where memory is the limit
 constexpr size_t kMaxAxes = 32;
+void expect_axes(const Call& call, const Shape& shape);  // no more than these
 
 // A result and up to three operands laid over it, as rows that are contiguous in the result. Axes that broadcast alike are one
 // axis here: equal shapes are a single row, and (B, H, W, C) + (C,) is a row of C under one axis of B H W.
