@@ -67,6 +67,15 @@ FASTNN_INLINE Vec<T> zero() {
   return Vec<T>{};
 }
 
+// 0, 1, 2, ...
+template <typename T>
+FASTNN_INLINE Vec<T> lane_numbers() {
+  Vec<T> v{};
+  FASTNN_UNROLL
+  for (int i = 0; i < kLanes<T>; ++i) v[i] = static_cast<T>(i);
+  return v;
+}
+
 template <typename T>
 FASTNN_INLINE Vec<T> select(Vec<typename MaskLane<T>::type> mask, Vec<T> yes, Vec<T> no) {
   return mask ? yes : no;
@@ -173,6 +182,10 @@ struct AllLanes {
     return FASTNN_ISA::load(p);
   }
   template <typename Real>
+  FASTNN_INLINE Vec<Real> load(const Real* p, Real) const {
+    return FASTNN_ISA::load(p);
+  }
+  template <typename Real>
   FASTNN_INLINE void store(Real* p, Vec<Real> v) const {
     FASTNN_ISA::store(p, v);
   }
@@ -182,6 +195,12 @@ struct FirstLanes {
   template <typename Real>
   FASTNN_INLINE Vec<Real> load(const Real* p) const {
     return load_first(p, n);
+  }
+  // The lanes without an element read `rest`.
+  template <typename Real>
+  FASTNN_INLINE Vec<Real> load(const Real* p, Real rest) const {
+    const Mask<Real> present = lane_numbers<typename MaskLane<Real>::type>() < static_cast<typename MaskLane<Real>::type>(n);
+    return select<Real>(present, load_first(p, n), broadcast(rest));
   }
   template <typename Real>
   FASTNN_INLINE void store(Real* p, Vec<Real> v) const {
@@ -258,17 +277,28 @@ FASTNN_INLINE Vec<Real> min(Vec<Real> a, Vec<Real> b) {
   return select<Real>((a < b) | (a != a), a, b);
 }
 
-// Sum of the lanes, in the fixed order of a halving tree: ((0+4)+(2+6)) + ((1+5)+(3+7)) for eight lanes.
-template <typename Real>
-FASTNN_INLINE Real sum_lanes(Vec<Real> v) {
-  Real lane[kLanes<Real>];
-  store(lane, v);
+// op over all lanes, in every lane of the result, in the fixed order of a halving tree: ((0+4)+(2+6)) + ((1+5)+(3+7)) for
+// eight lanes. op must commute.
+template <typename Real, typename Op>
+FASTNN_INLINE Vec<Real> reduce_lanes(Vec<Real> v, Op op) {
+  const auto number = lane_numbers<typename MaskLane<Real>::type>();
   FASTNN_UNROLL
   for (int half = kLanes<Real> / 2; half > 0; half /= 2) {
-    FASTNN_UNROLL
-    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+    v = op(v, __builtin_shuffle(v, number ^ static_cast<typename MaskLane<Real>::type>(half)));
   }
-  return lane[0];
+  return v;
+}
+template <typename Real>
+FASTNN_INLINE Vec<Real> sum_all_lanes(Vec<Real> v) {
+  return reduce_lanes<Real>(v, [](Vec<Real> a, Vec<Real> b) __attribute__((always_inline)) { return a + b; });
+}
+template <typename Real>
+FASTNN_INLINE Vec<Real> max_all_lanes(Vec<Real> v) {
+  return reduce_lanes<Real>(v, [](Vec<Real> a, Vec<Real> b) __attribute__((always_inline)) { return max<Real>(a, b); });
+}
+template <typename Real>
+FASTNN_INLINE Real sum_lanes(Vec<Real> v) {
+  return sum_all_lanes<Real>(v)[0];
 }
 
 }  // namespace fastnn::FASTNN_ISA
