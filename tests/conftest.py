@@ -12,9 +12,8 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from harness import SERIAL_BELOW  # noqa: E402
-
-from fastnn import _core  # noqa: E402
+from fastnn import _core
+from harness import SERIAL_BELOW
 
 
 @pytest.fixture(autouse=True)

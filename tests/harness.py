@@ -12,7 +12,8 @@ derivative check of the forward op has tested. Then, for every ISA, kernel varia
 and in float64, for every ISA:
 
 - <u, J v> = <J^T u, v> for a random cotangent u and three random directions v. J v is the complex-step derivative of the
-  reference, J^T u what `fastnn.autodiff` makes of the backward kernels. Small cases are compared element by element.
+  reference, J^T u what `fastnn.autodiff` makes of the backward kernels. Small cases are compared element by element. Backward
+  ops that can be differentiated again are linear in every operand, which gives their J v.
 
 What is forced (ISA, variant, threads) is asserted to have run. Comparisons read `err <= tol`, which NaN fails.
 """
@@ -33,6 +34,7 @@ import pytest
 import fastnn
 from fastnn import _core, autodiff
 from fastnn.reference import forward_ops
+from fastnn.tracing import apply
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -117,6 +119,7 @@ def roundings(n: float) -> Bound:
 
 
 EXACT = ulps(0)
+TWO_ROUNDINGS = ulps(2)
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ class Case:
     op: str
     operands: Sequence[Operand | None]
     attributes: dict[str, Any] = field(default_factory=dict)
-    bound: Bound = ulps(2)
+    bound: Bound = TWO_ROUNDINGS
     differentiable: Sequence[int] | None = None
     nonfinite: str | None = None
     note: str = ""
@@ -149,8 +152,7 @@ class Case:
     def as_dtype(self, operands: list[Any], dtype: str | None) -> list[Any]:
         """The operands with those that have no dtype of their own in this one."""
         return [
-            None if o is None else x if o.dtype or dtype is None else x.astype(dtype)
-            for o, x in zip(self.operands, operands)
+            None if o is None else x if o.dtype or dtype is None else x.astype(dtype) for o, x in zip(self.operands, operands)
         ]
 
     def evaluate(self, operands: list[Any]) -> list[Any]:
@@ -167,7 +169,7 @@ class Case:
 
     def wrt(self) -> list[int]:
         """The operands to differentiate by."""
-        if self.nonfinite or self.op not in forward_ops or self.op not in autodiff.differentiable_ops():
+        if self.nonfinite or self.op not in autodiff.differentiable_ops():
             return []
         if self.differentiable is not None:
             return list(self.differentiable)
@@ -357,6 +359,9 @@ def check_values(case: Case, values: list[Any], oracle: list[Array], bounds: lis
 
 def derivative_along(case: Case, operands: list[Any], direction: dict[int, Array], count: int) -> list[Array]:
     """J v of the first `count` results: the complex-step derivative of the reference along `direction`."""
+    if case.op not in forward_ops:  # linear in each operand
+        parts = [case.evaluate([direction[i] if i == j else x for j, x in enumerate(operands)])[:count] for i in direction]
+        return [np.sum(terms, axis=0) for terms in zip(*parts)]
     moved = [x + 1j * STEP * direction[i] if i in direction else x for i, x in enumerate(operands)]
     results = [np.imag(y) / STEP for y in case.evaluate(moved)[:count]]
     assert all(np.all(np.isfinite(y)) for y in results), f"{case}: the derivative of the reference is not finite"
@@ -409,8 +414,10 @@ def check_derivative(case: Case, operands: list[Any]) -> None:
 
 
 def public(case: Case, operands: list[Any]) -> Any:
-    """The op's public function on these operands."""
-    return getattr(fastnn.ops, case.op)(*operands, **case.attributes)
+    """The op's public function on these operands; backward ops have none."""
+    if case.op in forward_ops:
+        return getattr(fastnn.ops, case.op)(*operands, **case.attributes)
+    return apply(case.op, operands, **case.attributes)
 
 
 def element_by_element(case: Case, operands: list[Any], u: list[Array]) -> dict[int, tuple[Array, Array]]:

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from harness import Case, Refused, array, check, given, normal, roundings
 
 from fastnn import _core, kernels
+from harness import Case, Refused, array, check, given, normal, roundings
 
 
 class Geometry(NamedTuple):
@@ -39,10 +39,12 @@ class Geometry(NamedTuple):
             Case("conv2d", [x, kernel, normal(f) if bias else None], attributes, roundings(kh * kw * c + 2)),
             Case("conv2d_backward_input", [dy, kernel], {"image_size": (h, w), **attributes}, roundings(kh * kw * f + 1)),
             Case(
-                "conv2d_backward_kernel", [x, dy], {"kernel_size": (kh, kw), **attributes},
+                "conv2d_backward_kernel",
+                [x, dy],
+                {"kernel_size": (kh, kw), **attributes},
                 roundings(b * self.output[0] * self.output[1] + 1),
             ),
-        ]  # fmt: skip
+        ]
 
 
 GEOMETRIES = [

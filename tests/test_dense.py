@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from harness import Bound, Case, Refused, array, check, normal, roundings
 
 
@@ -13,9 +14,22 @@ def products(k: int) -> Bound:
 
 # Rows, features, units. Vectors hold 16 floats or 8 doubles at most; a task has up to 56 rows and 64 columns.
 SIZES = [
-    (1, 1, 1), (2, 3, 5), (7, 13, 17), (3, 15, 15), (5, 16, 16), (4, 17, 31), (6, 8, 7), (14, 9, 33), (57, 64, 65),
-    (130, 70, 131), (0, 5, 3), (3, 0, 4), (3, 4, 0), (300, 3, 10), (1, 257, 1),
-]  # fmt: skip
+    (1, 1, 1),
+    (2, 3, 5),
+    (7, 13, 17),
+    (3, 15, 15),
+    (5, 16, 16),
+    (4, 17, 31),
+    (6, 8, 7),
+    (14, 9, 33),
+    (57, 64, 65),
+    (130, 70, 131),
+    (0, 5, 3),
+    (3, 0, 4),
+    (3, 4, 0),
+    (300, 3, 10),
+    (1, 257, 1),
+]
 
 CASES = [
     *(Case("dense", [normal(b, c), normal(c, u), normal(u)], bound=products(c)) for b, c, u in SIZES),

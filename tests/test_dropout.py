@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import Case, Refused, array, check, given, nonzero, ulps
 
 from fastnn import _core, kernels
+from harness import Case, Refused, array, check, given, nonzero, ulps
 
 SCALED = ulps(2)  # 1 / (1 - rate) and the product
 
@@ -18,7 +18,23 @@ def state(seed: int, step: int) -> Any:
 CASES = [
     *(
         Case("dropout", [nonzero(*shape), state(7, 3)], {"rate": 0.4, "stream": 2}, SCALED, [0] if np.prod(shape) > 9 else [])
-        for shape in [(1,), (3,), (4,), (5,), (7,), (8,), (16,), (17,), (63,), (64,), (65,), (3, 5, 7), (0, 4), (), (3, 16384 - 1)]
+        for shape in [
+            (1,),
+            (3,),
+            (4,),
+            (5,),
+            (7,),
+            (8,),
+            (16,),
+            (17,),
+            (63,),
+            (64,),
+            (65,),
+            (3, 5, 7),
+            (0, 4),
+            (),
+            (3, 16384 - 1),
+        ]
     ),
     *(Case("dropout", [nonzero(333), state(7, 3)], {"rate": rate, "stream": 0}, SCALED) for rate in (0.0, 0.1, 0.5, 0.93)),
     *(Case("dropout", [nonzero(99), state(*s)], {"rate": 0.5}, SCALED) for s in [(0, 0), (-1, 2**40 + 1), (2**62 + 3, -5)]),

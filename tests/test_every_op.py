@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import OP_TABLE, Case, Refused, applicable_variants, assert_house_form, execute, public, tables
 
 import fastnn
 from fastnn import _core, autodiff, kernels, ops
 from fastnn.reference import forward_ops
 from fastnn.tracing import Trace
+from harness import OP_TABLE, Case, Refused, applicable_variants, assert_house_form, execute, public, tables
 
 OPS = sorted(OP_TABLE)
 NOT_DIFFERENTIABLE = {"adam_update", "argmax", "equal", "gather_rows", "sgd_update"}
@@ -153,7 +153,13 @@ def test_it_refuses_what_no_op_takes(op: str) -> None:
     refuses(op, [None, *operands[1:]], case.attributes, ValueError, f"operand `{first}` is missing")
     refuses(op, operands, {**case.attributes, "colour": 1}, TypeError, "unknown attribute 'colour'")
     if not variadic:
-        refuses(op, [*operands, *[operands[0]] * (len(names) + 1 - len(operands))], case.attributes, ValueError, "operands; expected at most")
+        refuses(
+            op,
+            [*operands, *[operands[0]] * (len(names) + 1 - len(operands))],
+            case.attributes,
+            ValueError,
+            "operands; expected at most",
+        )
     for bad in (operands[0].astype(np.float16), operands[0].astype(complex), np.array(["text"])):
         with pytest.raises(TypeError, match=f"{bad.dtype.name}.*; expected .*; .*"):
             _core.execute(op, [bad, *operands[1:]], case.attributes)
@@ -175,7 +181,7 @@ def test_outputs_that_do_not_fit_are_refused() -> None:
     read_only = np.empty_like(x)
     read_only.flags.writeable = False
     for out in ([np.empty((3, 2), np.float32)], [np.empty((2, 3))], [np.empty((3, 2), np.float32).T], [read_only], []):
-        with pytest.raises(ValueError, match="out: .*; expected .*; .*"):
+        with pytest.raises(ValueError, match=r"out: .*; expected .*; .*"):
             _core.execute("relu", [x], {}, out)
 
 

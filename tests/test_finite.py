@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import EXACT, Case, Refused, array, assert_house_form, check, given, normal
 
 from fastnn import _core
+from harness import EXACT, Case, Refused, array, assert_house_form, check, given, normal
 
 CASES = [
     *(
@@ -46,11 +46,6 @@ def test_the_first_that_is_not_finite_is_reported(isa: str, dtype: str, bad: flo
             x[first] = bad
             for threads in (1, 4):
                 _core.set_num_threads(threads)
-                with pytest.raises(ValueError, match=f"element {first} of .* is {word}; ") as caught:
+                with pytest.raises(ValueError, match=rf"element {first} is not finite \({word}\); ") as caught:
                     _core.execute("check_finite", [x], {})
                 assert_house_form(str(caught.value), "check_finite")
-
-
-def test_a_single_number_is_called_the_value() -> None:
-    with pytest.raises(ValueError, match="the value is nan"):
-        _core.execute("check_finite", [np.array(np.nan)], {})

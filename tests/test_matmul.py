@@ -4,6 +4,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+
 from harness import Case, Refused, array, check, normal, roundings
 
 
@@ -21,12 +22,14 @@ CASES = [
     *(case((), *size, ta, tb) for size in SIZES for ta, tb in TRANSPOSES),
     *(case((3,), 4, 5, 6, ta, tb) for ta, tb in TRANSPOSES),
     *(case((2, 3), 7, 9, 5, ta, tb) for ta, tb in TRANSPOSES),
-    *(case(batch, m, n, k, ta, tb)
-      for batch, m, n, k in [((0,), 3, 4, 5), ((2,), 0, 4, 5), ((), 3, 0, 5), ((), 3, 4, 0)]
-      for ta, tb in TRANSPOSES),
+    *(
+        case(batch, m, n, k, ta, tb)
+        for batch, m, n, k in [((0,), 3, 4, 5), ((2,), 0, 4, 5), ((), 3, 0, 5), ((), 3, 4, 0)]
+        for ta, tb in TRANSPOSES
+    ),
     case((), 120, 140, 300, False, True),
     Case("matmul", [normal(3, 4), normal(4, 5)], bound=roundings(5)),
-]  # fmt: skip
+]
 
 REFUSED = [
     Refused("matmul", [array(2, 3), array(4, 5)], {}, ValueError, "`a` has shape (2, 3) and `b` (4, 5)"),

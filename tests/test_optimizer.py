@@ -4,15 +4,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from harness import Case, Operand, Refused, array, check, given, normal, uniform
 
 Shapes = list[tuple[int, ...]]
 
 # One update works on 8192 elements at a time of all parameters laid end to end.
 MODELS: list[Shapes] = [
-    [()], [(1,)], [(7,)], [(8,)], [(9,)], [(15,)], [(16,)], [(17,)], [(3, 3, 1, 8), (8,), (20, 5), (5,)], [(0,), (4,), (0, 3)], [(0,)],
-    [(8191,), (2,), (8192,), (1,)], [(30, 1000)], [(5,)] * 40,
-]  # fmt: skip
+    [()],
+    [(1,)],
+    [(7,)],
+    [(8,)],
+    [(9,)],
+    [(15,)],
+    [(16,)],
+    [(17,)],
+    [(3, 3, 1, 8), (8,), (20, 5), (5,)],
+    [(0,), (4,), (0, 3)],
+    [(0,)],
+    [(8191,), (2,), (8192,), (1,)],
+    [(30, 1000)],
+    [(5,)] * 40,
+]
 
 
 def total(shapes: Shapes) -> int:
@@ -35,7 +48,7 @@ def magnitudes(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
 
 
 def moments(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
-    """m' and v' are sums of two; p' = p - alpha m' / (sqrt(v') + epsilon) inherits the error of m'."""
+    """m' and v' are sums of two, which may cancel; p' = p - alpha m' / (sqrt(v') + epsilon) inherits their errors."""
     lr, step, m, v, *rest = operands
     n = len(rest) // 2
     parts = np.cumsum([0] + [p.size for p in rest[:n]])
@@ -44,7 +57,8 @@ def moments(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     new_m = 3 * (np.abs(m) + (1 - b1) * np.abs(g))
     new_v = 4 * (v + (1 - b2) * g * g)
     alpha = lr * np.sqrt(1 - b2**t) / (1 - b1**t)
-    moved = 4 * alpha * new_m / (np.sqrt(oracle[1]) + case.attributes.get("epsilon", 1e-7))
+    through_v = np.abs(oracle[0]) * new_v / (2 * oracle[1])
+    moved = 4 * alpha * (new_m + through_v) / (np.sqrt(oracle[1]) + case.attributes.get("epsilon", 1e-7))
     steps = [2 * np.abs(p) + moved[i:j].reshape(p.shape) for p, i, j in zip(rest[:n], parts, parts[1:])]
     return [new_m, new_v, *steps]
 
@@ -67,13 +81,19 @@ def first_adam_step() -> Case:
 
 
 CASES = [
-    *(sgd(shapes, **attributes) for shapes in MODELS
-      for attributes in [{}, {"momentum": 0.9}, {"momentum": 0.8, "nesterov": True}]),
+    *(
+        sgd(shapes, **attributes)
+        for shapes in MODELS
+        for attributes in [{}, {"momentum": 0.9}, {"momentum": 0.8, "nesterov": True}]
+    ),
     *(adam(shapes) for shapes in MODELS),
     *(adam(MODELS[8], step) for step in (1, 2, 1000, 10**6, 2**40)),
-    adam(MODELS[8], beta_1=0.5), adam(MODELS[8], beta_2=0.9), adam(MODELS[8], epsilon=0.1), adam(MODELS[8], beta_1=0.0, beta_2=0.0),
+    adam(MODELS[8], beta_1=0.5),
+    adam(MODELS[8], beta_2=0.9),
+    adam(MODELS[8], epsilon=0.1),
+    adam(MODELS[8], beta_1=0.0, beta_2=0.0),
     first_adam_step(),
-]  # fmt: skip
+]
 
 LR, P = array(), array(3, 4)
 M, STEP = array(12), np.array(1)
@@ -93,10 +113,12 @@ REFUSED = [
     Refused("adam_update", [LR, STEP, array(12, dtype="float64"), M, P, P], {}, TypeError, "`m` is float64"),
     Refused("adam_update", [LR, np.array(1.0), M, M, P, P], {}, TypeError, "`step` is float64"),
     Refused("adam_update", [LR, np.array([1]), M, M, P, P], {}, ValueError, "`step` has shape (1,)"),
-    *(Refused("adam_update", [LR, STEP, M, M, P, P], {name: value}, ValueError, f"{name}={value:g}")
-      for name, value in [("beta_1", 1.0), ("beta_2", -0.5), ("epsilon", -1.0)]),
-    Refused("adam_update", [LR, STEP, M, M, P, array(3, 4, dtype="int64")], {}, TypeError, "the gradient of parameter 0 is int64"),
-]  # fmt: skip
+    *(
+        Refused("adam_update", [LR, STEP, M, M, P, P], {name: value}, ValueError, f"{name}={value:g}")
+        for name, value in [("beta_1", 1.0), ("beta_2", -0.5), ("epsilon", -1.0)]
+    ),
+    Refused("adam_update", [LR, STEP, M, M, P, array(3, 4, dtype="int64")], {}, TypeError, "gradient of parameter 0 is int64"),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

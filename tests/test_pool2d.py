@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import EXACT, Case, Refused, array, check, distinct, given, normal, roundings
 
 from fastnn import _core, kernels
 from fastnn.reference import forward_ops
+from harness import EXACT, Case, Refused, array, check, distinct, given, normal, roundings
 
 Pair = tuple[int, int]
 
@@ -55,8 +55,8 @@ CASES = [
     *(case for geometry in GEOMETRIES for case in cases(*geometry)),
     Case("max_pool2d", [distinct(2, 5, 5, 3)], bound=EXACT, note="defaults"),
     *(
-        Case("max_pool2d", [given(values)], {"pool_size": (3, 3), "strides": (2, 2), "padding": padding}, EXACT, [], nonfinite, note)
-        for padding in ("valid", "same")
+        Case("max_pool2d", [given(values)], {"pool_size": (3, 3), "strides": (2, 2), "padding": p}, EXACT, [], nonfinite, note)
+        for p in ("valid", "same")
         for values, nonfinite, note in [
             (np.arange(3 * 7 * 7 * 17).reshape(3, 7, 7, 17) % 3, None, "ties"),
             (np.zeros((3, 7, 7, 17)), None, "zeros"),
@@ -67,6 +67,7 @@ CASES = [
     ),
 ]
 
+DY = array(2, 2, 2, 3)
 SIZES = {"image_size": (4, 4)}
 REFUSED = [
     Refused("max_pool2d", [array(4, 4, 3)], {}, ValueError, "`x` has shape (4, 4, 3); expected 4 axes"),
@@ -79,8 +80,8 @@ REFUSED = [
     Refused("max_pool2d", [array(2, 4, 4, 3, dtype="int32")], {}, TypeError, "`x` is int32"),
     Refused("max_pool2d_backward", [array(2, 2, 2, 3), array(2, 2, 2, 4, dtype="uint8")], SIZES, ValueError, "`argmax`"),
     Refused("max_pool2d_backward", [array(2, 3, 2, 3), array(2, 3, 2, 3, dtype="uint8")], SIZES, ValueError, "`dy`"),
-    Refused("max_pool2d_backward", [array(2, 2, 2, 3), array(2, 2, 2, 3, dtype="int64")], SIZES, TypeError, "`argmax` is int64"),
-    Refused("max_pool2d_backward", [array(2, 2, 2, 3), array(2, 2, 2, 3, dtype="uint8")], {}, TypeError, "'image_size' is missing"),
+    Refused("max_pool2d_backward", [DY, array(2, 2, 2, 3, dtype="int64")], SIZES, TypeError, "`argmax` is int64"),
+    Refused("max_pool2d_backward", [DY, array(2, 2, 2, 3, dtype="uint8")], {}, TypeError, "'image_size' is missing"),
 ]
 
 

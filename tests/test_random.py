@@ -55,7 +55,8 @@ def test_uniform_has_the_moments_of_the_uniform_distribution(dtype: str) -> None
 
 def test_seeds_streams_and_steps_are_unrelated() -> None:
     n = 50_000
-    draws = [_core.random_uniform(*key, [n], "float64") - 0.5 for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0)]]
+    keys = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0)]
+    draws = [_core.random_uniform(*key, [n], "float64") - 0.5 for key in keys]
     for i, a in enumerate(draws):
         for b in draws[:i]:
             assert abs(np.mean(a * b)) <= 5 / 12 / math.sqrt(n)

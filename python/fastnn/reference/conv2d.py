@@ -15,8 +15,8 @@ def conv2d(
 ) -> Array:
     """Return y[b, i, j, f] = bias[f] + sum over p, q, c of x[b, i SH + p, j SW + q, c] w[p, q, c, f].
 
-    Shapes are x (B, H, W, C), w (KH, KW, C, F), bias (F,), y (B, OH, OW, F); taps outside the image contribute nothing. (Deep learning's
-    convolution does not flip its kernel: elsewhere this is called a cross-correlation.)
+    Shapes are x (B, H, W, C), w (KH, KW, C, F), bias (F,), y (B, OH, OW, F). Taps outside the image contribute nothing.
+    (Deep learning's convolution does not flip its kernel: elsewhere this is called a cross-correlation.)
     """
     rows = window_axis(x.shape[1], w.shape[0], strides[0], padding)
     columns = window_axis(x.shape[2], w.shape[1], strides[1], padding)

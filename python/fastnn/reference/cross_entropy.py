@@ -17,7 +17,7 @@ __all__ = [
 
 
 def _log_softmax(logits: Array) -> Array:
-    shifted = logits - np.max(np.real(logits), axis=-1, keepdims=True)
+    shifted = logits - np.max(np.real(logits), axis=-1, keepdims=True, initial=-np.inf)
     return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True)))
 
 

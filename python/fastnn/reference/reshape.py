@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from ._types import Array
 
@@ -17,6 +17,6 @@ def reshape(x: Array, *, shape: tuple[int, ...]) -> Array:
     same = 0
     while same < min(x.ndim, len(shape)) and x.shape[same] == shape[same]:
         same += 1
-    known = np.prod([n for n in shape[same:] if n != -1], dtype=np.int64)
-    rest = np.prod(x.shape[same:], dtype=np.int64) // max(known, 1)
-    return x.reshape([int(rest) if n == -1 else n for n in shape])
+    known = math.prod(n for n in shape[same:] if n != -1)
+    rest = math.prod(x.shape[same:]) // max(known, 1)
+    return x.reshape([rest if n == -1 else n for n in shape])

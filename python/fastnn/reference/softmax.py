@@ -11,5 +11,5 @@ __all__ = ["softmax"]
 
 def softmax(x: Array) -> Array:
     """Return y = e^x / sum of e^x over the last axis, shifted by the row's maximum so that nothing overflows."""
-    e = np.exp(x - np.max(np.real(x), axis=-1, keepdims=True))
+    e = np.exp(x - np.max(np.real(x), axis=-1, keepdims=True, initial=-np.inf))
     return np.asarray(e / np.sum(e, axis=-1, keepdims=True))
