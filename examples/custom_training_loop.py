@@ -47,7 +47,7 @@ variables = model.trainable_variables
 
 @fastnn.function
 def train_step(x, y):
-    """Traced when first called, one program from then on. What it assigns is kept only if all of it succeeds."""
+    """Traced when first called, one program from then on. It assigns all or, on an error, nothing."""
 
     def batch_loss():
         return ops.mean(ops.sparse_softmax_cross_entropy(model(x), y))

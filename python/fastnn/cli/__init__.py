@@ -1,7 +1,7 @@
 """The command `fastnn`.
 
-Results go to standard output, progress and messages to standard error. Exit status: 0 done, 1 failed, 2 used wrongly,
-130 stopped with Ctrl-C. What a command imports, it imports when it runs: `fastnn --version` answers at once.
+Results go to standard output, progress and messages to standard error. Exit status: 0 done, 1 failed, 2 used
+wrongly, 130 stopped with Ctrl-C. A command's imports happen when it runs: `fastnn --version` answers at once.
 """
 
 from __future__ import annotations
@@ -45,11 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _report("interrupted" + (f" {stop}" if str(stop) else ""), arguments.debug)
         status = 130
     except Exception as error:
-        # These carry a sentence for the user; any other kind is a surprise, and its name helps whoever reports it.
-        expected = isinstance(error, (ValueError, TypeError, OSError, ImportError, RuntimeError))
-        text = (
-            str(error) if expected and str(error) else f"{type(error).__name__}: {error}".removesuffix(": ")
-        )
+        text = str(error)
+        if not isinstance(error, (ValueError, TypeError, OSError, ImportError)):
+            # Those carry a sentence for the user; of any other the name helps, and may be all there is.
+            text = f"{type(error).__name__}: {text}".removesuffix(": ")
         _report(f"error: {text}", arguments.debug)
         status = 1
     return _flush() or status
@@ -62,7 +61,7 @@ def _report(message: str, debug: bool) -> None:
 
 
 def _flush() -> int:
-    """Writes out what standard output still holds: a closed pipe or a full disk fails here, not after the exit status."""
+    """Writes out what standard output still holds, so that a closed pipe or full disk shows in the status."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -98,8 +97,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
     recipe = Recipe()
     parser.description = (
-        "Trains a small convolutional network on the 60,000 training images of MNIST, tests it on the other 10,000, "
-        "and writes history.csv and curves.png. The learning rate " + Recipe.SCHEDULE + "."
+        "Trains a small convolutional network on the 60,000 training images of MNIST, tests it on the other "
+        f"10,000, and writes history.csv and curves.png. The learning rate {Recipe.SCHEDULE}."
     )
     option = parser.add_argument
     shown = "(default: %(default)s)"
@@ -111,7 +110,7 @@ def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
         type=_whole(1),
         default=recipe.batch_size,
         metavar="N",
-        help=f"images in a step {shown}",
+        help=f"images a step {shown}",
     )
     option(
         "--learning-rate",
@@ -175,7 +174,7 @@ def _positive(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0.0 < value < math.inf:
+    if not 1e-37 < value < 1e38:  # what float32 holds; false for NaN
         raise argparse.ArgumentTypeError(f"{text}; expected a number above 0, such as 0.001")
     return value
 

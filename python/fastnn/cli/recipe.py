@@ -30,8 +30,8 @@ class Recipe:
     def rate(self, progress: float) -> float:
         """The learning rate after the fraction `progress` of all steps.
 
-        A rate that ends at 0 settles what a constant one leaves jittering, and the rise keeps the first steps, in which
-        Adam's moments know little, from throwing the weights about.
+        A rate that ends at 0 settles what a constant one leaves jittering. The rise keeps the first steps, in
+        which Adam's moments know little, from throwing the weights about.
         """
         if progress < self.warm_up:
             return self.learning_rate * progress / self.warm_up

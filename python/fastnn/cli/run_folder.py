@@ -14,8 +14,8 @@ CURVES = "curves.png"
 class RunFolder:
     """A folder ready for a new run, with its `history.csv` open. Close it, or use it in a `with`.
 
-    If the folder holds the files of an earlier run, they move to the first free of `<folder>.1`, `<folder>.2`, ...;
-    whatever else lies in it stays.
+    If the folder holds the files of an earlier run, they move to the first free of `<folder>.1`,
+    `<folder>.2`, ...; whatever else lies in it stays.
 
     Args:
         path: the folder; it is made, with its parents, where it does not exist.
@@ -41,7 +41,7 @@ class RunFolder:
             self._file = (path / HISTORY).open("x", encoding="utf-8", newline="")
         except OSError as error:
             raise OSError(
-                f"--out {path}: {error.strerror or error}; expected a folder that can be written; name another with --out"
+                f"--out {path}: {error.strerror or error}; expected a folder that can be written; name one"
             ) from error
         self._writer = csv.writer(self._file, lineterminator="\n")
         self.add(columns)

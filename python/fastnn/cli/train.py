@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import fastnn
-from fastnn import _core, datasets, layers
-from fastnn.callbacks import Callback
+from fastnn import _core, layers
+from fastnn.callbacks import Callback, Logs
 from fastnn.cli import curves
 from fastnn.cli.recipe import Recipe
 from fastnn.cli.run_folder import CURVES, HISTORY, RunFolder
+from fastnn.datasets import load_idx, mnist
+from fastnn.models import Sequential
+from fastnn.optimizers import Adam
+from fastnn.utils import set_seed
 
 _CLASSES = 10
 _IMAGE = (28, 28)
@@ -66,19 +68,18 @@ def mnist_cnn(recipe: Recipe, *, data: Path | None, out: Path) -> Result:
         out: the folder for the files.
 
     Raises:
-        OSError, ValueError, ModuleNotFoundError: the data or the folder are not fit for it; nothing was trained.
-        ArithmeticError: the loss became infinite or NaN.
-        KeyboardInterrupt: Ctrl-C, with a text that says what was kept.
+        OSError, ValueError, ModuleNotFoundError: data or folder are not fit for it; nothing was trained.
+        ValueError: the training diverged. KeyboardInterrupt: Ctrl-C. Both say what was kept.
     """
     (x_train, y_train), (x_test, y_test) = _load(data)
     drawing = _check_extras()
     with RunFolder(out, _COLUMNS) as folder:
         if folder.moved_to is not None:
             _say(f"the earlier run in {out} is now in {folder.moved_to}")
-        fastnn.set_seed(recipe.seed)
+        set_seed(recipe.seed)
         model = _build_mnist_cnn()
         model.compile(
-            optimizer=fastnn.optimizers.Adam(learning_rate=recipe.learning_rate),
+            optimizer=Adam(learning_rate=recipe.learning_rate),
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
         )
@@ -88,7 +89,7 @@ def mnist_cnn(recipe: Recipe, *, data: Path | None, out: Path) -> Result:
             f"{_count(fastnn.num_threads(), 'thread')}, {_core.isa()}"
         )
         _say(f"learning rate {recipe.learning_rate:g}: {Recipe.SCHEDULE}")
-        record = _Record(folder, images=len(x_train))
+        record = _Record(folder)
         try:
             model.fit(
                 x_train,
@@ -99,12 +100,12 @@ def mnist_cnn(recipe: Recipe, *, data: Path | None, out: Path) -> Result:
                 callbacks=[_Schedule(recipe, images=len(x_train)), record],
                 verbose=1,
             )
-        except KeyboardInterrupt:
+        except (ValueError, KeyboardInterrupt) as error:
             done = len(record.rows)
-            raise KeyboardInterrupt(
-                f"in epoch {done + 1} of {recipe.epochs}; the history of {_count(done, 'finished epoch')} is in "
-                f"{folder.path / HISTORY}"
-            ) from None
+            kept = f"the history of {_count(done, 'finished epoch')} is in {folder.path / HISTORY}"
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(f"in epoch {done + 1} of {recipe.epochs}; {kept}") from error
+            raise ValueError(f"training stopped: {error}; {kept}") from error
         files = [folder.path / HISTORY]
         if drawing and _draw(folder.path / CURVES, record):
             files.append(folder.path / CURVES)
@@ -125,8 +126,8 @@ def mnist_cnn(recipe: Recipe, *, data: Path | None, out: Path) -> Result:
     )
 
 
-def _build_mnist_cnn() -> fastnn.Sequential:
-    return fastnn.Sequential(
+def _build_mnist_cnn() -> Sequential:
+    return Sequential(
         [
             layers.Rescaling(1 / 255, input_shape=(*_IMAGE, 1)),
             layers.Conv2D(32, (3, 3), activation="relu"),
@@ -144,18 +145,18 @@ def _build_mnist_cnn() -> fastnn.Sequential:
 def _load(folder: Path | None) -> Any:
     """Training and test set, the images as the network takes them, uint8 of (count, 28, 28, 1)."""
     if folder is None:
-        return tuple((x[..., None], y) for x, y in datasets.mnist.load_data())
-    parts = datasets.load_idx(folder)
+        return tuple((x[..., None], y) for x, y in mnist.load_data())
+    parts = load_idx(folder)
     for name, (x, y) in zip(("training", "test"), parts):
         if len(x) == 0 or x.shape[1:] != _IMAGE:
             raise ValueError(
-                f"--data {folder}: {name} images of shape {x.shape}; expected at least one of {_IMAGE}; name a folder "
-                "with MNIST or a set of its form"
+                f"--data {folder}: {name} images of shape {x.shape}; expected at least one of {_IMAGE}; "
+                "name a folder with MNIST or a set of its form"
             )
         if y.max() >= _CLASSES:
             raise ValueError(
-                f"--data {folder}: a {name} label is {y.max()}; expected 0 to {_CLASSES - 1}; name a folder with MNIST or "
-                "a set of its form"
+                f"--data {folder}: a {name} label is {y.max()}; expected 0 to {_CLASSES - 1}; "
+                "name a folder with MNIST or a set of its form"
             )
     return tuple((x[..., None], y) for x, y in parts)
 
@@ -167,12 +168,11 @@ class _Schedule(Callback):
     """Sets the learning rate before each step."""
 
     def __init__(self, recipe: Recipe, images: int) -> None:
-        super().__init__()
         self._recipe = recipe
         self._steps = recipe.epochs * -(-images // recipe.batch_size)
         self._step = 0
 
-    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         # At the middle of the step: the first and the last of a short run would otherwise have the rate 0.
         self.model.optimizer.learning_rate = self._recipe.rate((self._step + 0.5) / self._steps)
         self._step += 1
@@ -181,8 +181,7 @@ class _Schedule(Callback):
 class _Record(Callback):
     """Writes each epoch to the history and takes the time."""
 
-    def __init__(self, folder: RunFolder, images: int) -> None:
-        super().__init__()
+    def __init__(self, folder: RunFolder) -> None:
         self.rows: list[dict[str, float]] = []
         self.training_seconds = 0.0
         self._folder = folder
@@ -192,16 +191,13 @@ class _Record(Callback):
     def seconds(self) -> float:
         return self.rows[-1]["seconds"]
 
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._start = time.perf_counter()
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch_start = time.perf_counter()
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self._trained = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
         row = {
             "epoch": epoch + 1,
@@ -214,15 +210,13 @@ class _Record(Callback):
         self.training_seconds += self._trained - self._epoch_start
         self.rows.append(row)
         self._folder.add([row[column] for column in _COLUMNS])
-        if not all(math.isfinite(value) for value in row.values()):
-            raise ArithmeticError("...")
 
 
 # ---- Messages and the picture ------------------------------------------------------------------------------
 
 
 def _check_extras() -> bool:
-    """Says what goes missing with the extra packages, before the training; returns whether curves can be drawn."""
+    """Says before the training what will be missing; returns whether the curves can be drawn."""
     missing = [name for name in ("tqdm", "matplotlib") if find_spec(name) is None]
     lost = {"tqdm": "no live progress bar", "matplotlib": f"no {CURVES}"}
     if missing:
@@ -238,12 +232,14 @@ def _draw(path: Path, record: _Record) -> bool:
         return [row[name] for row in record.rows]
 
     names = ("loss", "accuracy", "test_loss", "test_accuracy")
-    title = f"MNIST CNN: {record.rows[-1]['test_accuracy']:.2%} test accuracy"
+    last = record.rows[-1]
+    title = f"{last['test_accuracy']:.2%} test accuracy after {_count(len(record.rows), 'epoch')}"
     try:
         curves.draw(path, title, **{name: column(name) for name in names})
     except ImportError as error:
         _say(
-            f"no {CURVES}: matplotlib cannot be used ({error}); in a checkout of fastnn, pip install '.[cli]' brings it"
+            f"no {CURVES}: matplotlib cannot be used ({error}); in a checkout of fastnn, "
+            "pip install '.[cli]' brings it"
         )
         return False
     return True
