@@ -304,7 +304,7 @@ class Trainer:
             gradients = backward([loss], [as_tensor(1.0)], [as_tensor(v) for v in variables])
             self._require_gradients(variables, gradients)
             self.optimizer.apply(gradients, variables)
-            trace.graph.set_outputs([])
+            trace.graph.set_outputs([loss._value])  # so that the guard on it is kept
         return _core.Function(trace.graph)
 
     def _trace_evaluation(self, x: Array, y: Array) -> _core.Function:
@@ -312,8 +312,8 @@ class Trainer:
         with Trace() as trace:
             x_batch = ops.cast(trace.input("x", x.dtype.name, (batch, *x.shape[1:])), "float32")
             y_batch = ops.cast(trace.input("y", y.dtype.name, (batch, *y.shape[1:])), self._target_dtype(y))
-            self._trace_loss(x_batch, y_batch, training=False)
-            trace.graph.set_outputs([])
+            loss = self._trace_loss(x_batch, y_batch, training=False)
+            trace.graph.set_outputs([loss._value])
             trace.graph.fuse()
         return _core.Function(trace.graph)
 
