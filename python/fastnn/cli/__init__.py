@@ -40,31 +40,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        status = arguments.run(arguments)
+        result = arguments.run(arguments)
     except KeyboardInterrupt as stop:
-        _report("interrupted" + (f" {stop}" if str(stop) else ""), arguments.debug)
-        status = 130
+        return _fail(130, "interrupted" + (f" {stop}" if str(stop) else ""), arguments.debug)
     except Exception as error:
         text = str(error)
         if not isinstance(error, (ValueError, TypeError, OSError, ImportError)):
             # Those carry a sentence for the user; of any other the name helps, and may be all there is.
             text = f"{type(error).__name__}: {text}".removesuffix(": ")
-        _report(f"error: {text}", arguments.debug)
-        status = 1
-    return _flush() or status
+        return _fail(1, f"error: {text}", arguments.debug)
+    return _print(result)
 
 
-def _report(message: str, debug: bool) -> None:
+def _fail(status: int, message: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     print(f"fastnn: {message}", file=sys.stderr)
+    return status
 
 
-def _flush() -> int:
-    """Writes out what standard output still holds, so that a closed pipe or full disk shows in the status."""
+def _print(result: str) -> int:
     try:
-        sys.stdout.flush()
-    except OSError as error:
+        print(result, flush=True)
+    except OSError as error:  # a closed pipe, a full disk
         # Python flushes once more at exit, and would fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # whoever closed the pipe has read enough
@@ -182,7 +180,7 @@ def _positive(text: str) -> float:
 # ---- Commands ----------------------------------------------------------------------------------------------
 
 
-def _train(arguments: argparse.Namespace) -> int:
+def _train(arguments: argparse.Namespace) -> str:
     from fastnn.cli import train
 
     recipe = Recipe(
@@ -194,13 +192,11 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.threads is not None:
         fastnn.set_num_threads(arguments.threads)
     result = train.mnist_cnn(recipe, data=arguments.data, out=arguments.out)
-    print(result.as_json() if arguments.json else result.summary())
-    return 0
+    return result.as_json() if arguments.json else result.summary()
 
 
-def _info(arguments: argparse.Namespace) -> int:
+def _info(arguments: argparse.Namespace) -> str:
     from fastnn.cli import info
 
     facts = info.collect()
-    print(info.as_json(facts) if arguments.json else info.summary(facts))
-    return 0
+    return info.as_json(facts) if arguments.json else info.summary(facts)

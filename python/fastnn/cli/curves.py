@@ -43,12 +43,9 @@ def draw(
     for panel, name, training, test in zip(
         panels, ("Loss", "Accuracy"), (loss, accuracy), (test_loss, test_accuracy)
     ):
-        # Few points show as dots, many as a line alone.
-        dot = "o" if len(epochs) <= 20 else ""
-        panel.plot(
-            epochs, training, color=_TRAINING, linewidth=2.5, marker=dot, markersize=7, label="training"
-        )
-        panel.plot(epochs, test, color=_TEST, linewidth=2.5, marker=dot, markersize=7, label="test")
+        marker = "o" if len(epochs) <= 20 else ""  # few points show as dots, many as a line alone
+        for label, color, values in (("training", _TRAINING, training), ("test", _TEST, test)):
+            panel.plot(epochs, values, color=color, label=label, linewidth=2.5, marker=marker, markersize=7)
         panel.set_xlabel("epoch", fontsize=14, color=_INK)
         panel.set_title(name, fontsize=14, color=_INK)
         panel.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -30,9 +31,7 @@ class RunFolder:
         self.moved_to: Path | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
-            earlier = [
-                file for name in (HISTORY, CURVES) if (file := path / name).exists() or file.is_symlink()
-            ]
+            earlier = [file for file in (path / HISTORY, path / CURVES) if os.path.lexists(file)]
             if earlier:
                 self.moved_to = _make_numbered(path)
                 for file in earlier:
