@@ -24,7 +24,9 @@ def small_cnn(**compile_arguments) -> fastnn.Sequential:
             layers.Dense(3, activation="softmax"),
         ]
     )
-    model.compile(**{"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compile_arguments})
+    model.compile(
+        **{"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compile_arguments}
+    )
     return model
 
 
@@ -281,7 +283,14 @@ class TestFit:
 class TestLossesAndMetrics:
     @pytest.mark.parametrize(
         ("loss", "from_logits"),
-        [("sparse", False), ("sparse", True), ("categorical", False), ("categorical", True), ("binary", False), ("binary", True)],
+        [
+            ("sparse", False),
+            ("sparse", True),
+            ("categorical", False),
+            ("categorical", True),
+            ("binary", False),
+            ("binary", True),
+        ],
     )
     def test_cross_entropies_learn(self, loss, from_logits):
         fastnn.set_seed(0)
@@ -402,7 +411,12 @@ class TestModelSurface:
 
     def test_initializers(self):
         fastnn.set_seed(0)
-        for name, variance in (("glorot_uniform", 2 / 300), ("glorot_normal", 2 / 300), ("he_uniform", 0.02), ("he_normal", 0.02)):
+        for name, variance in (
+            ("glorot_uniform", 2 / 300),
+            ("glorot_normal", 2 / 300),
+            ("he_uniform", 0.02),
+            ("he_normal", 0.02),
+        ):
             values = fastnn.initializers.get(name)((100, 200))
             assert values.dtype == np.float32
             assert abs(values.mean()) < 0.003
@@ -585,7 +599,9 @@ class TestBadInput:
         assert not np.isfinite(output[40]).all()
         assert np.isfinite(np.delete(output, 40, axis=0)).all()
 
-    @pytest.mark.parametrize(("name", "value"), [("FASTNN_ISA", "mmx"), ("FASTNN_NUM_THREADS", "0"), ("FASTNN_NUM_THREADS", "x")])
+    @pytest.mark.parametrize(
+        ("name", "value"), [("FASTNN_ISA", "mmx"), ("FASTNN_NUM_THREADS", "0"), ("FASTNN_NUM_THREADS", "x")]
+    )
     def test_the_environment(self, name, value):
         program = "import fastnn; print(fastnn.num_threads() >= 1, fastnn._core.isa() in fastnn._core.available_isas())"
         result = subprocess.run(
