@@ -100,9 +100,7 @@ def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
     )
     option = parser.add_argument
     shown = "(default: %(default)s)"
-    option(
-        "--epochs", type=_whole(1), default=recipe.epochs, metavar="N", help=f"passes over the images {shown}"
-    )
+    option("--epochs", type=_whole(1), default=recipe.epochs, metavar="N", help=f"passes over the images {shown}")
     option(
         "--batch-size",
         type=_whole(1),

@@ -37,26 +37,26 @@ def draw(
 
     figure = Figure(figsize=(9.0, 4.2), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=16, fontweight="bold", color=_INK)
-    panels = figure.subplots(1, 2)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
+    figure.suptitle(title, fontsize=17, fontweight="bold", color=_INK)
+    loss_panel, accuracy_panel = figure.subplots(1, 2)
     epochs = range(1, len(loss) + 1)
-    for panel, name, training, test in zip(
-        panels, ("Loss", "Accuracy"), (loss, accuracy), (test_loss, test_accuracy)
+    for panel, name, training, test in (
+        (loss_panel, "loss (cross-entropy)", loss, test_loss),
+        (accuracy_panel, "accuracy", accuracy, test_accuracy),
     ):
         marker = "o" if len(epochs) <= 20 else ""  # few points show as dots, many as a line alone
         for label, color, values in (("training", _TRAINING, training), ("test", _TEST, test)):
             panel.plot(epochs, values, color=color, label=label, linewidth=2.5, marker=marker, markersize=7)
         panel.set_xlabel("epoch", fontsize=14, color=_INK)
-        panel.set_title(name, fontsize=14, color=_INK)
+        panel.set_ylabel(name, fontsize=14, color=_INK)
         panel.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         panel.grid(color="#dddddd", linewidth=0.8)
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=12, colors=_INK)
-        panel.legend(fontsize=13, frameon=False)
-    panels[0].set_ylim(bottom=0.0)
-    panels[0].set_ylabel("cross-entropy", fontsize=14, color=_INK)
-    panels[1].yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
-    panels[1].set_ylabel("images classified correctly", fontsize=14, color=_INK)
+        panel.legend(fontsize=14, frameon=False, labelcolor=_INK)
+    loss_panel.set_ylim(bottom=0.0)
+    accuracy_panel.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
     with path.open("xb") as file:
         figure.savefig(file, format="png")

@@ -22,9 +22,7 @@ def collect() -> dict[str, Any]:
         "threads": fastnn.num_threads(),
         "threads_reason": _core.num_threads_reason(),
         "parallel_backend": _core.parallel_backend(),
-        "compiler": f"GCC {compiler}"
-        if compiler[:1].isdigit()
-        else compiler,  # GCC alone leaves out its name
+        "compiler": f"GCC {compiler}" if compiler[:1].isdigit() else compiler,  # GCC alone leaves out its name
         "numpy": np.__version__,
         "python": platform.python_version(),
     }

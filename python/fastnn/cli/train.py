@@ -237,10 +237,7 @@ def _draw(path: Path, record: _Record) -> bool:
     try:
         curves.draw(path, title, **{name: column(name) for name in names})
     except ImportError as error:
-        _say(
-            f"no {CURVES}: matplotlib cannot be used ({error}); in a checkout of fastnn, "
-            "pip install '.[cli]' brings it"
-        )
+        _say(f"no {CURVES}: matplotlib cannot be used ({error}); in a checkout of fastnn, pip install '.[cli]' brings it")
         return False
     return True
 
