@@ -89,9 +89,7 @@ def test_version_imports_neither_layers_nor_extras() -> None:
         "print(sorted({m.split('.')[0] for m in sys.modules} & {'matplotlib', 'tqdm', 'PIL'}), "
         "'fastnn.layers' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], text=True, capture_output=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "[] False"
 
 
@@ -117,9 +115,7 @@ def test_version_imports_neither_layers_nor_extras() -> None:
         (["info", "--threads", "2"], "--threads"),
     ],
 )
-def test_wrong_usage_exits_with_2(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_usage_exits_with_2(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
@@ -177,9 +173,7 @@ def test_output_that_cannot_be_written_fails_without_a_traceback() -> None:
 # ---- train -------------------------------------------------------------------------------------------------
 
 
-def test_training_ends_with_one_json_object(
-    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_training_ends_with_one_json_object(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "deep" / "run"
     more = ["--epochs", "4", "--learning-rate", "0.004", "--seed", "3", "--threads", "2", "--json"]
     assert main(train(digits, out, *more)) == 0
@@ -207,9 +201,7 @@ def test_training_ends_with_one_json_object(
     assert "Epoch 4/4" in captured.err
 
 
-def test_training_ends_with_a_summary(
-    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_training_ends_with_a_summary(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     assert main(train(digits, out)) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -219,9 +211,7 @@ def test_training_ends_with_a_summary(
     assert [line.split()[-1] for line in lines[2:]] == [str(out / "history.csv"), str(out / "curves.png")]
 
 
-def test_the_seed_decides_and_threads_do_not(
-    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_seed_decides_and_threads_do_not(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     losses = []
     for number, (seed, threads) in enumerate((("1", "1"), ("1", "2"), ("2", "2"))):
         more = ["--epochs", "1", "--seed", seed, "--threads", threads, "--json"]
@@ -360,9 +350,7 @@ def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture
     assert error.splitlines()[-1].startswith("fastnn: error: ")
 
 
-def test_training_that_diverges_fails(
-    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_training_that_diverges_fails(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(train(digits, tmp_path / "run", "--learning-rate", "1e30")) == 1
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -18,9 +18,7 @@ def run_example(name: str, folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
     # -W error makes a warning a failure. PYTHONPATH would let a checkout stand in for what is installed.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, text=True, capture_output=True, timeout=100, check=False
-    )
+    done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     assert list(folder.iterdir()) == []  # an example leaves nothing behind
     return done.stdout
