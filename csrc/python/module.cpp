@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "program/function.h"
 #include "program/passes.h"
+#include "simd/peak.h"
 
 namespace py = pybind11;
 
@@ -477,6 +478,10 @@ PYBIND11_MODULE(_core, m) {
     for (const Pass& pass : passes()) names.emplace_back(pass.name);
     return names;
   });
+
+  m.def(
+      "_peak_flops", [](int threads) { return measure_peak_flops(current_isa(), threads); }, py::arg("threads"),
+      py::call_guard<py::gil_scoped_release>(), "Measures what the machine can do: float32 operations per second.");
 
   // What tests force, and how they see that it happened.
   m.def("_use_isa", [](const std::string& name) { use_isa(name); bump_planning_epoch(); }, py::arg("name"));
