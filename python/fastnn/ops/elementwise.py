@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.autodiff import Cotangents, Node, vjp
-from fastnn.tracing import Tensor, TensorLike, apply
+from fastnn.tracing import Tensor, TensorLike, Variable, apply
 
 
 def _fit(dy: Tensor, operand: Tensor | None) -> Tensor:
@@ -195,6 +195,8 @@ def _sigmoid_cross_entropy(node: Node, dloss: Tensor) -> Cotangents:
 
 def cast(x: TensorLike, dtype: str) -> Any:
     """`x` in another dtype: float to integer truncates, anything to bool asks whether it is not 0."""
+    if isinstance(x, (Tensor, Variable)) and x.dtype == dtype:
+        return x
     return apply("cast", [x], dtype=dtype)
 
 

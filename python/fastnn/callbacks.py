@@ -1,0 +1,135 @@
+"""Callbacks: code of yours between the steps of `fit`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastnn.training import Trainer
+
+Logs = dict[str, float]
+
+
+class Callback:
+    """Base class; every hook does nothing.
+
+    `logs` holds the metrics so far, at the end of an epoch those of the epoch and, with validation data, `val_...`. Setting
+    `model.stop_training = True` ends training after the epoch. `params` has `epochs`, `steps` and `verbose`.
+    """
+
+    model: Trainer
+    params: dict[str, Any]
+
+    def set_model(self, model: Trainer) -> None:
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None: ...
+    def on_train_end(self, logs: Logs | None = None) -> None: ...
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None: ...
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None: ...
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+
+
+class History(Callback):
+    """What `fit` returns: `history["loss"]`, `history["val_accuracy"]`, ... one number per epoch, and `epoch`."""
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.history, self.epoch = {}, []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+
+def format_logs(logs: Logs) -> str:
+    return " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
+
+
+class Progress(Callback):
+    """What `verbose` shows on standard error: 1 a progress bar (with tqdm, else as 2), 2 one line per epoch."""
+
+    _REFRESH = 0.1  # seconds between two looks at the metrics
+
+    def __init__(self, verbose: int) -> None:
+        self._bars = verbose == 1
+        self._bar: Any = None
+        self._shown = 0.0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        if self._bars:
+            try:
+                import tqdm  # noqa: F401
+            except ImportError:
+                self._bars = False
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._started = time.perf_counter()
+        self._epoch = f"Epoch {epoch + 1}/{self.params['epochs']}"
+        if self._bars:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self.params["steps"], desc=self._epoch, unit="step", leave=True, file=sys.stderr)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if self._bar is None:
+            return
+        now = time.perf_counter()
+        if now - self._shown >= self._REFRESH:
+            self._shown = now
+            self._bar.n = batch + 1
+            self._bar.set_postfix_str(format_logs(self.model.metrics_so_far()))
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self._bar is not None:
+            self._bar.n = self.params["steps"]
+            self._bar.set_postfix_str(format_logs(logs or {}))
+            self.close()
+        else:
+            seconds = time.perf_counter() - self._started
+            print(f"{self._epoch} - {seconds:.1f} s - {format_logs(logs or {})}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Ends a bar that is still open, also when training was interrupted."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class CallbackList:
+    """Calls the hooks of many callbacks. Batch hooks that nobody overrides cost nothing."""
+
+    def __init__(self, callbacks: Sequence[Callback], model: Trainer, params: dict[str, Any]) -> None:
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(
+                    f"callbacks: {callback!r}; expected instances of fastnn.callbacks.Callback; derive from it and pass an object"
+                )
+            callback.set_model(model)
+            callback.set_params(params)
+        self.on_batch_begin = self._overridden("on_train_batch_begin")
+        self.on_batch_end = self._overridden("on_train_batch_end")
+
+    def _overridden(self, hook: str) -> list[tuple[Callable[..., None], bool]]:
+        """The bound hooks, each with whether it wants logs (reading metrics costs microseconds, our own bar reads its own)."""
+        return [
+            (getattr(c, hook), not isinstance(c, Progress))
+            for c in self.callbacks
+            if getattr(type(c), hook) is not getattr(Callback, hook)
+        ]
+
+    def call(self, hook: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(*args)

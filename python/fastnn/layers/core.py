@@ -1,0 +1,179 @@
+"""Dense, Flatten, Activation, Dropout, Rescaling, Input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import activations, initializers, ops
+from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes
+from fastnn.tracing import Variable
+from fastnn.utils import generator
+
+
+class Input:
+    """The shape of one sample, as the first entry of a Sequential: `fastnn.Input(shape=(28, 28, 1))`.
+
+    Args:
+        shape: without the batch axis.
+    """
+
+    def __init__(self, shape: Sequence[int], name: str | None = None) -> None:
+        self.name = name or "input"
+        self.shape = check_sizes("Input", "shape", tuple(shape) if isinstance(shape, (tuple, list)) else shape, None)
+
+    def __repr__(self) -> str:
+        return f"<Input {self.shape}>"
+
+
+class Dense(Layer):
+    """Fully connected layer: `activation(x kernel + bias)` over the last axis.
+
+    Args:
+        units: length of the result's last axis.
+        activation: a name, a function or None.
+        use_bias: whether to add a bias.
+        kernel_initializer: of the kernel, shape `(features, units)`.
+        bias_initializer: of the bias, shape `(units,)`.
+
+    Input shape `(batch, ..., features)`, output shape `(batch, ..., units)`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: activations.ActivationLike = None,
+        use_bias: bool = True,
+        kernel_initializer: initializers.InitializerLike = "glorot_uniform",
+        bias_initializer: initializers.InitializerLike = "zeros",
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.units = check_size(self.name, "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel: Variable
+        self.bias: Variable | None = None
+
+    def build(self, input_shape: InputShape) -> None:
+        features = input_shape[-1] if len(input_shape) > 1 else None
+        if features is None:
+            raise ValueError(
+                f"{self.name}: input of shape {input_shape}; expected a last axis of known length, (batch, ..., features); "
+                "flatten the input or add an axis"
+            )
+        self.kernel = self.add_weight("kernel", (features, self.units), self.kernel_initializer)
+        if self.use_bias:
+            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+
+    def call(self, x: Any, training: bool) -> Any:
+        return self.activation(ops.dense(x, self.kernel, self.bias))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "units": self.units,
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer,
+            "bias_initializer": self.bias_initializer,
+            **super().get_config(),
+        }
+
+
+class Flatten(Layer):
+    """All axes but the batch as one: `(batch, a, b, ...)` to `(batch, a b ...)`."""
+
+    def call(self, x: Any, training: bool) -> Any:
+        return ops.reshape(x, (x.shape[0], -1))
+
+
+class Activation(Layer):
+    """An activation as a layer of its own.
+
+    Args:
+        activation: a name or a function.
+    """
+
+    def __init__(
+        self, activation: activations.ActivationLike, *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.activation = activations.get(activation)
+
+    def call(self, x: Any, training: bool) -> Any:
+        return self.activation(x)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"activation": activations.serialize(self.activation), **super().get_config()}
+
+
+class Dropout(Layer):
+    """While training, sets elements to zero with probability `rate` and scales the others by `1 / (1 - rate)`.
+
+    Args:
+        rate: at least 0 and below 1.
+        seed: default one from the library's generator (`fastnn.set_seed`).
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        seed: int | None = None,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"{self.name}: rate={rate}; expected 0 <= rate < 1; pass the share of elements to drop")
+        self.rate, self.seed = float(rate), seed
+        base, stream = generator.next_key() if seed is None else (int(seed), 0)
+        # [seed, step]: the step advances when a run commits, so that a failed step is repeated with the same mask.
+        self.random_state = Variable(
+            np.array([(base + stream * 0x9E3779B97F4A7C15) % 2**63, 0], np.int64),
+            name=f"{self.name}/random_state",
+            trainable=False,
+        )
+
+    def call(self, x: Any, training: bool) -> Any:
+        if not training or self.rate == 0.0:
+            return x
+        y = ops.dropout(x, self.random_state, rate=self.rate)
+        self.random_state.assign(self.random_state + np.array([0, 1], np.int64))
+        return y
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rate": self.rate, "seed": self.seed, **super().get_config()}
+
+
+class Rescaling(Layer):
+    """`x scale + offset`, for example `Rescaling(1 / 255)` for images of bytes.
+
+    Args:
+        scale: factor.
+        offset: added afterwards.
+    """
+
+    def __init__(
+        self,
+        scale: float,
+        offset: float = 0.0,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.scale, self.offset = float(scale), float(offset)
+
+    def call(self, x: Any, training: bool) -> Any:
+        scaled = x * self.scale
+        return scaled + self.offset if self.offset else scaled
+
+    def get_config(self) -> dict[str, Any]:
+        return {"scale": self.scale, "offset": self.offset, **super().get_config()}

@@ -1,0 +1,143 @@
+"""The base of all layers."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastnn.tracing import Array, Tensor, Variable, layer_scope
+
+InputShape: TypeAlias = "tuple[int | None, ...]"  # None is an axis of any length: the batch
+
+_counters: dict[str, itertools.count[int]] = {}
+
+
+def unique_name(base: str) -> str:
+    """`conv2d`, then `conv2d_1`, `conv2d_2`, ..."""
+    number = next(_counters.setdefault(base, itertools.count()))
+    return base if number == 0 else f"{base}_{number}"
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])", "_", name).lower()
+
+
+class Layer:
+    """A function with weights.
+
+    A subclass makes its weights in `build(input_shape)`, where None stands for the batch axis, and computes in
+    `call(x, training)` with `fastnn.ops`. It runs on arrays as well as inside a trace.
+
+    Args:
+        name: default the class's name with a number.
+        input_shape: of one sample, for the first layer of a model.
+    """
+
+    def __init__(self, *, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
+        self.name = name or unique_name(_snake_case(type(self).__name__))
+        self.input_shape = None if input_shape is None else check_sizes(self.name, "input_shape", input_shape, None)
+        self.built = False
+        self._weights: list[Variable] = []
+
+    def build(self, input_shape: InputShape) -> None:
+        """Makes the weights. The default has none."""
+
+    def call(self, x: Any, training: bool) -> Any:
+        raise TypeError(f"{self.name}: has no call(x, training); expected one; override it")
+
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        with layer_scope(self.name):
+            if not self.built:
+                self.build(tuple(d if isinstance(d, int) else None for d in x.shape))
+                self.built = True
+            return self.call(x, training)
+
+    def add_weight(
+        self, name: str, shape: Sequence[int], initializer: Callable[..., Array], *, trainable: bool = True
+    ) -> Variable:
+        """Makes a weight of this layer."""
+        weight = Variable(initializer(tuple(shape), "float32"), name=f"{self.name}/{name}", trainable=trainable)
+        self._weights.append(weight)
+        return weight
+
+    @property
+    def weights(self) -> list[Variable]:
+        return list(self._weights)
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return [w for w in self._weights if w.trainable]
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        return sum(w.size for w in self.weights)
+
+    def get_weights(self) -> list[Array]:
+        """Copies of the weights, in order."""
+        return [w.numpy() for w in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replaces the weights; all or none, so that arrays that do not fit change nothing."""
+        assign_all(self.name, self.weights, weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, so that `from_config(get_config())` makes an equal layer with new weights."""
+        config: dict[str, Any] = {"name": self.name}
+        if self.input_shape is not None:
+            config["input_shape"] = self.input_shape
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        return cls(**config)
+
+    def expect_rank(self, x: Any, rank: int, axes: str) -> None:
+        """Raises unless `x` has `rank` axes; the layer's path is added by the op or here."""
+        if len(x.shape) != rank:
+            raise ValueError(f"{self.name}: input of shape {shape_text(x)}; expected {rank} axes, {axes}; reshape the input")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} '{self.name}'>"
+
+
+def shape_text(x: Any) -> str:
+    return str(tuple(x.shape)) if not isinstance(x, Tensor) else "(" + ", ".join(map(str, x.shape)) + ")"
+
+
+def assign_all(where: str, variables: Sequence[Variable], values: Sequence[Any]) -> None:
+    if len(values) != len(variables):
+        raise ValueError(f"{where}: {len(values)} arrays; expected {len(variables)}, one per weight; see get_weights()")
+    arrays = [np.asarray(value, variable.dtype) for variable, value in zip(variables, values)]
+    for variable, array in zip(variables, arrays):
+        if array.shape != variable.shape:
+            raise ValueError(
+                f"{where}: '{variable.name}' given an array of shape {array.shape}; expected {variable.shape}; nothing was "
+                "changed"
+            )
+    for variable, array in zip(variables, arrays):
+        variable.assign(array)
+
+
+def check_sizes(where: str, what: str, value: Any, count: int | None) -> tuple[int, ...]:
+    """`value` as a tuple of positive ints: `count` of them (one int stands for all), or any number."""
+    items = (value,) * (count or 1) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else value
+    good = (
+        isinstance(items, (tuple, list))
+        and (count is None or len(items) == count)
+        and all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) and i >= 1 for i in items)
+    )
+    if not good:
+        wanted = "a tuple of positive integers" if count is None else f"{count} positive integers, or one for all"
+        raise ValueError(f"{where}: {what}={value!r}; expected {wanted}; pass for example {(3,) * (count or 1)}")
+    return tuple(int(i) for i in items)
+
+
+def check_size(where: str, what: str, value: Any) -> int:
+    """`value` as a positive int."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{where}: {what}={value!r}; expected a positive integer; pass for example 64")
+    return int(value)

@@ -1,0 +1,5 @@
+"""Models."""
+
+from fastnn.models.sequential import Sequential
+
+__all__ = ["Sequential"]

@@ -1,0 +1,208 @@
+"""A model that is a list of layers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastnn import _core
+from fastnn.layers.core import Input
+from fastnn.layers.layer import Layer, assign_all, unique_name
+from fastnn.tracing import Array, Tensor, Trace, Variable, current_trace, layer_scope
+from fastnn.training import Trainer
+
+
+class Sequential(Trainer):
+    """Layers in a row, each fed with the one before.
+
+    Args:
+        layers: layers, the first optionally an `Input`.
+        name: default `sequential` with a number.
+
+    The model is built, its weights made, when the shape of its input is known: from `Input`, the first layer's
+    `input_shape`, or the first data it sees.
+    """
+
+    def __init__(self, layers: Sequence[Layer | Input] = (), name: str | None = None) -> None:
+        super().__init__()
+        self.name = name or unique_name("sequential")
+        self._layers: list[Layer] = []
+        self._input_shape: tuple[int, ...] | None = None
+        self._output_shapes: list[Any] = []
+        self.built = False
+        for layer in layers:
+            self._append(layer)
+        self._build_if_possible()
+
+    # ---- Layers --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order."""
+        return list(self._layers)
+
+    def add(self, layer: Layer | Input) -> None:
+        """Appends a layer."""
+        self._append(layer)
+        self._rebuild()
+
+    def pop(self) -> Layer:
+        """Removes the last layer and returns it."""
+        if not self._layers:
+            raise ValueError(f"{self.name}: pop from a model without layers; expected at least one; add one first")
+        layer = self._layers.pop()
+        self._rebuild()
+        return layer
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """A layer by name or by index."""
+        if (name is None) == (index is None):
+            raise ValueError(f"{self.name}: get_layer(name={name!r}, index={index!r}); expected one of the two; pass a name")
+        if index is not None:
+            if not -len(self._layers) <= index < len(self._layers):
+                raise ValueError(
+                    f"{self.name}: layer {index}; expected an index below {len(self._layers)}; see model.layers"
+                )
+            return self._layers[index]
+        from fastnn.utils import look_up
+
+        return look_up("layer", str(name), {layer.name: layer for layer in self._layers})
+
+    def _append(self, layer: Layer | Input) -> None:
+        if isinstance(layer, Input):
+            if self._layers or self._input_shape is not None:
+                raise ValueError(f"{self.name}: Input after other layers; expected it first; move it to the front")
+            self._input_shape = layer.shape
+            return
+        if not isinstance(layer, Layer):
+            raise TypeError(
+                f"{self.name}: {layer!r}; expected a layer; pass objects such as fastnn.layers.Dense(10), not classes or numbers"
+            )
+        if any(layer is other for other in self._layers):
+            raise ValueError(f"{self.name}: {layer!r} twice; expected different layers; make a second one")
+        if any(layer.name == other.name for other in self._layers):
+            raise ValueError(f"{self.name}: two layers named '{layer.name}'; expected unique names; pass name=")
+        if not self._layers and self._input_shape is None:
+            self._input_shape = layer.input_shape
+        self._layers.append(layer)
+
+    def _rebuild(self) -> None:
+        self.built = False
+        self._forget_programs()
+        self._build_if_possible()
+
+    def _build_if_possible(self) -> None:
+        if self._input_shape is not None and self._layers:
+            self.build(self._input_shape)
+
+    def build(self, input_shape: Sequence[int]) -> None:
+        """Makes the weights for samples of this shape (without the batch axis)."""
+        with Trace() as trace:
+            x = trace.input("x", "float32", (_core.Extent("batch"), *input_shape))
+            self._output_shapes = []
+            with layer_scope(self.name):
+                for layer in self._layers:
+                    x = layer(x)
+                    self._output_shapes.append(x.shape)
+        self._input_shape = tuple(input_shape)
+        self.built = True
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """`(None, ...)`, where None is the batch axis; None before the model is built."""
+        return None if self._input_shape is None else (None, *self._input_shape)
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...] | None:
+        if not self.built:
+            return None
+        return tuple(d if isinstance(d, int) else None for d in self._output_shapes[-1])
+
+    # ---- Computing -----------------------------------------------------------------------------------------------------------
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """The output for a tensor, inside a trace."""
+        with layer_scope(self.name):
+            for layer in self._layers:
+                x = layer(x, training)
+        return x
+
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        """The output for a batch: of a Tensor inside a trace, of an array outside (as `predict`, without batches)."""
+        if current_trace() is not None:
+            if not self.built and isinstance(x, Tensor):
+                self.build([int(d) for d in x.shape[1:]])
+            return self.call(x, training)
+        return self._call_on_array(x, training)
+
+    # ---- Weights -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, layer by layer."""
+        return [w for layer in self._layers for w in layer.weights]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The weights that training changes."""
+        return [w for layer in self._layers for w in layer.trainable_variables]
+
+    trainable_weights = trainable_variables
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights."""
+        return [w.numpy() for w in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replaces all weights, or none if one does not fit."""
+        self._require_built("set_weights")
+        assign_all(self.name, self.weights, weights)
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        self._require_built("count_params")
+        return sum(w.size for w in self.weights)
+
+    def _require_built(self, what: str) -> None:
+        if not self._layers:
+            raise ValueError(f"{self.name}: {what} of a model without layers; expected at least one; add layers")
+        if not self.built:
+            raise ValueError(
+                f"{self.name}: {what} before the shape of the input is known; expected a built model; give the first layer an "
+                "input_shape, or call build, fit or predict first"
+            )
+
+    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Prints layers, output shapes, weights, and the memory of its programs at batch 32.
+
+        Args:
+            print_fn: takes the whole text; default standard output.
+        """
+        self._require_built("summary")
+        rows = [("Layer", "Output shape", "Params")]
+        for layer, shape in zip(self._layers, self._output_shapes):
+            dims = ", ".join(str(d) if isinstance(d, int) else "None" for d in shape)
+            rows.append((f"{layer.name} ({type(layer).__name__})", f"({dims})", f"{layer.count_params():,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        rule = "-" * (sum(widths) + 4)
+        lines = [f'Model "{self.name}"', rule]
+        for row in rows:
+            lines.append(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}")
+            if row is rows[0]:
+                lines.append(rule)
+        trainable = sum(v.size for v in self.trainable_variables)
+        lines += [rule, f"Parameters: {self.count_params():,}, trainable {trainable:,}"]
+        for what, planned, unshared in self._memory(batch_size=32):
+            lines.append(
+                f"Memory of a {what} program at batch 32: {planned / 1e6:.2f} MB planned, {unshared / 1e6:.2f} MB for all "
+                "intermediates without sharing"
+            )
+        text = "\n".join(lines)
+        if print_fn is None:
+            sys.stdout.write(text + "\n")
+        else:
+            print_fn(text)
+
+    def __repr__(self) -> str:
+        return f"<Sequential '{self.name}' of {len(self._layers)} layers>"

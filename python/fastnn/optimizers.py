@@ -1,0 +1,193 @@
+"""Optimizers: how gradients change weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastnn import ops
+from fastnn.tracing import Variable, current_trace, layer_scope
+from fastnn.utils import look_up
+
+
+class Optimizer:
+    """Base class. `apply(gradients, variables)` inside a traced function records one update of all variables.
+
+    `learning_rate` and `iterations` are Variables: changing the rate never makes a new plan.
+    """
+
+    def __init__(self, learning_rate: float, name: str) -> None:
+        rate = float(learning_rate)
+        if not (np.isfinite(rate) and rate >= 0):
+            raise ValueError(f"{name}: learning_rate={learning_rate}; expected a finite number >= 0; pass for example 1e-3")
+        self.name = name
+        self._learning_rate = Variable(np.float32(rate), name=f"{name}/learning_rate", trainable=False)
+        self.iterations = Variable(np.int64(0), name=f"{name}/iterations", trainable=False)
+        self._variables: list[Variable] = []
+
+    @property
+    def learning_rate(self) -> Variable:
+        """The rate; assign a number to change it, between steps too."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate.assign(np.float32(value))
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Everything the optimizer remembers, for saving."""
+        return [self.iterations, self._learning_rate, *self._slots()]
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        """Makes the slots for these variables; the first `apply` does it."""
+        for variable in variables:
+            if not variable.dtype.startswith("float"):
+                raise TypeError(f"{self.name}: variable '{variable.name}' is {variable.dtype}; expected a float; leave it out")
+        self._variables = list(variables)
+        self._make_slots(sum(v.size for v in variables), variables[0].dtype if variables else "float32")
+
+    def apply(self, gradients: Sequence[Any], variables: Sequence[Variable]) -> None:
+        """Records the update. Inside a trace only; the slots are made at the first call."""
+        if current_trace() is None:
+            raise ValueError(
+                f"{self.name}: apply called outside a trace; expected to be inside fastnn.function, where the update becomes "
+                "part of the step; decorate the training step with @fastnn.function"
+            )
+        if len(gradients) != len(variables):
+            raise ValueError(
+                f"{self.name}: {len(gradients)} gradients for {len(variables)} variables; expected one each; pass both lists "
+                "in the same order"
+            )
+        if not self._variables:
+            self.build(variables)
+        if [id(v) for v in variables] != [id(v) for v in self._variables]:
+            raise ValueError(
+                f"{self.name}: other variables than at the first call; expected the same list, because the slots belong to it; "
+                "make another optimizer for them"
+            )
+        with layer_scope(self.name):
+            rate = ops.cast(self._learning_rate, variables[0].dtype)
+            step = self.iterations + 1
+            self.iterations.assign(step)
+            for variable, value in zip(variables, self._update(rate, step, variables, gradients)):
+                variable.assign(value)
+
+    def _make_slots(self, size: int, dtype: str) -> None:
+        raise TypeError(f"{self.name}: has no _make_slots; expected one; override it")
+
+    def _slots(self) -> list[Variable]:
+        return []
+
+    def _update(self, rate: Any, step: Any, variables: Sequence[Variable], gradients: Sequence[Any]) -> list[Any]:
+        raise TypeError(f"{self.name}: has no _update; expected one; override it")
+
+    def get_config(self) -> dict[str, Any]:
+        return {"learning_rate": float(self._learning_rate.numpy()), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Optimizer:
+        return cls(**config)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: `v = momentum v - lr g; w = w + v`.
+
+    Args:
+        learning_rate: default 0.01.
+        momentum: at least 0 and below 1.
+        nesterov: look ahead along the velocity.
+    """
+
+    def __init__(
+        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, name: str = "sgd"
+    ) -> None:
+        super().__init__(learning_rate, name)
+        if not 0.0 <= momentum < 1.0:
+            raise ValueError(f"{name}: momentum={momentum}; expected 0 <= momentum < 1; pass for example 0.9")
+        if nesterov and momentum == 0.0:
+            raise ValueError(f"{name}: nesterov=True with momentum=0; expected a momentum above 0; pass for example 0.9")
+        self.momentum, self.nesterov = momentum, nesterov
+        self._velocity: Variable | None = None
+
+    def _make_slots(self, size: int, dtype: str) -> None:
+        if self.momentum:
+            self._velocity = Variable(np.zeros(size, dtype), name=f"{self.name}/velocity", trainable=False)
+
+    def _slots(self) -> list[Variable]:
+        return [] if self._velocity is None else [self._velocity]
+
+    def _update(self, rate: Any, step: Any, variables: Sequence[Variable], gradients: Sequence[Any]) -> list[Any]:
+        velocity, updated = ops.sgd_update(
+            rate, self._velocity, variables, gradients, momentum=self.momentum, nesterov=self.nesterov
+        )
+        if self._velocity is not None:
+            self._velocity.assign(velocity)
+        return updated
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, ICLR 2015).
+
+    Args:
+        learning_rate: default 0.001.
+        beta_1: decay of the mean of gradients.
+        beta_2: decay of the mean of their squares.
+        epsilon: added to the root of the latter; Keras's 1e-7, PyTorch has 1e-8.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        name: str = "adam",
+    ) -> None:
+        super().__init__(learning_rate, name)
+        for label, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
+            if not 0.0 <= beta < 1.0:
+                raise ValueError(f"{name}: {label}={beta}; expected 0 <= {label} < 1; pass for example 0.9")
+        if not epsilon > 0.0:
+            raise ValueError(f"{name}: epsilon={epsilon}; expected a number above 0; pass for example 1e-7")
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self._m: Variable | None = None
+        self._v: Variable | None = None
+
+    def _make_slots(self, size: int, dtype: str) -> None:
+        self._m = Variable(np.zeros(size, dtype), name=f"{self.name}/m", trainable=False)
+        self._v = Variable(np.zeros(size, dtype), name=f"{self.name}/v", trainable=False)
+
+    def _slots(self) -> list[Variable]:
+        return [] if self._m is None or self._v is None else [self._m, self._v]
+
+    def _update(self, rate: Any, step: Any, variables: Sequence[Variable], gradients: Sequence[Any]) -> list[Any]:
+        assert self._m is not None and self._v is not None
+        m, v, updated = ops.adam_update(
+            rate, step, self._m, self._v, variables, gradients, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon
+        )
+        self._m.assign(m)
+        self._v.assign(v)
+        return updated
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+
+
+OptimizerLike: TypeAlias = "str | Optimizer"
+
+_BY_NAME: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD}
+
+
+def get(optimizer: OptimizerLike) -> Optimizer:
+    """An optimizer by name, or the object itself."""
+    if isinstance(optimizer, str):
+        return look_up("optimizer", optimizer.lower(), _BY_NAME)()  # type: ignore[call-arg]
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    raise TypeError(f"optimizer: {optimizer!r}; expected a name or an Optimizer; pass for example 'adam'")

@@ -1,0 +1,463 @@
+"""compile, fit, evaluate, predict.
+
+A training step is one call of one program: it gathers the batch out of the whole data set by an index vector, computes the loss
+and its gradients, updates the weights and adds to the metrics. Python only shuffles indices and looks at the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn import _core, losses, metrics, ops, optimizers
+from fastnn.autodiff import backward
+from fastnn.callbacks import Callback, CallbackList, History, Logs, Progress
+from fastnn.tracing import Array, Tensor, Trace, as_tensor, layer_scope
+from fastnn.utils import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastnn.tracing import Variable
+
+# What programs read as it is, casting each batch while they gather it; anything else is converted once.
+_NATIVE = ("float32", "float64", "int32", "int64", "uint8", "bool")
+
+
+class Trainer:
+    """The part of a model that trains and predicts; models derive from it."""
+
+    name: str
+    built: bool
+    _input_shape: tuple[int, ...] | None
+    trainable_variables: list[Variable]
+
+    def __init__(self) -> None:
+        self.optimizer: optimizers.Optimizer
+        self.loss: losses.Loss | None = None
+        self.metrics: list[metrics.Metric] = []
+        self.history: History | None = None
+        self.stop_training = False
+        self._programs: dict[Any, _core.Function] = {}
+
+    def build(self, input_shape: Sequence[int]) -> None: ...
+    def call(self, x: Any, training: bool = False) -> Any: ...
+    def _require_built(self, what: str) -> None: ...
+
+    def _forget_programs(self) -> None:
+        self._programs = {}
+
+    # ---- compile -------------------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: optimizers.OptimizerLike = "adam",
+        loss: losses.LossLike | None = None,
+        metrics: Sequence[metrics.MetricLike] | None = None,
+    ) -> None:
+        """Says how to train: the optimizer, the loss and the metrics, by name or as objects.
+
+        Args:
+            optimizer: default `"adam"` (Keras's is `"rmsprop"`).
+            loss: for example `"sparse_categorical_crossentropy"`; required.
+            metrics: for example `["accuracy"]`.
+
+        Raises:
+            ValueError: a name that does not exist; the nearest ones are given.
+        """
+        from fastnn import metrics as registry
+
+        if loss is None:
+            raise ValueError(f"{self.name}: compile without a loss; expected one; pass for example loss='mean_squared_error'")
+        if isinstance(metrics, str):
+            raise TypeError(f"{self.name}: metrics={metrics!r}; expected a list; pass metrics=[{metrics!r}]")
+        chosen_loss, chosen_optimizer = losses.get(loss), optimizers.get(optimizer)
+        chosen_metrics = [registry.get(m, chosen_loss) for m in metrics or ()]
+        names = [m.name for m in chosen_metrics]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.name}: metrics named {names}; expected different names; pass each once")
+        self.loss, self.optimizer = chosen_loss, chosen_optimizer
+        self.metrics = [registry.Mean("loss"), *chosen_metrics]
+        self._forget_programs()
+
+    def _require_compiled(self, what: str) -> losses.Loss:
+        if self.loss is None:
+            raise ValueError(
+                f"{self.name}: {what} before compile; expected a loss and an optimizer; call for example "
+                "model.compile(optimizer='adam', loss='mean_squared_error')"
+            )
+        return self.loss
+
+    def metrics_so_far(self) -> Logs:
+        """The loss and the metrics since the epoch began."""
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    # ---- fit -----------------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = 32,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Sequence[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: tuple[Any, Any] | None = None,
+        shuffle: bool = True,
+        initial_epoch: int = 0,
+    ) -> History:
+        """Trains on arrays.
+
+        Args:
+            x: samples, `(samples, ...)`; any numeric dtype, cast to float32 batch by batch.
+            y: labels or targets, one per sample.
+            batch_size: samples per step; the last step of an epoch takes what is left.
+            epochs: the epoch to stop at.
+            verbose: 0 silent, 1 a progress bar on standard error (one line per epoch without tqdm), 2 one line per epoch;
+                "auto" is 1.
+            callbacks: instances of `fastnn.callbacks.Callback`.
+            validation_split: the share of samples, taken from the end, to evaluate on after each epoch and not to train on.
+            validation_data: `(x, y)` to evaluate on instead.
+            shuffle: whether to draw the samples in a new order each epoch.
+            initial_epoch: where to go on counting.
+
+        Returns:
+            A `History`: `.history["loss"]` and so on, one number per epoch.
+
+        Raises:
+            ValueError: shapes that do not fit, a label outside the classes, NaN or infinity in the data or the loss. The
+                weights are then those of the last whole step. TypeError: arrays that hold no numbers.
+        """
+        self._require_compiled("fit")
+        batch_size = _positive(self.name, "batch_size", batch_size)
+        epochs = _positive(self.name, "epochs", epochs)
+        if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, (int, np.integer)) or initial_epoch < 0:
+            raise ValueError(f"{self.name}: initial_epoch={initial_epoch!r}; expected an integer >= 0; pass 0 to start anew")
+        if verbose not in ("auto", 0, 1, 2):
+            raise ValueError(f"{self.name}: verbose={verbose!r}; expected 'auto', 0, 1 or 2; pass 0 for silence")
+        level = 1 if verbose == "auto" else int(verbose)
+        x, y = self._prepare(x, y, "fit")
+        x, y, validation = self._hold_out(x, y, validation_split, validation_data)
+        run = self._training_program(x, y)
+
+        samples = len(x)
+        steps = -(-samples // batch_size)
+        seed, stream = generator.next_key()
+        self.history = History()
+        progress = [Progress(level)] if level else []
+        hooks = CallbackList(
+            [self.history, *progress, *(callbacks or ())], self, {"epochs": epochs, "steps": steps, "verbose": level}
+        )
+        self.stop_training = False
+        order = np.arange(samples, dtype=np.int64)
+        hooks.call("on_train_begin", {})
+        try:
+            for epoch in range(initial_epoch, epochs):
+                if shuffle:
+                    order = _core.random_permutation(seed, stream, epoch, samples)
+                self._reset_metrics()
+                hooks.call("on_epoch_begin", epoch, {})
+                for step in range(steps):
+                    for hook, wants_logs in hooks.on_batch_begin:
+                        hook(step, self.metrics_so_far() if wants_logs and step else {})
+                    with _batch_context(self.name, "fit", f"epoch {epoch + 1}, batch {step}"):
+                        run.run([x, y, order[step * batch_size : (step + 1) * batch_size]], True)
+                    for hook, wants_logs in hooks.on_batch_end:
+                        hook(step, self.metrics_so_far() if wants_logs else {})
+                logs = self.metrics_so_far()
+                if validation is not None:
+                    results = self._evaluate(*validation, batch_size)
+                    logs.update({f"val_{name}": value for name, value in results.items()})
+                hooks.call("on_epoch_end", epoch, logs)
+                if self.stop_training:
+                    break
+        finally:
+            for bar in progress:
+                bar.close()
+        hooks.call("on_train_end", {})
+        return self.history
+
+    def train_on_batch(self, x: Any, y: Any) -> Logs:
+        """One step on one batch. Returns the loss and the metrics of this batch alone."""
+        self._require_compiled("train_on_batch")
+        x, y = self._prepare(x, y, "train_on_batch")
+        run = self._training_program(x, y)
+        self._reset_metrics()
+        with _batch_context(self.name, "train_on_batch", "batch 0"):
+            run.run([x, y, np.arange(len(x), dtype=np.int64)], True)
+        return self.metrics_so_far()
+
+    def _hold_out(self, x: Array, y: Array, split: float, data: tuple[Any, Any] | None) -> tuple[Array, Array, Any]:
+        if data is not None:
+            if not isinstance(data, (tuple, list)) or len(data) != 2:
+                raise ValueError(f"{self.name}: validation_data is no pair; expected (x, y); pass two arrays")
+            return x, y, self._prepare(*data, "fit, validation_data")
+        if not 0.0 <= split < 1.0:
+            raise ValueError(f"{self.name}: validation_split={split}; expected 0 <= share < 1; pass for example 0.1")
+        if split == 0.0:
+            return x, y, None
+        kept = int(len(x) * (1.0 - split))
+        if kept == 0 or kept == len(x):
+            raise ValueError(
+                f"{self.name}: validation_split={split} of {len(x)} samples leaves {kept} to train on; expected some on both "
+                "sides; use more data or another share"
+            )
+        return x[:kept], y[:kept], (x[kept:], y[kept:])
+
+    def _reset_metrics(self) -> None:
+        for metric in self.metrics:
+            metric.reset()
+
+    # ---- evaluate and predict ------------------------------------------------------------------------------------------------
+
+    def evaluate(
+        self, x: Any, y: Any, batch_size: int = 32, verbose: int | str = 0, return_dict: bool = False
+    ) -> float | list[float] | Logs:
+        """The loss and the metrics on arrays.
+
+        Args:
+            x: samples, as for `fit`.
+            y: labels or targets.
+            batch_size: samples per run; the result does not depend on it beyond rounding.
+            verbose: 0 silent, 1 or 2 one line on standard error.
+            return_dict: return a dict by name instead of a list `[loss, *metrics]` (or just the loss without metrics).
+
+        Raises:
+            ValueError: as for `fit`; NaN or infinity in the loss too.
+        """
+        self._require_compiled("evaluate")
+        batch_size = _positive(self.name, "batch_size", batch_size)
+        results = self._evaluate(*self._prepare(x, y, "evaluate"), batch_size)
+        if verbose not in (0, "auto"):
+            import sys
+
+            from fastnn.callbacks import format_logs
+
+            print(format_logs(results), file=sys.stderr)
+        if return_dict:
+            return results
+        values = list(results.values())
+        return values if len(values) > 1 else values[0]
+
+    def _evaluate(self, x: Array, y: Array, batch_size: int) -> Logs:
+        run = self._evaluation_program(x, y)
+        self._reset_metrics()
+        for step, start in enumerate(range(0, len(x), batch_size)):
+            with _batch_context(self.name, "evaluate", f"batch {step}"):
+                run.run([x[start : start + batch_size], y[start : start + batch_size]], True)
+        return self.metrics_so_far()
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Array:
+        """The outputs for samples, as one array. NaN and infinity pass through, as in NumPy.
+
+        Args:
+            x: samples, as for `fit`.
+            batch_size: samples per run, for memory only: the bits of a row do not depend on it. Default 256.
+            verbose: accepted for Keras's sake; nothing is printed.
+
+        Several threads may call it at once.
+        """
+        batch_size = 256 if batch_size is None else _positive(self.name, "batch_size", batch_size)
+        x = self._prepare_x(x, "predict")
+        run = self._prediction_program(x, training=False)
+        if len(x) <= batch_size:
+            return run.run([x], False)[0]
+        parts = [run.run([x[i : i + batch_size]], False)[0] for i in range(0, len(x), batch_size)]
+        return np.concatenate(parts)
+
+    def _call_on_array(self, x: Any, training: bool) -> Array:
+        x = self._prepare_x(x, "call")
+        return self._prediction_program(x, training).run([x], training)[0]
+
+    # ---- Programs ------------------------------------------------------------------------------------------------------------
+
+    def _program(self, key: Any, trace: Callable[[], _core.Function]) -> _core.Function:
+        program = self._programs.get(key)
+        if program is None:
+            # Two threads may both trace; the results are equal and setdefault keeps one.
+            program = self._programs.setdefault(key, trace())
+        return program
+
+    def _training_program(self, x: Array, y: Array) -> _core.Function:
+        return self._program(("train", x.dtype, y.dtype, y.shape[1:]), lambda: self._trace_training(x, y))
+
+    def _evaluation_program(self, x: Array, y: Array) -> _core.Function:
+        return self._program(("evaluate", x.dtype, y.dtype, y.shape[1:]), lambda: self._trace_evaluation(x, y))
+
+    def _prediction_program(self, x: Array, training: bool) -> _core.Function:
+        return self._program(("predict", training, x.dtype), lambda: self._trace_prediction(x, training))
+
+    def _trace_training(self, x: Array, y: Array) -> _core.Function:
+        samples = _core.Extent("samples")
+        with Trace() as trace:
+            x_all = trace.input("x", x.dtype.name, (samples, *x.shape[1:]))
+            y_all = trace.input("y", y.dtype.name, (samples, *y.shape[1:]))
+            rows = trace.input("rows", "int64", (_core.Extent("batch"),))
+            x_batch = ops.gather_rows(x_all, rows, dtype="float32")
+            y_batch = ops.gather_rows(y_all, rows, dtype=self._target_dtype(y))
+            loss = self._trace_loss(x_batch, y_batch, training=True)
+            variables = self.trainable_variables
+            gradients = backward([loss], [as_tensor(1.0)], [as_tensor(v) for v in variables])
+            self._require_gradients(variables, gradients)
+            self.optimizer.apply(gradients, variables)
+            trace.graph.set_outputs([loss._value])  # so that the guard on it is kept
+        return _core.Function(trace.graph)
+
+    def _trace_evaluation(self, x: Array, y: Array) -> _core.Function:
+        batch = _core.Extent("batch")
+        with Trace() as trace:
+            x_batch = ops.cast(trace.input("x", x.dtype.name, (batch, *x.shape[1:])), "float32")
+            y_batch = ops.cast(trace.input("y", y.dtype.name, (batch, *y.shape[1:])), self._target_dtype(y))
+            loss = self._trace_loss(x_batch, y_batch, training=False)
+            trace.graph.set_outputs([loss._value])
+            trace.graph.fuse()
+        return _core.Function(trace.graph)
+
+    def _trace_prediction(self, x: Array, training: bool) -> _core.Function:
+        with Trace() as trace:
+            x_batch = ops.cast(trace.input("x", x.dtype.name, (_core.Extent("batch"), *x.shape[1:])), "float32")
+            output = self.call(x_batch, training)
+            trace.graph.set_outputs([output._value])
+            trace.graph.fuse()
+        return _core.Function(trace.graph)
+
+    def _trace_loss(self, x: Tensor, y: Tensor, training: bool) -> Tensor:
+        """The mean loss of a batch; metrics are updated on the way."""
+        loss = self._require_compiled("training")
+        output = self.call(x, training)
+        y = self._fit_targets(y, output, loss)
+        with layer_scope(f"{self.name}/loss"):
+            per_sample = loss.call(y, output)
+            # The guard: a loss that is not finite commits nothing.
+            mean = ops.check_finite(ops.mean(per_sample))
+            self.metrics[0].update(per_sample)
+        for metric in self.metrics[1:]:
+            with layer_scope(f"{self.name}/{metric.name}"):
+                metric.update_state(y, output)
+        return mean
+
+    def _target_dtype(self, y: Array) -> str:
+        assert self.loss is not None
+        if not self.loss.sparse_labels:
+            return "float32"
+        return "int32" if y.dtype.name == "bool" else y.dtype.name
+
+    def _fit_targets(self, y: Tensor, output: Tensor, loss: losses.Loss) -> Tensor:
+        """Drops or adds a last axis of 1, as Keras does, and refuses what would only broadcast by accident."""
+        wanted = output.shape[:-1] if loss.sparse_labels else output.shape
+        if y.shape == wanted:
+            return y
+        if y.shape == (*wanted, 1) or (*y.shape, 1) == wanted:
+            return ops.reshape(y, wanted)
+        hint = ""
+        if not loss.sparse_labels and y.shape == output.shape[:-1]:
+            hint = "; for integer labels use a sparse_ loss or fastnn.utils.to_categorical"
+        raise ValueError(
+            f"{self.name}: targets of shape {_named(y.shape)} for outputs of shape {_named(output.shape)} with the loss "
+            f"{loss.name}; expected targets of shape {_named(wanted)}{hint or '; reshape them'}"
+        )
+
+    def _require_gradients(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
+        if not variables:
+            raise ValueError(f"{self.name}: no trainable weights; expected some; add a layer such as Dense")
+        missing = [v.name for v, g in zip(variables, gradients) if g is None]
+        if missing:
+            raise ValueError(
+                f"{self.name}: the loss does not depend on {', '.join(missing)}; expected every trainable weight to matter; "
+                "remove the layer or make it untrainable"
+            )
+
+    def _memory(self, batch_size: int) -> Iterator[tuple[str, int, int]]:
+        """(kind of program, planned bytes, bytes of all intermediates) of what a summary can know."""
+        if self._input_shape is None:
+            return
+        x = np.zeros((1, *self._input_shape), np.float32)
+        described = self._prediction_program(x, False).describe([[batch_size, *self._input_shape]])
+        yield "prediction", described["arena_bytes"], described["intermediate_bytes"]
+        for key, program in self._programs.items():
+            if key[0] == "train":
+                shapes = [[batch_size, *self._input_shape], [batch_size, *key[3]], [batch_size]]
+                described = program.describe(shapes)
+                yield "training", described["arena_bytes"], described["intermediate_bytes"]
+                return
+
+    # ---- Data ----------------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, x: Any, y: Any, where: str) -> tuple[Array, Array]:
+        x = self._prepare_x(x, where)
+        y = _numeric(f"{self.name}: {where}: y", y)
+        if y.ndim == 0 or len(y) != len(x):
+            raise ValueError(
+                f"{self.name}: {where}: x has {len(x)} samples and y has shape {y.shape}; expected one target per sample; "
+                "pass arrays of equal length"
+            )
+        if len(x) == 0:
+            raise ValueError(f"{self.name}: {where}: empty arrays; expected at least one sample; check how the data was loaded")
+        assert self.loss is not None
+        if self.loss.sparse_labels and y.dtype.kind == "f":
+            if not np.array_equal(y, np.floor(y)):
+                raise TypeError(
+                    f"{self.name}: {where}: y is {y.dtype} with fractions; expected integer class labels for {self.loss.name}; "
+                    "convert them with .astype('int64'), or choose another loss"
+                )
+            y = y.astype(np.int64)
+        return x, y
+
+    def _prepare_x(self, x: Any, where: str) -> Array:
+        x = _numeric(f"{self.name}: {where}: x", x)
+        if x.ndim == 0:
+            raise ValueError(f"{self.name}: {where}: x is a single number; expected an array (samples, ...); pass a batch")
+        if not self.built:
+            self.build(x.shape[1:])
+        assert self._input_shape is not None
+        shape = x.shape[1:]
+        if shape != self._input_shape:
+            if (*shape, 1) == self._input_shape:
+                x = x[..., None]
+            elif shape == (*self._input_shape, 1):
+                x = x[..., 0]
+            else:
+                raise ValueError(
+                    f"{self.name}: {where}: x has shape {x.shape}; expected {_named((None, *self._input_shape))}, where None is "
+                    "any number of samples; reshape the array"
+                )
+        return x
+
+
+def _named(shape: Sequence[Any]) -> str:
+    inner = ", ".join(str(d) for d in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+def _positive(where: str, what: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{where}: {what}={value!r}; expected a positive integer; pass for example 32")
+    return int(value)
+
+
+def _numeric(where: str, array: Any) -> Array:
+    """A C-contiguous array of a dtype that programs read, without a copy where it is one."""
+    try:
+        array = np.asarray(array)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}; expected rows of equal length; pad or crop them") from None
+    if array.dtype.name in _NATIVE and array.dtype.isnative:
+        return np.ascontiguousarray(array) if array.ndim else array
+    if array.dtype.kind in "iu":
+        return np.ascontiguousarray(array, np.int64)
+    if array.dtype.kind == "f":
+        return np.ascontiguousarray(array, np.float32)
+    raise TypeError(f"{where}: dtype {array.dtype}; expected numbers; convert the array with .astype('float32')")
+
+
+@contextmanager
+def _batch_context(model: str, what: str, which: str) -> Iterator[None]:
+    """Says which batch an error of the program belongs to."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{what}: {which}: {error}") from None

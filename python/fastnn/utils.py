@@ -1,0 +1,103 @@
+"""Small helpers: seeds, one-hot labels, names that are nearly right."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fastnn.tracing import Array
+
+T = TypeVar("T")
+
+
+class _Generator:
+    """Hands out (seed, stream) keys: one per initialiser, dropout layer or shuffled fit, in the order they ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.seed = int.from_bytes(os.urandom(7), "little")
+        self._stream = 0
+
+    def reset(self, seed: int) -> None:
+        with self._lock:
+            self.seed, self._stream = seed, 0
+
+    def next_key(self) -> tuple[int, int]:
+        with self._lock:
+            self._stream += 1
+            return self.seed, self._stream - 1
+
+
+generator = _Generator()
+
+
+def set_seed(seed: int) -> None:
+    """Makes everything random from here on repeatable: initial weights, shuffling, dropout.
+
+    Args:
+        seed: 0 or greater, below 2**63. Without a call the seed comes from the operating system.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"set_seed: {seed!r}; expected an integer; pass for example 0")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"set_seed: {seed}; expected 0 <= seed < 2**63; pass for example 0")
+    generator.reset(int(seed))
+
+
+set_random_seed = set_seed
+
+
+def to_categorical(labels: Any, num_classes: int | None = None) -> Array:
+    """One-hot rows: `y[i, labels[i]] = 1`, everything else 0.
+
+    Args:
+        labels: integers of shape `(...)` or `(..., 1)`, none negative.
+        num_classes: default the largest label plus 1.
+
+    Returns:
+        float32 of shape `(..., num_classes)`.
+
+    Raises:
+        ValueError: a label that is negative or not below `num_classes`. TypeError: labels that are no integers.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.utils.to_categorical([0, 2])
+        array([[1., 0., 0.],
+               [0., 0., 1.]], dtype=float32)
+    """
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iub":
+        if labels.dtype.kind != "f" or not np.array_equal(labels, np.floor(labels)):
+            raise TypeError(f"to_categorical: labels of dtype {labels.dtype}; expected integers; convert them with .astype")
+    labels = labels.astype(np.int64)
+    if labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    classes = int(num_classes) if num_classes is not None else int(labels.max(initial=-1)) + 1
+    if labels.size and not (0 <= labels.min() and labels.max() < classes):
+        raise ValueError(
+            f"to_categorical: labels from {labels.min()} to {labels.max()}; expected 0 <= label < {classes}; "
+            "check the labels or num_classes"
+        )
+    return np.asarray(labels[..., None] == np.arange(classes), dtype=np.float32)
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> ValueError:
+    """The error for a name that does not exist, with the nearest ones that do."""
+    names = sorted(known)
+    lower = {n.lower(): n for n in names}
+    near = [lower[m] for m in difflib.get_close_matches(str(name).lower(), lower, n=3, cutoff=0.5)]
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "pass one of them, or an object"
+    return ValueError(f"{kind}: {name!r} does not exist; expected one of {', '.join(names)}; {hint}")
+
+
+def look_up(kind: str, name: str, table: Mapping[str, T]) -> T:
+    """`table[name]`, or the error with the nearest names."""
+    if name not in table:
+        raise unknown_name(kind, name, table)
+    return table[name]
