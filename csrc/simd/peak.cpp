@@ -35,7 +35,7 @@ double measure_peak_flops(Isa isa, int threads) {
   constexpr double kSeconds = 5e-3;  // long beside starting a team, short beside an interruption
   constexpr int kRuns = 20;
   Work work{peak_kernels(isa), 1000};
-  while (seconds_of(work, threads) < kSeconds) work.repeats *= 2;
+  while (seconds_of(work, 1) < kSeconds) work.repeats *= 2;
   double best = seconds_of(work, threads);
   for (int i = 1; i < kRuns; ++i) best = std::min(best, seconds_of(work, threads));
   return static_cast<double>(threads) * static_cast<double>(work.repeats * work.kernels.flops) / best;
