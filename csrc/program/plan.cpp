@@ -83,7 +83,8 @@ class Planner {
   }
 
   // A node whose every result replaces the variable it was computed from, and is read by nobody else, runs in commit, right
-  // on the variables: an optimizer's update. Its old values must be no other commit node's operand.
+  // on the variables: an optimizer's update. The old values may be no other operand of a commit node, not even as a view,
+  // and a node that can report an error belongs before the guard.
   void find_commit_nodes() {
     const auto& nodes = graph_.nodes();
     in_commit_.assign(nodes.size(), 0);
@@ -96,7 +97,7 @@ class Planner {
 
     for (size_t i = 0; i < nodes.size(); ++i) {
       const auto pairs = in_place_of(program_.calls[i].call);
-      bool fits = !nodes[i].op->view && !pairs.empty();
+      bool fits = !nodes[i].op->view && nodes[i].op->explain == nullptr && !pairs.empty();
       for (size_t o = 0; o < nodes[i].outputs.size() && fits; ++o) {
         const ValueId value = nodes[i].outputs[o];
         fits = readers_[value].empty() && old_value[value] >= 0 && std::ranges::any_of(pairs, [&](const InPlace& pair) {
@@ -105,15 +106,20 @@ class Planner {
       }
       in_commit_[i] = fits;
     }
+    // A node that moves to compute may free another to stay, so what is left is looked at again until nothing moves.
     for (bool changed = true; changed;) {
       changed = false;
+      std::vector<int> reads(graph_.values().size(), 0);  // by commit nodes, per memory
       for (size_t i = 0; i < nodes.size(); ++i) {
         if (!in_commit_[i]) continue;
-        for (ValueId output : nodes[i].outputs) {
-          for (int reader : readers_[old_value[output]]) {
-            if (reader != static_cast<int>(i) && in_commit_[reader]) in_commit_[i] = 0, changed = true;
-          }
+        for (ValueId input : nodes[i].inputs) {
+          if (input != kNoValue) ++reads[root(input)];
         }
+      }
+      for (size_t i = 0; i < nodes.size() && !changed; ++i) {
+        if (!in_commit_[i]) continue;
+        changed = std::ranges::any_of(nodes[i].outputs, [&](ValueId output) { return reads[old_value[output]] > 1; });
+        if (changed) in_commit_[i] = 0;
       }
     }
   }

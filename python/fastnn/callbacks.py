@@ -54,6 +54,7 @@ class History(Callback):
 
 
 def format_logs(logs: Logs) -> str:
+    """`loss: 0.1234 - accuracy: 0.9876`."""
     return " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
 
 

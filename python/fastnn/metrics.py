@@ -123,5 +123,7 @@ def get(metric: MetricLike, loss: losses.Loss) -> Metric:
             f"{', '.join(sorted(_BY_NAME))}"
         )
     if isinstance(metric, str):
-        return look_up("metric", metric, {**_BY_NAME, "accuracy": Metric})(metric)
+        chosen: Any = look_up("metric", metric, {**_BY_NAME, "accuracy": Metric})
+        named: Metric = chosen(metric)
+        return named
     raise TypeError(f"metric: {metric!r}; expected a name or a Metric; pass for example 'accuracy'")

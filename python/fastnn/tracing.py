@@ -91,6 +91,7 @@ def layer_scope(name: str) -> Iterator[None]:
 
 
 def layer_path() -> str:
+    """The scopes that are open in this thread, as `sequential/conv2d`."""
     return "/".join(_state.layers)
 
 
@@ -236,11 +237,11 @@ class Variable(_Operators):
         self._core.name = name
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self._core.shape
 
     @property
-    def dtype(self) -> str:  # type: ignore[override]
+    def dtype(self) -> str:
         return self._core.dtype
 
     @property
@@ -348,9 +349,7 @@ def _as_array(value: Any, weak: str) -> Array | None:
         raise TypeError(
             f"{value!r}: used outside the trace it belongs to; expected arrays here; return it from the traced function"
         )
-    raise TypeError(
-        f"operand: {type(value).__name__}; expected an array, a Variable or a number; convert it with np.asarray"
-    )
+    raise TypeError(f"operand: {type(value).__name__}; expected an array, a Variable or a number; convert it with np.asarray")
 
 
 # ---- Nested arguments --------------------------------------------------------------------------------------------------------
@@ -399,7 +398,11 @@ class Function:
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, shapes: Sequence[Sequence[int | str]] | None = None, name: str | None = None
+        self,
+        function: Callable[..., Any],
+        *,
+        shapes: Sequence[Sequence[int | str]] | None = None,
+        name: str | None = None,
     ) -> None:
         self._function = function
         self._shapes = shapes
@@ -482,9 +485,7 @@ def _static_key(leaf: Any) -> Any:
     return (type(leaf), id(leaf) if isinstance(leaf, Variable) else leaf)
 
 
-def function(
-    f: Callable[..., Any] | None = None, *, shapes: Sequence[Sequence[int | str]] | None = None
-) -> Any:
+def function(f: Callable[..., Any] | None = None, *, shapes: Sequence[Sequence[int | str]] | None = None) -> Any:
     """Makes a Python function run as one planned program. Also a decorator.
 
     Args:

@@ -79,7 +79,7 @@ def to_categorical(labels: Any, num_classes: int | None = None) -> Array:
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     classes = int(num_classes) if num_classes is not None else int(labels.max(initial=-1)) + 1
-    if labels.size and not (0 <= labels.min() and labels.max() < classes):
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(
             f"to_categorical: labels from {labels.min()} to {labels.max()}; expected 0 <= label < {classes}; "
             "check the labels or num_classes"

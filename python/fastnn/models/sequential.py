@@ -61,9 +61,7 @@ class Sequential(Trainer):
             raise ValueError(f"{self.name}: get_layer(name={name!r}, index={index!r}); expected one of the two; pass a name")
         if index is not None:
             if not -len(self._layers) <= index < len(self._layers):
-                raise ValueError(
-                    f"{self.name}: layer {index}; expected an index below {len(self._layers)}; see model.layers"
-                )
+                raise ValueError(f"{self.name}: layer {index}; expected an index below {len(self._layers)}; see model.layers")
             return self._layers[index]
         from fastnn.utils import look_up
 

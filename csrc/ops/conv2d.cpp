@@ -1,0 +1,198 @@
+#include "ops/conv2d.h"
+
+#include <cmath>
+
+namespace fastnn {
+
+namespace {
+
+// ---- Shape rules ----------------------------------------------------------------------------------------------------------
+
+std::vector<TensorType> infer_conv2d(const Call& call) {
+  call.expect_float(0);
+  call.expect_same_dtype(0, 1);
+  call.expect_rank(0, 4);
+  call.expect_rank(1, 4);
+  const Shape &x = call.shape(0), &w = call.shape(1);
+  if (x[3] != w[2]) {
+    call.fail_value(concat("`x` has shape ", x, " and `w` ", w, "; expected the last axis of x to be the third of w, (KH, KW, C, F);"
+                           " pass channels-last images or make w for ", x[3], " channels"));
+  }
+  if (call.has(2)) {
+    call.expect_same_dtype(0, 2);
+    call.expect_shape(2, {w[3]});
+  }
+  const ImageWindow window = image_window(call, image_size_of(call, 0), kernel_size_of(call, 1));
+  return {{call.dtype(0), {x[0], window.height.output, window.width.output, w[3]}}};
+}
+
+std::vector<TensorType> infer_conv2d_backward_input(const Call& call) {
+  call.expect_float(0);
+  call.expect_same_dtype(0, 1);
+  call.expect_rank(0, 4);
+  call.expect_rank(1, 4);
+  const Shape &dy = call.shape(0), &w = call.shape(1);
+  if (dy[3] != w[3]) {
+    call.fail_value(concat("`dy` has shape ", dy, " and `w` ", w, "; expected their last axes to be equal, the number of filters; "
+                           "pass the gradient of this layer's output"));
+  }
+  const ImageWindow window = image_window(call, positive_pair(call, "image_size"), kernel_size_of(call, 1));
+  expect_outputs(call, 0, window);
+  return {{call.dtype(0), {dy[0], window.height.image, window.width.image, w[2]}}};
+}
+
+std::vector<TensorType> infer_conv2d_backward_kernel(const Call& call) {
+  call.expect_float(0);
+  call.expect_same_dtype(0, 1);
+  call.expect_rank(0, 4);
+  call.expect_rank(1, 4);
+  const Shape &x = call.shape(0), &dy = call.shape(1);
+  if (x[0] != dy[0]) {
+    call.fail_value(concat("`x` has shape ", x, " and `dy` ", dy,
+                           "; expected equal first axes, the batch; pass the gradient of this layer's output"));
+  }
+  const ImageWindow window = image_window(call, image_size_of(call, 0), positive_pair(call, "kernel_size"));
+  expect_outputs(call, 1, window);
+  return {{call.dtype(0), {window.height.window, window.width.window, x[3], dy[3]}}};
+}
+
+// ---- Plans ----------------------------------------------------------------------------------------------------------------
+
+constexpr double kTaskFlops = 2e6;  // some 20 microseconds
+
+int64_t parts(int64_t whole, int64_t part) { return part > 0 ? (whole + part - 1) / part : 0; }
+
+Conv2dShape shape_of(const Shape& images, const ImageWindow& window, const Extent& C, const Extent& F) {
+  Conv2dShape shape{};
+  shape.B = images[0].factor(), shape.C = C.factor(), shape.F = F.factor();
+  shape.height = window.height, shape.width = window.width;
+  return shape;
+}
+
+double flops_of(const Conv2dShape& s) {
+  return 2.0 * static_cast<double>(s.B * s.height.output * s.width.output) *
+         static_cast<double>(s.height.window * s.width.window * s.C * s.F);
+}
+
+// Cuts `rows` by `columns` results of every sample into tasks: whole samples where these are small, else parts of one sample
+// until there are a few tasks for every thread of a large machine.
+int64_t cut_forward(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t inner) {
+  const double per_sample = shape.B > 0 ? flops_of(shape) / static_cast<double>(shape.B) : 0;
+  shape.samples = per_sample > 0 ? static_cast<int64_t>(std::clamp(std::ceil(kTaskFlops / per_sample), 1.0, double(shape.B))) : shape.B;
+  shape.samples = std::max<int64_t>(shape.samples, 1);
+  shape.sample_tasks = parts(shape.B, shape.samples);
+  shape.row_blocks = 1;
+  shape.column_block = columns;
+  const auto wanted = static_cast<int64_t>(std::min(flops_of(shape) / kTaskFlops, 16.0));
+  if (shape.sample_tasks > 0 && wanted > shape.sample_tasks) {
+    const int64_t cuts = parts(wanted, shape.sample_tasks);
+    // Every task reads its whole part of the image and of the kernel. Cut what is larger: a deep layer's kernel by filters.
+    const int64_t image = shape.height.image * shape.width.image * shape.C;
+    const int64_t kernel = shape.height.window * shape.width.window * inner * columns;
+    if (kernel > image && columns >= 64) {
+      shape.column_block = parts(parts(columns, cuts), 32) * 32;
+    } else {
+      shape.row_blocks = std::min(cuts, rows);
+    }
+  }
+  shape.column_tasks = parts(columns, shape.column_block);
+  return shape.sample_tasks * shape.row_blocks * shape.column_tasks;
+}
+
+KernelPlan plan_conv2d(const Call& call, Isa isa) {
+  const Shape &x = call.shape(0), &w = call.shape(1);
+  const ImageWindow window = image_window(call, image_size_of(call, 0), kernel_size_of(call, 1));
+  Conv2dShape shape = shape_of(x, window, w[2], w[3]);
+  const int64_t tasks = cut_forward(shape, window.height.output, shape.F, shape.C);
+  const bool is_double = call.dtype(0) == DType::float64;
+  return {{kernel_step(conv2d_kernels(isa).forward[is_double], tasks, shape)}};
+}
+
+KernelPlan plan_conv2d_backward_input(const Call& call, Isa isa) {
+  const Shape &dy = call.shape(0), &w = call.shape(1);
+  const ImageWindow window = image_window(call, positive_pair(call, "image_size"), kernel_size_of(call, 1));
+  Conv2dShape shape = shape_of(dy, window, w[2], w[3]);
+  const int64_t tasks = cut_forward(shape, parts(window.height.image, window.height.stride), shape.C, shape.F);
+  const bool is_double = call.dtype(0) == DType::float64;
+  const Conv2dKernels& kernels = conv2d_kernels(isa);
+  const int64_t taps = window.height.window * window.width.window;
+  KernelPlan plan;
+  plan.workspace_bytes = std::max<size_t>(static_cast<size_t>(count(call.shape(1)).factor()) * item_size(call.dtype(0)), 1);
+  plan.steps.push_back(kernel_step(kernels.transpose_taps[is_double], tasks > 0 ? taps : 0, shape));
+  plan.steps.push_back(kernel_step(kernels.backward_input[is_double], tasks, shape));
+  return plan;
+}
+
+KernelPlan plan_conv2d_backward_kernel(const Call& call, Isa isa) {
+  const Shape &x = call.shape(0), &dy = call.shape(1);
+  const ImageWindow window = image_window(call, image_size_of(call, 0), positive_pair(call, "kernel_size"));
+  Conv2dShape shape = shape_of(x, window, x[3], dy[3]);
+  const int64_t taps = window.height.window * window.width.window, rows = taps * shape.C;
+  // Without padding every tap sees every output, and a tile may hold rows of several taps. With padding a tile within one tap
+  // has one rectangle of outputs; with few channels fuller tiles are worth the cuts at the image's border.
+  const bool padded = taps > 1 && call.attributes.text("padding") == "same";
+  shape.unit_rows = padded && shape.C >= 8 ? shape.C : rows;
+  const int64_t units = parts(rows, shape.unit_rows);
+  // 24 rows are two tiles of 12 (AVX-512) or four of 6 (AVX2).
+  const double tasks_wanted = std::ceil(flops_of(shape) / kTaskFlops);
+  shape.unit_tasks = units > 0 ? static_cast<int64_t>(std::clamp(tasks_wanted / units, 1.0, double(parts(shape.unit_rows, 24)))) : 0;
+  shape.column_block = shape.F;
+  if (units * shape.unit_tasks < 8 && tasks_wanted > 1) shape.column_block = std::min<int64_t>(shape.F, 16);
+  shape.column_tasks = parts(shape.F, shape.column_block);
+  // What a block of samples reads stays in half of a second-level cache of 1 MiB while the tiles of a task visit it.
+  const int64_t sample_bytes = (window.height.image * window.width.image * shape.C +
+                                window.height.output * window.width.output * shape.F) * static_cast<int64_t>(item_size(call.dtype(0)));
+  shape.sample_block = std::max<int64_t>(int64_t{512} * 1024 / std::max<int64_t>(sample_bytes, 1), 1);
+  const bool is_double = call.dtype(0) == DType::float64;
+  return {{kernel_step(conv2d_kernels(isa).backward_kernel[is_double], units * shape.unit_tasks * shape.column_tasks, shape)}};
+}
+
+// All three multiply the same numbers in pairs.
+Cost cost_conv2d(const Call& call) {
+  const bool backward_kernel = call.name() == "conv2d_backward_kernel", backward_input = call.name() == "conv2d_backward_input";
+  const Shape& outputs = backward_kernel ? call.shape(1) : backward_input ? call.shape(0) : call.outputs[0].shape;
+  const Shape& w = backward_kernel ? call.outputs[0].shape : call.shape(1);
+  const double results = static_cast<double>(count(to_dims(outputs, "conv2d")));
+  double elements = 0;
+  for (const Shape* shape : {&call.shape(0), &call.shape(1), static_cast<const Shape*>(&call.outputs[0].shape)}) {
+    elements += static_cast<double>(count(to_dims(*shape, "conv2d")));
+  }
+  return {2 * results * static_cast<double>(w[0].factor() * w[1].factor() * w[2].factor()),
+          elements * static_cast<double>(item_size(call.dtype(0)))};
+}
+
+const AttributeSpec kStrides{"strides", Dims{1, 1}}, kPadding{"padding", std::string("valid")};
+
+}  // namespace
+
+std::span<const Op> conv2d_ops() {
+  static const std::vector<Op> ops = {
+      {.name = "conv2d",
+       .doc = "y[b,oh,ow,f] = bias[f] + sum over kh, kw, c of x[b, oh*SH - top + kh, ow*SW - left + kw, c] w[kh,kw,c,f]",
+       .inputs = {"x", "w", "bias?"},
+       .outputs = {"y"},
+       .attributes = {kStrides, kPadding},
+       .infer = infer_conv2d,
+       .variants = {{"direct", nullptr, plan_conv2d}},
+       .cost = cost_conv2d},
+      {.name = "conv2d_backward_input",
+       .doc = "dx, the gradient of conv2d with respect to x",
+       .inputs = {"dy", "w"},
+       .outputs = {"dx"},
+       .attributes = {{"image_size", Dims{1, 1}, true}, kStrides, kPadding},
+       .infer = infer_conv2d_backward_input,
+       .variants = {{"direct", nullptr, plan_conv2d_backward_input}},
+       .cost = cost_conv2d},
+      {.name = "conv2d_backward_kernel",
+       .doc = "dw, the gradient of conv2d with respect to w, summed over all samples and outputs",
+       .inputs = {"x", "dy"},
+       .outputs = {"dw"},
+       .attributes = {{"kernel_size", Dims{1, 1}, true}, kStrides, kPadding},
+       .infer = infer_conv2d_backward_kernel,
+       .variants = {{"direct", nullptr, plan_conv2d_backward_kernel}},
+       .cost = cost_conv2d},
+  };
+  return ops;
+}
+
+}  // namespace fastnn

@@ -1,0 +1,59 @@
+#include "ops/dropout.h"
+
+#include <cmath>
+
+namespace fastnn {
+
+namespace {
+
+std::vector<TensorType> infer_dropout(const Call& call) {
+  call.expect_float(0);
+  call.expect_shape(1, {2});
+  if (call.dtype(1) != DType::int64) {
+    call.fail_type(concat("`random_state` is ", dtype_name(call.dtype(1)), "; expected int64, [seed, step]; cast it first"));
+  }
+  const double rate = call.attributes.real("rate");
+  if (!(rate >= 0 && rate < 1)) {
+    call.fail_value(concat("rate=", rate, "; expected 0 <= rate < 1, the part that is dropped; pass for example rate=0.5"));
+  }
+  if (const int64_t stream = call.attributes.integer("stream"); stream < 0) {
+    call.fail_value(concat("stream=", stream, "; expected 0 or more; pass the ordinal of this op among the random ones"));
+  }
+  return {call.input(0)};
+}
+
+KernelPlan plan_dropout(const Call& call, Isa isa) {
+  const double rate = call.attributes.real("rate");
+  DropoutShape shape;
+  shape.elements = count(to_dims(call.shape(0), "dropout"));
+  shape.stream = static_cast<uint64_t>(call.attributes.integer("stream"));
+  shape.threshold = static_cast<uint32_t>(std::ceil(rate * 0x1p24));  // u >= rate, as integers
+  shape.scale = 1 / (1 - rate);
+  const KernelFn dropout = dropout_kernels(isa).dropout[call.dtype(0) == DType::float64];
+  return {{kernel_step(dropout, (shape.elements + kDropoutChunk - 1) / kDropoutChunk, shape)}};
+}
+
+Cost cost_dropout(const Call& call) {
+  const auto elements = static_cast<double>(count(to_dims(call.shape(0), "dropout")));
+  return {elements, elements * 2 * static_cast<double>(item_size(call.dtype(0)))};
+}
+
+}  // namespace
+
+std::span<const Op> dropout_ops() {
+  static const std::vector<Op> ops = {
+      {.name = "dropout",
+       .doc = "y = x / (1 - rate) where a random number reaches rate, else 0",
+       .inputs = {"x", "random_state"},
+       .outputs = {"y"},
+       .attributes = {{"rate", 0.5}, {"stream", int64_t{0}}},
+       .infer = infer_dropout,
+       .variants = {{"philox", nullptr, plan_dropout}},
+       .cost = cost_dropout,
+       .in_place = {{0, 0}},
+       .random = true},
+  };
+  return ops;
+}
+
+}  // namespace fastnn

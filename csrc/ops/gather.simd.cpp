@@ -1,0 +1,75 @@
+#include "ops/gather.h"
+#include "simd/vec.h"
+
+namespace fastnn::FASTNN_ISA {
+
+namespace {
+
+// Calls row(b, index) for every row b of the task; an index that is out of range is reported, and the row calls it with -1.
+template <typename Row>
+FASTNN_INLINE void for_each_row(const int64_t* indices, const GatherShape& shape, Errors& errors, int64_t task, Row row) {
+  const int64_t begin = task * shape.rows_per_task;
+  const int64_t end = begin + shape.rows_per_task < shape.indices ? begin + shape.rows_per_task : shape.indices;
+  bool reported = false;  // the first of a task is the one that counts
+  for (int64_t b = begin; b < end; ++b) {
+    const bool inside = indices[b] >= 0 && indices[b] < shape.rows;
+    if (!inside && !reported) errors.report(b, indices[b]);
+    reported |= !inside;
+    row(b, inside ? indices[b] : -1);
+  }
+}
+
+void copy_rows(char* y, const char* x, const int64_t* indices, const GatherShape& shape, Errors& errors, int64_t task) {
+  const auto bytes = static_cast<size_t>(shape.row_bytes);
+  for_each_row(indices, shape, errors, task, [&](int64_t b, int64_t index) __attribute__((always_inline)) {
+    char* to = y + b * shape.row_bytes;
+    if (index < 0) {
+      __builtin_memset(to, 0, bytes);
+    } else {
+      __builtin_memcpy(to, x + index * shape.row_bytes, bytes);
+    }
+  });
+}
+
+// `to_bool` writes x != 0. Bools are read as the 0 or 1 they are stored as. The compiler vectorises the conversions.
+template <typename To, typename From, bool to_bool>
+void cast_rows(To* y, const From* x, const int64_t* indices, const GatherShape& shape, Errors& errors, int64_t task) {
+  const int64_t row = shape.row;
+  for_each_row(indices, shape, errors, task, [&](int64_t b, int64_t index) __attribute__((always_inline)) {
+    To* __restrict__ to = y + b * row;
+    const From* __restrict__ from = x + index * row;
+    if (index < 0) {
+      __builtin_memset(to, 0, static_cast<size_t>(row) * sizeof(To));
+    } else if constexpr (to_bool) {
+      for (int64_t i = 0; i < row; ++i) to[i] = from[i] != 0;
+    } else {
+      for (int64_t i = 0; i < row; ++i) to[i] = static_cast<To>(from[i]);
+    }
+  });
+}
+
+template <typename To, typename From, bool to_bool = false>
+constexpr KernelFn cast = kernel<cast_rows<To, From, to_bool>>;
+
+}  // namespace
+
+const GatherKernels gather_kernels = {
+    kernel<copy_rows>,
+    {
+        // to float32, float64, int32, int64, uint8, bool; one line per dtype of x
+        {nullptr, cast<double, float>, cast<int32_t, float>, cast<int64_t, float>, cast<uint8_t, float>,
+         cast<uint8_t, float, true>},
+        {cast<float, double>, nullptr, cast<int32_t, double>, cast<int64_t, double>, cast<uint8_t, double>,
+         cast<uint8_t, double, true>},
+        {cast<float, int32_t>, cast<double, int32_t>, nullptr, cast<int64_t, int32_t>, cast<uint8_t, int32_t>,
+         cast<uint8_t, int32_t, true>},
+        {cast<float, int64_t>, cast<double, int64_t>, cast<int32_t, int64_t>, nullptr, cast<uint8_t, int64_t>,
+         cast<uint8_t, int64_t, true>},
+        {cast<float, uint8_t>, cast<double, uint8_t>, cast<int32_t, uint8_t>, cast<int64_t, uint8_t>, nullptr,
+         cast<uint8_t, uint8_t, true>},
+        {cast<float, uint8_t>, cast<double, uint8_t>, cast<int32_t, uint8_t>, cast<int64_t, uint8_t>,
+         cast<uint8_t, uint8_t>, nullptr},
+    },
+};
+
+}  // namespace fastnn::FASTNN_ISA

@@ -1,0 +1,206 @@
+#include "ops/optimizer.h"
+
+namespace fastnn {
+
+namespace {
+
+// How a call's operands and results lie: `head` of each before the parameters.
+struct Layout {
+  size_t inputs, outputs;
+  size_t parameters;  // n
+  size_t parameter(size_t k) const { return inputs + k; }
+  size_t gradient(size_t k) const { return inputs + parameters + k; }
+};
+
+bool has_momentum(const Call& call) { return call.attributes.real("momentum") != 0; }
+
+Layout layout_of(const Call& call, size_t inputs, size_t outputs) {
+  const size_t tail = call.inputs.size() > inputs ? call.inputs.size() - inputs : 0;
+  return {inputs, outputs, tail / 2};
+}
+Layout sgd_layout(const Call& call) { return layout_of(call, 2, has_momentum(call)); }
+Layout adam_layout(const Call& call) { return layout_of(call, 4, 2); }
+
+void expect_scalar(const Call& call, size_t i) {
+  if (call.shape(i).empty()) return;
+  call.fail_value(concat(call.operand(i), " has shape ", call.shape(i), "; expected a single number, (); reshape it"));
+}
+
+// Checks learning rate, parameters and gradients; the number of elements of all parameters.
+int64_t expect_parameters(const Call& call, const Layout& at) {
+  const size_t n = at.parameters, tail = call.inputs.size() > at.inputs ? call.inputs.size() - at.inputs : 0;
+  if (n == 0 || tail % 2 != 0) {
+    call.fail_value(concat(tail, " arrays after the first ", at.inputs, " operands; expected n parameters and then their n "
+                           "gradients; pass one gradient per parameter"));
+  }
+  for (size_t i = at.inputs; i < call.inputs.size(); ++i) {
+    if (!call.has(i)) {
+      call.fail_value(concat(i < at.gradient(0) ? "parameter " : "the gradient of parameter ", (i - at.inputs) % n,
+                             " is missing; expected an array; leave out parameters that are not trained"));
+    }
+  }
+  call.expect_float(at.parameter(0));
+  const DType dtype = call.dtype(at.parameter(0));
+  expect_scalar(call, 0);
+  if (call.dtype(0) != dtype) {
+    call.fail_type(concat("`learning_rate` is ", dtype_name(call.dtype(0)), " and parameter 0 is ", dtype_name(dtype),
+                          "; expected the same dtype; cast the learning rate"));
+  }
+  int64_t total = 0;
+  for (size_t k = 0; k < n; ++k) {
+    const TensorType &p = call.input(at.parameter(k)), &g = call.input(at.gradient(k));
+    if (p.dtype != dtype) {
+      call.fail_type(concat("parameter ", k, " is ", dtype_name(p.dtype), " and parameter 0 is ", dtype_name(dtype),
+                            "; expected one dtype; update the others in a call of their own"));
+    }
+    if (g.dtype != dtype) {
+      call.fail_type(concat("the gradient of parameter ", k, " is ", dtype_name(g.dtype), "; expected ", dtype_name(dtype),
+                            " as the parameter; cast it first"));
+    }
+    if (g.shape != p.shape) {
+      call.fail_value(concat("the gradient of parameter ", k, " has shape ", g.shape, "; expected ", p.shape,
+                             " as the parameter; pass gradients in the order of the parameters"));
+    }
+    total += count(to_dims(p.shape, std::string(call.name())));
+  }
+  return total;
+}
+
+void expect_state(const Call& call, size_t i, DType dtype, int64_t total) {
+  if (call.dtype(i) != dtype) {
+    call.fail_type(concat(call.operand(i), " is ", dtype_name(call.dtype(i)), "; expected ", dtype_name(dtype),
+                          " as the parameters; cast it first"));
+  }
+  if (call.shape(i) != Shape{total}) {
+    call.fail_value(concat(call.operand(i), " has shape ", call.shape(i), "; expected (", total,
+                           ",), one element per element of all parameters; make it anew for these parameters"));
+  }
+}
+
+void expect_fraction(const Call& call, std::string_view name) {
+  const double value = call.attributes.real(name);
+  if (value >= 0 && value < 1) return;
+  call.fail_value(concat(name, "=", value, "; expected 0 <= ", name, " < 1; pass for example 0.9"));
+}
+
+std::vector<TensorType> updated(const Call& call, const Layout& at, size_t state) {
+  std::vector<TensorType> types;
+  for (size_t i = 0; i < at.outputs; ++i) types.push_back(call.input(state + i));
+  for (size_t k = 0; k < at.parameters; ++k) types.push_back(call.input(at.parameter(k)));
+  return types;
+}
+
+std::vector<InPlace> replaced(const Layout& at, size_t state) {
+  std::vector<InPlace> pairs;
+  for (size_t i = 0; i < at.outputs; ++i) pairs.push_back({i, state + i});
+  for (size_t k = 0; k < at.parameters; ++k) pairs.push_back({at.outputs + k, at.parameter(k)});
+  return pairs;
+}
+
+UpdateShape shape_of(const Call& call, const Layout& at) {
+  const size_t n = at.parameters;
+  auto offsets = std::make_shared<int64_t[]>(n + 1);
+  for (size_t k = 0; k < n; ++k) {
+    offsets[k + 1] = offsets[k] + count(to_dims(call.shape(at.parameter(k)), std::string(call.name())));
+  }
+  UpdateShape shape;
+  shape.parameters = static_cast<int64_t>(n);
+  shape.offsets = offsets.get();
+  shape.owner = std::move(offsets);
+  return shape;
+}
+
+KernelPlan plan_update(KernelFn run, UpdateShape shape) {
+  const int64_t total = shape.offsets[shape.parameters];
+  return {{kernel_step(run, (total + kUpdateChunk - 1) / kUpdateChunk, std::move(shape))}};
+}
+
+Cost cost_update(const Call& call, const Layout& at, double flops, double moved) {
+  const UpdateShape shape = shape_of(call, at);
+  const auto total = static_cast<double>(shape.offsets[shape.parameters]);
+  return {flops * total, moved * total * static_cast<double>(item_size(call.dtype(at.parameter(0))))};
+}
+
+// ---- sgd ------------------------------------------------------------------------------------------------------------------
+
+std::vector<TensorType> infer_sgd_update(const Call& call) {
+  const Layout at = sgd_layout(call);
+  const int64_t total = expect_parameters(call, at);
+  expect_fraction(call, "momentum");
+  if (call.has(1) != has_momentum(call)) {
+    call.fail_value(concat("momentum=", call.attributes.real("momentum"), call.has(1) ? " with" : " without",
+                           " a `velocity`; expected one exactly when momentum is not 0; ", call.has(1) ? "drop" : "pass", " it"));
+  }
+  if (call.has(1)) expect_state(call, 1, call.dtype(0), total);
+  return updated(call, at, 1);
+}
+
+KernelPlan plan_sgd_update(const Call& call, Isa isa) {
+  UpdateShape shape = shape_of(call, sgd_layout(call));
+  shape.momentum = call.attributes.real("momentum");
+  const OptimizerKernels& kernels = optimizer_kernels(isa);
+  const bool is_double = call.dtype(0) == DType::float64;
+  if (!has_momentum(call)) return plan_update(kernels.sgd[is_double], std::move(shape));
+  const auto& run = call.attributes.flag("nesterov") ? kernels.sgd_nesterov : kernels.sgd_momentum;
+  return plan_update(run[is_double], std::move(shape));
+}
+
+Cost cost_sgd_update(const Call& call) {
+  const bool momentum = has_momentum(call), nesterov = momentum && call.attributes.flag("nesterov");
+  return cost_update(call, sgd_layout(call), nesterov ? 5 : momentum ? 4 : 2, momentum ? 5 : 3);
+}
+
+// ---- adam -----------------------------------------------------------------------------------------------------------------
+
+std::vector<TensorType> infer_adam_update(const Call& call) {
+  const Layout at = adam_layout(call);
+  const int64_t total = expect_parameters(call, at);
+  expect_scalar(call, 1);
+  if (call.dtype(1) != DType::int64) {
+    call.fail_type(concat("`step` is ", dtype_name(call.dtype(1)), "; expected int64, the number of this update; cast it first"));
+  }
+  expect_state(call, 2, call.dtype(0), total);
+  expect_state(call, 3, call.dtype(0), total);
+  expect_fraction(call, "beta_1");
+  expect_fraction(call, "beta_2");
+  if (const double epsilon = call.attributes.real("epsilon"); !(epsilon >= 0)) {
+    call.fail_value(concat("epsilon=", epsilon, "; expected 0 or more; pass a small number such as 1e-7"));
+  }
+  return updated(call, at, 2);
+}
+
+KernelPlan plan_adam_update(const Call& call, Isa isa) {
+  UpdateShape shape = shape_of(call, adam_layout(call));
+  shape.beta_1 = call.attributes.real("beta_1");
+  shape.beta_2 = call.attributes.real("beta_2");
+  shape.epsilon = call.attributes.real("epsilon");
+  return plan_update(optimizer_kernels(isa).adam[call.dtype(0) == DType::float64], std::move(shape));
+}
+
+}  // namespace
+
+std::span<const Op> optimizer_ops() {
+  static const std::vector<Op> ops = {
+      {.name = "sgd_update",
+       .doc = "gradient descent, with momentum where momentum is not 0: parameters, then their gradients",
+       .inputs = {"learning_rate", "velocity?", "parameters..."},
+       .outputs = {"velocity", "parameters..."},
+       .attributes = {{"momentum", 0.0}, {"nesterov", false}},
+       .infer = infer_sgd_update,
+       .variants = {{"flat", nullptr, plan_sgd_update}},
+       .cost = cost_sgd_update,
+       .in_place_of = [](const Call& call) { return replaced(sgd_layout(call), 1); }},
+      {.name = "adam_update",
+       .doc = "Adam: parameters, then their gradients; m and v are flat over all parameters",
+       .inputs = {"learning_rate", "step", "m", "v", "parameters..."},
+       .outputs = {"m", "v", "parameters..."},
+       .attributes = {{"beta_1", 0.9}, {"beta_2", 0.999}, {"epsilon", 1e-7}},
+       .infer = infer_adam_update,
+       .variants = {{"flat", nullptr, plan_adam_update}},
+       .cost = [](const Call& call) { return cost_update(call, adam_layout(call), 12, 7); },
+       .in_place_of = [](const Call& call) { return replaced(adam_layout(call), 2); }},
+  };
+  return ops;
+}
+
+}  // namespace fastnn

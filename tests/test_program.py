@@ -1,0 +1,336 @@
+"""Programs: compute, guard, commit; memory; passes; threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import _core, ops
+from fastnn.tracing import Trace
+
+
+def test_assignments_are_committed_together():
+    a, b = fastnn.Variable(1.0, name="a"), fastnn.Variable(10.0, name="b")
+
+    @fastnn.function
+    def swap(x):
+        old = a + 0.0
+        a.assign(b)
+        b.assign(old + x)
+        return a + b
+
+    assert swap(np.float32(5.0)) == 16.0
+    assert (a.numpy(), b.numpy()) == (10.0, 6.0)
+
+
+def test_two_variables_swap_without_arithmetic():
+    a, b = fastnn.Variable(np.arange(3.0)), fastnn.Variable(np.full(3, 7.0))
+
+    @fastnn.function
+    def swap():
+        old = ops.reshape(a, (3,))
+        a.assign(ops.reshape(b, (3,)))
+        b.assign(old)
+        return old
+
+    np.testing.assert_array_equal(swap(), np.arange(3.0))
+    np.testing.assert_array_equal(a.numpy(), np.full(3, 7.0))
+    np.testing.assert_array_equal(b.numpy(), np.arange(3.0))
+
+
+def test_a_result_may_be_an_argument_a_variable_or_the_same_twice():
+    w = fastnn.Variable(np.arange(2.0))
+
+    @fastnn.function
+    def f(x):
+        y = x * 2
+        return x, w, y, y, ops.reshape(y, (2, 1))
+
+    x = np.array([1.0, 2.0])
+    for got, expected in zip(f(x), (x, w.numpy(), x * 2, x * 2, (x * 2)[:, None])):
+        np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(x, [1.0, 2.0])
+
+
+def test_reading_after_assigning_in_a_trace_gives_the_new_value():
+    a = fastnn.Variable(1.0)
+
+    @fastnn.function
+    def f():
+        a.assign(a + 1.0)
+        first = a * 10.0
+        a.assign(a * 2.0)
+        return first, a * 1.0
+
+    assert f() == (20.0, 4.0)
+    assert a.numpy() == 4.0
+
+
+def test_without_commit_nothing_is_written():
+    a = fastnn.Variable(np.zeros(3))
+
+    @fastnn.function
+    def f(x):
+        a.assign(a + x)
+        return ops.sum(a)
+
+    assert f(np.ones(3), commit=False) == 3.0
+    np.testing.assert_array_equal(a.numpy(), np.zeros(3))
+    assert f(np.ones(3)) == 3.0
+    np.testing.assert_array_equal(a.numpy(), np.ones(3))
+
+
+def _guarded_step(w):
+    @fastnn.function
+    def step(x, labels):
+        loss, (dw,) = fastnn.value_and_grad(
+            lambda: ops.check_finite(ops.mean(ops.sparse_softmax_cross_entropy(ops.dense(x, w), labels))), variables=[w]
+        )()
+        w.assign(w - 0.1 * dw)
+        return loss
+
+    return step
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_a_failed_step_changes_nothing(threads):
+    w = fastnn.Variable(np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32))
+    step = _guarded_step(w)
+    x, labels = np.ones((5, 4), np.float32), np.array([0, 1, 2, 0, 1])
+    fastnn.set_num_threads(threads)
+    _core._serial_below(0.0)
+    step(x, labels)
+    before = w.numpy()
+    for bad_x, bad_labels, message in (
+        (x, np.array([0, 7, 2, 9, 1]), "label 7 at position 1; expected 0 <= label < 3"),
+        (x, np.array([0, 1, 2, -1, 1]), "label -1 at position 3"),
+        (np.full_like(x, np.nan), labels, "not finite"),
+        (np.full_like(x, np.inf), labels, "not finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            step(bad_x, bad_labels)
+        np.testing.assert_array_equal(w.numpy(), before)
+    step(x, labels)
+    assert not np.array_equal(w.numpy(), before)
+
+
+def test_optimizer_updates_run_in_commit_on_the_variables():
+    model = fastnn.Sequential([fastnn.layers.Dense(4, activation="relu", input_shape=(3,)), fastnn.layers.Dense(2)])
+    optimizer = fastnn.optimizers.Adam()
+
+    @fastnn.function
+    def step(x):
+        loss, gradients = fastnn.value_and_grad(
+            lambda: ops.mean(ops.square(model(x, training=True))), variables=model.trainable_variables
+        )()
+        optimizer.apply(gradients, model.trainable_variables)
+        return loss
+
+    steps = step.describe(np.ones((8, 3), np.float32))["steps"]
+    assert [s["op"] for s in steps if s["commit"]] == ["adam_update"]
+    assert steps[-1]["commit"]
+
+
+def test_memory_is_shared_between_values_that_do_not_live_together():
+    def chain(x):
+        for _ in range(20):
+            x = ops.tanh(ops.dense(x, np.eye(64, dtype=np.float32)))
+        return ops.sum(x)
+
+    described = fastnn.function(chain).describe(np.ones((64, 64), np.float32))
+    one = 64 * 64 * 4
+    assert described["intermediate_bytes"] >= 40 * one
+    assert described["arena_bytes"] <= 3 * one
+
+
+def test_unused_work_is_removed():
+    def f(x):
+        ops.softmax(ops.matmul(x, x))
+        return ops.relu(x)
+
+    described = fastnn.function(f).describe(np.ones((4, 4)))
+    assert [s["op"] for s in described["steps"]] == ["relu"]
+    w = fastnn.Variable(np.ones((3, 3)))
+    gradient = fastnn.function(lambda x: fastnn.grad(lambda: ops.sum(ops.dense(x, w)), variables=[w])())
+    assert "dense_backward_input" not in [s["op"] for s in gradient.describe(np.ones((2, 3)))["steps"]]
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_softmax_with_cross_entropy_is_computed_from_logits(sparse):
+    name = "sparse_cross_entropy" if sparse else "cross_entropy"
+    targets = np.array([0, 2]) if sparse else np.eye(3)[[0, 2]]
+
+    def loss(z, t):
+        return ops.sum(getattr(ops, name)(ops.softmax(z), t))
+
+    step = fastnn.value_and_grad(loss)
+    z = np.array([[1.0, 2.0, 3.0], [300.0, 0.0, -300.0]])
+    value, gradient = step(z, targets)
+    # The second row's probability is exactly 0 in any float: from probabilities the loss would be clipped.
+    assert value == pytest.approx(2.40760596 + 600.0, abs=1e-7)
+    p = np.exp(z - z.max(1, keepdims=True))
+    np.testing.assert_allclose(gradient, p / p.sum(1, keepdims=True) - np.eye(3)[[0, 2]], atol=1e-12)
+
+    _core._disable_passes({"softmax_cross_entropy"})
+    try:
+        mild = z[:1]
+        fused, plain = step(mild, targets[:1]), fastnn.value_and_grad(loss)(mild, targets[:1])
+        assert plain[0] == pytest.approx(fused[0], rel=1e-12)
+        np.testing.assert_allclose(plain[1], fused[1], rtol=1e-10, atol=1e-14)
+        kernels = [s["op"] for s in fastnn.function(loss).describe(mild, targets[:1])["steps"]]
+        assert name in kernels
+        assert f"{'sparse_' if sparse else ''}softmax_cross_entropy" not in kernels
+    finally:
+        _core._disable_passes(set())
+    with pytest.raises(ValueError, match="'nonsense' does not exist; expected one of softmax_cross_entropy, dead_nodes"):
+        _core._disable_passes({"nonsense"})
+
+
+def test_results_are_equal_with_every_pass_off():
+    rng = np.random.default_rng(1)
+    w = rng.standard_normal((6, 3))
+    x, labels = rng.standard_normal((9, 6)), rng.integers(0, 3, 9)
+
+    def loss(w, x, labels):
+        return ops.mean(ops.sparse_cross_entropy(ops.softmax(ops.dense(x, w)), labels))
+
+    with_passes = fastnn.value_and_grad(loss)(w, x, labels)
+    _core._disable_passes(set(_core.passes()))
+    try:
+        without = fastnn.value_and_grad(loss)(w, x, labels)
+    finally:
+        _core._disable_passes(set())
+    assert with_passes[0] == pytest.approx(without[0], rel=1e-12)
+    np.testing.assert_allclose(with_passes[1], without[1], rtol=1e-10)
+
+
+def test_plans_are_kept_for_several_batch_sizes():
+    f = fastnn.function(lambda x: ops.sum(ops.tanh(x), axes=1), shapes=[("batch", 3)])
+    rng = np.random.default_rng(0)
+    for n in [*range(40), 3, 0, 39]:
+        x = rng.standard_normal((n, 3))
+        np.testing.assert_allclose(f(x), np.tanh(x).sum(1), rtol=1e-12)
+
+
+class TestThreads:
+    def test_the_budget(self):
+        fastnn.set_num_threads(3)
+        assert fastnn.num_threads() == 3
+        for bad in (0, -1, 257):
+            with pytest.raises(ValueError, match="expected 1 to 256"):
+                fastnn.set_num_threads(bad)
+        assert fastnn.num_threads() == 3
+
+    def test_concurrent_predictions_agree(self):
+        model = fastnn.Sequential([fastnn.layers.Dense(64, activation="tanh", input_shape=(32,)), fastnn.layers.Dense(8)])
+        rng = np.random.default_rng(0)
+        inputs = [rng.standard_normal((n, 32)).astype(np.float32) for n in (1, 5, 64, 200)]
+        expected = [model.predict(x) for x in inputs]
+        failures: list[str] = []
+
+        def work() -> None:
+            for _ in range(25):
+                for x, y in zip(inputs, expected):
+                    if not np.array_equal(model.predict(x), y):
+                        failures.append("different bits")
+
+        workers = [threading.Thread(target=work) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert not failures
+
+    def test_a_prediction_sees_whole_steps_only(self):
+        a, b = fastnn.Variable(np.zeros(20_000)), fastnn.Variable(np.zeros(20_000))
+
+        @fastnn.function
+        def step():
+            a.assign(a + 1.0)
+            b.assign(b + 1.0)
+
+        @fastnn.function
+        def difference():
+            return ops.sum(ops.abs(a - b))
+
+        step(), difference()
+        stop = threading.Event()
+        seen: list[float] = []
+
+        def read() -> None:
+            while not stop.is_set():
+                seen.append(float(difference()))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for _ in range(200):
+            step()
+        stop.set()
+        reader.join()
+        assert seen
+        assert set(seen) == {0.0}
+
+    def test_a_writer_is_not_starved_by_readers(self):
+        w = fastnn.Variable(np.zeros(1000))
+        f = fastnn.function(lambda: ops.sum(w))
+        f()
+        stop = threading.Event()
+
+        def read() -> None:
+            while not stop.is_set():
+                f()
+
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        began = time.monotonic()
+        for i in range(50):
+            w.assign(np.full(1000, float(i)))
+        elapsed = time.monotonic() - began
+        stop.set()
+        for reader in readers:
+            reader.join()
+        assert elapsed < 30.0
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+    def test_a_forked_child_works(self):
+        fastnn.set_num_threads(2)
+        _core._serial_below(0.0)
+        f = fastnn.function(lambda x: ops.matmul(x, x))
+        x = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
+        expected = f(x)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if all(np.array_equal(f(x), expected) for _ in range(20)) else 1)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                break
+            time.sleep(0.01)
+        else:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            pytest.fail("the child hangs")
+        assert os.waitstatus_to_exitcode(status) == 0
+        np.testing.assert_array_equal(f(x), expected)
+
+
+def test_the_core_refuses_inputs_of_another_shape():
+    with Trace() as trace:
+        x = trace.input("x", "float32", (_core.Extent("batch"), 3))
+        trace.graph.set_outputs([ops.relu(x)._value])
+    f = _core.Function(trace.graph)
+    assert f.run([np.ones((2, 3), np.float32)], False)[0].shape == (2, 3)
+    with pytest.raises(ValueError, match=r"input 'x': shape \(2, 4\); expected \(batch, 3\)"):
+        f.run([np.ones((2, 4), np.float32)], False)
+    with pytest.raises(TypeError, match="input 'x': float64; expected float32"):
+        f.run([np.ones((2, 3))], False)
+    with pytest.raises(ValueError, match="0 inputs; expected 1"):
+        f.run([], False)
