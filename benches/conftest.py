@@ -14,6 +14,7 @@ from benches.op import Array, Check, OneOp
 from fastnn import _core
 
 _WARM_UP_SECONDS = 0.05
+_LINES = pytest.StashKey[list[str]]()
 
 
 def _is_small(config: pytest.Config) -> bool:
@@ -52,18 +53,21 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.fixture
 def measure(benchmark: Any, threads: int, small: bool) -> Callable[..., None]:
-    """measure(run, flops, bytes): warms up, then times `run`, whose work the report sets against the machine's peak."""
+    """measure(run, flops, bytes): warms up, then times `run`, whose work the report sets against the machine's peak.
 
-    def measure(run: Callable[[], object], flops: float, bytes: float, **pedantic: Any) -> None:
+    `rounds` fixes how often a long run is timed; `images` is how many it trains on.
+    """
+
+    def measure(run: Callable[[], object], flops: float, bytes: float, rounds: int | None = None, images: int = 0) -> None:
         if not small:
             end = time.perf_counter() + _WARM_UP_SECONDS
             while time.perf_counter() < end:
                 run()
-        if pedantic:
-            benchmark.pedantic(run, **pedantic)
-        else:
+        if rounds is None:
             benchmark(run)
-        benchmark.extra_info.update(threads=threads, flops=flops, bytes=bytes)
+        else:
+            benchmark.pedantic(run, rounds=rounds)
+        benchmark.extra_info.update(threads=threads, flops=flops, bytes=bytes, images=images)
 
     return measure
 
@@ -83,13 +87,27 @@ def time_op(measure: Callable[..., None]) -> Callable[..., None]:
     return time_op
 
 
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """report(line): prints a result that is not a time at the end of the session."""
+    return request.config.stash.setdefault(_LINES, []).append
+
+
 @pytest.hookimpl(trylast=True)  # below the table of pytest-benchmark
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Work per second of every timed bench, beside the machine's own peak."""
+    """Work per second of every timed bench beside the machine's own peak, and what else was measured."""
+    lines = config.stash.get(_LINES, [])
+    if lines and not _is_small(config):
+        terminalreporter.section("measured")
+        for text in lines:
+            terminalreporter.write_line(text)
     session = getattr(config, "_benchmarksession", None)
     timed = [b for b in getattr(session, "benchmarks", []) if b.stats.rounds and "flops" in b.extra_info]
-    if not timed:
-        return
+    if timed:
+        _write_work(terminalreporter, timed)
+
+
+def _write_work(terminalreporter: Any, timed: list[Any]) -> None:
     write = terminalreporter.write_line
     terminalreporter.section("work per second")
     write(machine.describe())
@@ -109,4 +127,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             speed = amount / stats.median
             shown = (f"{speed / 1e9:.1f}", f"{speed / limit:.0%}") if amount else ("-", "-")
             line += "".join(f" {text:>{column}}" for text, column in zip(shown, columns))
-        write(line)
+        write(line + (f"  {work['images'] / stats.median:,.0f} images/s" if work["images"] else ""))

@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any
 
+from benches.cnn import mnist_cnn
 from benches.peers import protocol
 
 
@@ -19,28 +20,11 @@ class Keras:
             tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
             tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
         import keras
-        from keras import layers
 
         keras.utils.set_random_seed(0)
         self.x, self.y = x, y
         self.batch_size = arguments.batch_size
-        self.model = keras.Sequential(
-            [
-                layers.Input((28, 28, 1)),
-                layers.Conv2D(32, 3, activation="relu"),
-                layers.MaxPooling2D(),
-                layers.Conv2D(64, 3, activation="relu"),
-                layers.MaxPooling2D(),
-                layers.Conv2D(64, 3, activation="relu"),
-                layers.Flatten(),
-                layers.Dense(64, activation="relu"),
-                layers.Dense(10, activation="softmax"),
-            ]
-        )
-        jit: Any = {"auto": "auto", "on": True, "off": False}[arguments.jit]
-        self.model.compile(
-            optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=jit
-        )
+        self.model = mnist_cnn(keras, jit_compile={"auto": "auto", "on": True, "off": False}[arguments.jit])
 
     def train(self, images: int, epochs: int) -> None:
         self.model.fit(self.x[:images], self.y[:images], batch_size=self.batch_size, epochs=epochs, verbose=0)

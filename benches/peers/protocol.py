@@ -104,6 +104,7 @@ def bind(threads: int) -> None:
     """Keeps this process on `threads` CPUs, one hardware thread per core while there are enough, and tells the libraries."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "FASTNN_NUM_THREADS"):
         os.environ[name] = str(threads)
+    os.environ.update(CUDA_VISIBLE_DEVICES="", JAX_PLATFORMS="cpu")  # the comparison is one of CPUs
     if not hasattr(os, "sched_setaffinity"):  # macOS has none; the variables above must do
         return
     allowed = sorted(os.sched_getaffinity(0))

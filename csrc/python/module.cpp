@@ -269,6 +269,7 @@ py::dict describe(const Program& program) {
     for (const Step& step : *list) {
       const PlannedCall& call = program.calls[step.call];
       py::dict entry;
+      entry["call"] = step.call;  // steps of one call share its flops and bytes
       entry["op"] = std::string(call.call.name());
       entry["variant"] = std::string(call.variant);
       entry["layer"] = call.source.layer;
