@@ -12,9 +12,7 @@ from benches.op import close, double, normal, positive
 from fastnn.reference import forward_ops
 
 # mnist: what the first convolution of the README's network makes of a batch of 32.
-shapes = pytest.mark.shapes(
-    {"mnist": (32, 26, 26, 32), "1k": (1000,), "4M": (4_000_000,)}, small={"small": (3, 5, 17)}
-)
+shapes = pytest.mark.shapes({"mnist": (32, 26, 26, 32), "1k": (1000,), "4M": (4_000_000,)}, small={"small": (3, 5, 17)})
 BACKWARD: dict[str, Callable[[Any, Any], Any]] = {
     "relu_backward": lambda dy, y: np.where(y > 0, dy, 0),
     "sigmoid_backward": lambda dy, y: dy * y * (1 - y),

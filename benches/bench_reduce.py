@@ -12,9 +12,7 @@ from benches.op import close, double, normal
 Shape = tuple[int, int]
 
 # mnist: the gradient whose sum over rows is the first bias's; loss: 32 numbers to one.
-shapes = pytest.mark.shapes(
-    {"mnist": (32 * 26 * 26, 32), "classes": (1024, 1000), "loss": (32, 1)}, small={"small": (5, 17)}
-)
+shapes = pytest.mark.shapes({"mnist": (32 * 26 * 26, 32), "classes": (1024, 1000), "loss": (32, 1)}, small={"small": (5, 17)})
 
 
 @pytest.mark.parametrize("axes", [(0,), (1,), ()], ids=["rows", "columns", "all"])

@@ -10,9 +10,7 @@ from benches.op import close, double, normal
 from fastnn.reference import forward_ops
 
 Shape = tuple[int, int]
-shapes = pytest.mark.shapes(
-    {"mnist": (32, 10), "attention": (3072, 64), "classes": (256, 1000)}, small={"small": (3, 17)}
-)
+shapes = pytest.mark.shapes({"mnist": (32, 10), "attention": (3072, 64), "classes": (256, 1000)}, small={"small": (3, 17)})
 
 
 @shapes

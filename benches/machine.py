@@ -37,9 +37,7 @@ class Peak:
 @cache
 def peak(threads: int) -> Peak:
     """Measures, once per number of threads, in about a second."""
-    return Peak(
-        threads, _core._peak_flops(threads), _copy_speed(threads, _MEMORY_BYTES), _copy_speed(threads, _CACHE_BYTES)
-    )
+    return Peak(threads, _core._peak_flops(threads), _copy_speed(threads, _MEMORY_BYTES), _copy_speed(threads, _CACHE_BYTES))
 
 
 def _copy_speed(threads: int, size: int) -> float:
