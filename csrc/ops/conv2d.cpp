@@ -15,8 +15,10 @@ std::vector<TensorType> infer_conv2d(const Call& call) {
   call.expect_rank(1, 4);
   const Shape &x = call.shape(0), &w = call.shape(1);
   if (x[3] != w[2]) {
-    call.fail_value(concat("`x` has shape ", x, " and `w` ", w, "; expected the last axis of x to be the third of w, (KH, KW, C, F);"
-                           " pass channels-last images or make w for ", x[3], " channels"));
+    call.fail_value(concat("`x` has shape ", x, " and `w` ", w,
+                           "; expected the last axis of x to be the third of w, (KH, KW, C, F);"
+                           " pass channels-last images or make w for ",
+                           x[3], " channels"));
   }
   if (call.has(2)) {
     call.expect_same_dtype(0, 2);
@@ -33,7 +35,8 @@ std::vector<TensorType> infer_conv2d_backward_input(const Call& call) {
   call.expect_rank(1, 4);
   const Shape &dy = call.shape(0), &w = call.shape(1);
   if (dy[3] != w[3]) {
-    call.fail_value(concat("`dy` has shape ", dy, " and `w` ", w, "; expected their last axes to be equal, the number of filters; "
+    call.fail_value(concat("`dy` has shape ", dy, " and `w` ", w,
+                           "; expected their last axes to be equal, the number of filters; "
                            "pass the gradient of this layer's output"));
   }
   const ImageWindow window = image_window(call, positive_pair(call, "image_size"), kernel_size_of(call, 1));
@@ -78,7 +81,8 @@ double flops_of(const Conv2dShape& s) {
 // until there are a few tasks for every thread of a large machine.
 int64_t cut_forward(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t inner) {
   const double per_sample = shape.B > 0 ? flops_of(shape) / static_cast<double>(shape.B) : 0;
-  shape.samples = per_sample > 0 ? static_cast<int64_t>(std::clamp(std::ceil(kTaskFlops / per_sample), 1.0, double(shape.B))) : shape.B;
+  shape.samples =
+      per_sample > 0 ? static_cast<int64_t>(std::clamp(std::ceil(kTaskFlops / per_sample), 1.0, double(shape.B))) : shape.B;
   shape.samples = std::max<int64_t>(shape.samples, 1);
   shape.sample_tasks = parts(shape.B, shape.samples);
   shape.row_blocks = 1;
@@ -135,13 +139,15 @@ KernelPlan plan_conv2d_backward_kernel(const Call& call, Isa isa) {
   const int64_t units = parts(rows, shape.unit_rows);
   // 24 rows are two tiles of 12 (AVX-512) or four of 6 (AVX2).
   const double tasks_wanted = std::ceil(flops_of(shape) / kTaskFlops);
-  shape.unit_tasks = units > 0 ? static_cast<int64_t>(std::clamp(tasks_wanted / units, 1.0, double(parts(shape.unit_rows, 24)))) : 0;
+  shape.unit_tasks =
+      units > 0 ? static_cast<int64_t>(std::clamp(tasks_wanted / units, 1.0, double(parts(shape.unit_rows, 24)))) : 0;
   shape.column_block = shape.F;
   if (units * shape.unit_tasks < 8 && tasks_wanted > 1) shape.column_block = std::min<int64_t>(shape.F, 16);
   shape.column_tasks = parts(shape.F, shape.column_block);
   // What a block of samples reads stays in half of a second-level cache of 1 MiB while the tiles of a task visit it.
-  const int64_t sample_bytes = (window.height.image * window.width.image * shape.C +
-                                window.height.output * window.width.output * shape.F) * static_cast<int64_t>(item_size(call.dtype(0)));
+  const int64_t sample_bytes =
+      (window.height.image * window.width.image * shape.C + window.height.output * window.width.output * shape.F) *
+      static_cast<int64_t>(item_size(call.dtype(0)));
   shape.sample_block = std::max<int64_t>(int64_t{512} * 1024 / std::max<int64_t>(sample_bytes, 1), 1);
   const bool is_double = call.dtype(0) == DType::float64;
   return {{kernel_step(conv2d_kernels(isa).backward_kernel[is_double], units * shape.unit_tasks * shape.column_tasks, shape)}};

@@ -1,5 +1,5 @@
 #include "ops/conv2d.h"
-#include "simd/gather_tile.h"
+#include "simd/tile.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -30,9 +30,7 @@ struct Axis {
   }
 };
 
-FASTNN_INLINE Axis forward_axis(const Window& w) {
-  return {w.output, 0, 1, w.image, -w.before, w.stride, w.window};
-}
+FASTNN_INLINE Axis forward_axis(const Window& w) { return {w.output, 0, 1, w.image, -w.before, w.stride, w.window}; }
 
 // Image positions h = phase + j * stride take the taps k = remainder + q * stride of the outputs o = j + shift - q, where
 // phase + before = shift * stride + remainder. With q turned round (t = taps - 1 - q) these are a convolution of stride 1.
@@ -65,7 +63,7 @@ struct Part {
 FASTNN_INLINE Part part_of(const Conv2dShape& shape, int64_t all_columns, int64_t task) {
   const int64_t column = task % shape.column_tasks * shape.column_block, rest = task / shape.column_tasks;
   const int64_t sample = rest / shape.row_blocks * shape.samples;
-  return {sample, smaller(shape.samples, shape.B - sample), rest % shape.row_blocks, shape.row_blocks,
+  return {sample, smaller(shape.samples, shape.B - sample),         rest % shape.row_blocks, shape.row_blocks,
           column, smaller(shape.column_block, all_columns - column)};
 }
 
@@ -77,7 +75,7 @@ void convolve(Real* y, const Real* x, const Real* kernel, const Real* bias, cons
   const int64_t x_row = w.source * K, x_sample = h.source * x_row;
   const int64_t y_row = y_width * N, y_sample = y_height * y_row;
   const int64_t end_row = h.results * (part.row_block + 1) / part.row_blocks;
-  GatherTile<Real> t;
+  Tile<Real> t;
   int64_t a_rows[kTileRows], c_rows[kTileRows];
   t.c = y + part.column;
   t.a_rows = a_rows;
@@ -124,7 +122,7 @@ void convolve(Real* y, const Real* x, const Real* kernel, const Real* bias, cons
           a_pixel = a_line;
           c_pixel = c_line;
         }
-        run_gather_tiles(t, tile_rows, part.columns);
+        run_tile_row(t, tile_rows, part.columns);
       }
       column += columns;
     }
@@ -205,7 +203,7 @@ void add_samples(Real* dw, const Real* x, const Real* dy, const Conv2dShape& sha
   const Span kh{first_tap / KW, last_tap / KW + 1};
   const Span kw = kh.end - kh.begin > 1 ? Span{0, KW} : Span{first_tap % KW, last_tap % KW + 1};
   int64_t a_rows[kTileRows], c_rows[kTileRows];
-  GatherTile<Real> t;
+  Tile<Real> t;
   t.c = dw + column;
   t.a_rows = a_rows;
   t.c_rows = c_rows;
@@ -240,7 +238,7 @@ void add_samples(Real* dw, const Real* x, const Real* dy, const Conv2dShape& sha
         tap_w = 0;
         ++tap_h;
       }
-      if (active > 0) run_gather_tiles(t, active, columns);
+      if (active > 0) run_tile_row(t, active, columns);
       ow = ow_end;
     }
     oh = oh_end;
@@ -252,7 +250,8 @@ void backward_kernel(Real* dw, const Real* x, const Real* dy, const Conv2dShape&
   const int64_t column = task % shape.column_tasks * shape.column_block, part = task / shape.column_tasks;
   const int64_t columns = smaller(shape.column_block, shape.F - column);
   const int64_t unit = part / shape.unit_tasks * shape.unit_rows, i = part % shape.unit_tasks;
-  const int64_t begin = unit + shape.unit_rows * i / shape.unit_tasks, end = unit + shape.unit_rows * (i + 1) / shape.unit_tasks;
+  const int64_t begin = unit + shape.unit_rows * i / shape.unit_tasks,
+                end = unit + shape.unit_rows * (i + 1) / shape.unit_tasks;
   for (int64_t m = begin; m < end; ++m) {
     for (int64_t f = column; f < column + columns; ++f) dw[m * shape.F + f] = 0;
   }

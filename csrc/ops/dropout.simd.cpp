@@ -1,5 +1,5 @@
-#include "base/random.h"
 #include "ops/dropout.h"
+#include "base/random.h"
 #include "simd/vec.h"
 
 namespace fastnn::FASTNN_ISA {

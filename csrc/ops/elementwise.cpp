@@ -9,8 +9,6 @@ namespace fastnn {
 
 namespace {
 
-constexpr int64_t kTaskElements = 16384;  // 64 KB of float32 in and out: some 5 microseconds where memory is the limit
-
 // An axis of the result, with how far each operand moves along it.
 struct Axis {
   int64_t extent, stride[3];
@@ -72,27 +70,27 @@ Broadcast plan_broadcast(const Dims& result, std::span<const Dims> operands) {
   return over;
 }
 
-namespace {
-
 // ---- Shape rules ----------------------------------------------------------------------------------------------------------
 
 void expect_types(const Call& call, Types types) {
   if (types == floats) return call.expect_float(0);
   if (is_float(call.dtype(0)) || call.dtype(0) == DType::int32 || call.dtype(0) == DType::int64) return;
-  call.fail_type(concat(call.operand(0), " is ", dtype_name(call.dtype(0)),
-                        "; expected float32, float64, int32 or int64; cast it first"));
+  call.fail_type(
+      concat(call.operand(0), " is ", dtype_name(call.dtype(0)), "; expected float32, float64, int32 or int64; cast it first"));
 }
+
+void expect_axes(const Call& call, const Shape& shape) {
+  if (shape.size() <= kMaxAxes) return;
+  call.fail_value(concat("the result has ", shape.size(), " axes; expected at most ", kMaxAxes, "; reshape the operands"));
+}
+
+namespace {
 
 void expect_limits(const Call& call) {
   if (call.op->attributes.empty()) return;
   const double low = call.attributes.real("minimum"), high = call.attributes.real("maximum");
   if (low <= high) return;
   call.fail_value(concat("minimum=", low, " and maximum=", high, "; expected minimum <= maximum; exchange them"));
-}
-
-void expect_axes(const Call& call, const Shape& shape) {
-  if (shape.size() <= kMaxAxes) return;
-  call.fail_value(concat("the result has ", shape.size(), " axes; expected at most ", kMaxAxes, "; reshape the operands"));
 }
 
 Shape broadcast_operands(const Call& call, size_t a, size_t b) {
@@ -132,9 +130,7 @@ std::vector<TensorType> infer_triple(const Call& call) {
   return {call.input(0)};
 }
 
-std::vector<TensorType> infer_equal(const Call& call) {
-  return {{DType::boolean, broadcast_operands(call, 0, 1)}};
-}
+std::vector<TensorType> infer_equal(const Call& call) { return {{DType::boolean, broadcast_operands(call, 0, 1)}}; }
 
 std::vector<TensorType> infer_cast(const Call& call) {
   return {{dtype_from_name(call.attributes.text("dtype")), call.shape(0)}};
@@ -170,9 +166,7 @@ template <Triple row>
 KernelPlan plan_triple(const Call& call, Isa isa) {
   return plan_rows(call, elementwise_kernels(isa).triple[static_cast<size_t>(row)][type_index(call)]);
 }
-KernelPlan plan_equal(const Call& call, Isa isa) {
-  return plan_rows(call, elementwise_kernels(isa).equal[type_index(call)]);
-}
+KernelPlan plan_equal(const Call& call, Isa isa) { return plan_rows(call, elementwise_kernels(isa).equal[type_index(call)]); }
 KernelPlan plan_cast(const Call& call, Isa isa) {
   return plan_rows(call, elementwise_kernels(isa).cast[type_index(call)][static_cast<size_t>(call.outputs[0].dtype)]);
 }
@@ -195,35 +189,53 @@ std::vector<AttributeSpec> limits_of(std::string_view name) {
 
 // The result may take any operand of its own size (the planner compares bytes): one that is stretched is smaller.
 std::span<const Op> elementwise_ops() {
-#define FASTNN_UNARY_OP(row, x, types, flops, formula, words)                                                        \
-  {.name = #row, .doc = words, .inputs = {#x}, .outputs = {"y"}, .attributes = limits_of(#row),                      \
-   .infer = infer_unary<types>, .variants = {{"vector", nullptr, plan_unary<Unary::row>}}, .cost = cost_rows<flops>, \
+#define FASTNN_UNARY_OP(row, x, types, flops, formula, words) \
+  {.name = #row,                                              \
+   .doc = words,                                              \
+   .inputs = {#x},                                            \
+   .outputs = {"y"},                                          \
+   .attributes = limits_of(#row),                             \
+   .infer = infer_unary<types>,                               \
+   .variants = {{"vector", nullptr, plan_unary<Unary::row>}}, \
+   .cost = cost_rows<flops>,                                  \
    .in_place = {{0, 0}}},
-#define FASTNN_BINARY_OP(row, a, b, types, flops, formula, words)                                                    \
-  {.name = #row, .doc = words, .inputs = {#a, #b}, .outputs = {"y"}, .infer = infer_binary<types>,                   \
-   .variants = {{"vector", nullptr, plan_binary<Binary::row>}}, .cost = cost_rows<flops>,                            \
+#define FASTNN_BINARY_OP(row, a, b, types, flops, formula, words) \
+  {.name = #row,                                                  \
+   .doc = words,                                                  \
+   .inputs = {#a, #b},                                            \
+   .outputs = {"y"},                                              \
+   .infer = infer_binary<types>,                                  \
+   .variants = {{"vector", nullptr, plan_binary<Binary::row>}},   \
+   .cost = cost_rows<flops>,                                      \
    .in_place = {{0, 0}, {0, 1}}},
-#define FASTNN_PAIR_OP(row, a, b, types, flops, formula, words)                                                      \
-  {.name = #row, .doc = words, .inputs = {#a, #b}, .outputs = {#a[0] == 'd' ? "dx" : "loss"},                        \
-   .attributes = limits_of(#row), .infer = infer_pair<types>,                                                        \
-   .variants = {{"vector", nullptr, plan_binary<Binary::row>}}, .cost = cost_rows<flops>,                            \
+#define FASTNN_PAIR_OP(row, a, b, types, flops, formula, words) \
+  {.name = #row,                                                \
+   .doc = words,                                                \
+   .inputs = {#a, #b},                                          \
+   .outputs = {#a[0] == 'd' ? "dx" : "loss"},                   \
+   .attributes = limits_of(#row),                               \
+   .infer = infer_pair<types>,                                  \
+   .variants = {{"vector", nullptr, plan_binary<Binary::row>}}, \
+   .cost = cost_rows<flops>,                                    \
    .in_place = {{0, 0}, {0, 1}}},
-#define FASTNN_TRIPLE_OP(row, dy, a, b, types, flops, formula, words)                                                \
-  {.name = #row, .doc = words, .inputs = {#dy, #a, #b}, .outputs = {"dx"}, .infer = infer_triple<types>,             \
-   .variants = {{"vector", nullptr, plan_triple<Triple::row>}}, .cost = cost_rows<flops>,                            \
+#define FASTNN_TRIPLE_OP(row, dy, a, b, types, flops, formula, words) \
+  {.name = #row,                                                      \
+   .doc = words,                                                      \
+   .inputs = {#dy, #a, #b},                                           \
+   .outputs = {"dx"},                                                 \
+   .infer = infer_triple<types>,                                      \
+   .variants = {{"vector", nullptr, plan_triple<Triple::row>}},       \
+   .cost = cost_rows<flops>,                                          \
    .in_place = {{0, 0}, {0, 1}, {0, 2}}},
   static const std::vector<Op> ops = {
-      FASTNN_UNARY_ROWS(FASTNN_UNARY_OP)
-      FASTNN_BINARY_ROWS(FASTNN_BINARY_OP)
-      FASTNN_PAIR_ROWS(FASTNN_PAIR_OP)
-      FASTNN_TRIPLE_ROWS(FASTNN_TRIPLE_OP)
-      {.name = "equal",
-       .doc = "y = whether a and b are the same number, broadcasting",
-       .inputs = {"a", "b"},
-       .outputs = {"y"},
-       .infer = infer_equal,
-       .variants = {{"plain", nullptr, plan_equal}},
-       .cost = cost_rows<1>},
+      FASTNN_UNARY_ROWS(FASTNN_UNARY_OP) FASTNN_BINARY_ROWS(FASTNN_BINARY_OP) FASTNN_PAIR_ROWS(FASTNN_PAIR_OP)
+          FASTNN_TRIPLE_ROWS(FASTNN_TRIPLE_OP){.name = "equal",
+                                               .doc = "y = whether a and b are the same number, broadcasting",
+                                               .inputs = {"a", "b"},
+                                               .outputs = {"y"},
+                                               .infer = infer_equal,
+                                               .variants = {{"plain", nullptr, plan_equal}},
+                                               .cost = cost_rows<1>},
       {.name = "cast",
        .doc = "y = x in another dtype",
        .inputs = {"x"},

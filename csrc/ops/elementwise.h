@@ -12,9 +12,9 @@
 // Scratch    none.
 // Requires   float or double; rows marked `numbers` also int32 and int64, which wrap. equal takes every dtype.
 // Edges      NaN in any operand gives NaN (relu, clip, maximum and minimum included, and every *_backward). The gradient of a
-//            tie goes to a; relu, abs and clip have the gradients 0, 0 and 1 at their corners. sqrt and log of a negative number
-//            are NaN. cast cuts floats towards zero, saturates at the ends of an integer's range, turns NaN into 0, and wraps
-//            from integer to integer; to bool it is != 0.
+//            tie goes to a; relu, abs and clip have the gradients 0, 0 and 1 at their corners. sqrt and log of a negative
+//            number are NaN. cast cuts floats towards zero, saturates at the ends of an integer's range, turns NaN into 0, and
+//            wraps from integer to integer; to bool it is != 0.
 // Tasks      16384 elements: pieces of a long row, or several short rows.
 // Numerics   one rounding per arithmetic operation; exp, log, tanh, sigmoid: see simd/math.h. A value depends on its operands
 //            alone, not on where it stands.
@@ -76,6 +76,7 @@ namespace fastnn {
 // clang-format on
 
 enum Types : bool { floats, numbers };  // float32 and float64; those and int32 and int64
+void expect_types(const Call& call, Types types);  // of the first operand
 
 #define FASTNN_ENUMERATOR(name, ...) name,
 enum class Unary { FASTNN_UNARY_ROWS(FASTNN_ENUMERATOR) count };
@@ -85,17 +86,19 @@ enum class Triple { FASTNN_TRIPLE_ROWS(FASTNN_ENUMERATOR) count };
 
 // ---- Broadcasting ---------------------------------------------------------------------------------------------------------
 
+constexpr int64_t kTaskElements = 16384;  // 64 KB of float32 in and out: some 5 microseconds where memory is the limit
 constexpr size_t kMaxAxes = 32;
+void expect_axes(const Call& call, const Shape& shape);  // no more than these
 
 // A result and up to three operands laid over it, as rows that are contiguous in the result. Axes that broadcast alike are one
 // axis here: equal shapes are a single row, and (B, H, W, C) + (C,) is a row of C under one axis of B H W.
 struct Broadcast {
-  int64_t length = 1;          // of a row
-  int64_t step[3] = {};        // of each operand within a row: 1, or 0 where it is stretched
-  int64_t rows = 1;            // in all
-  int64_t block = 1;           // rows in sequence: an operand advances by row_stride from each to the next
+  int64_t length = 1;    // of a row
+  int64_t step[3] = {};  // of each operand within a row: 1, or 0 where it is stretched
+  int64_t rows = 1;      // in all
+  int64_t block = 1;     // rows in sequence: an operand advances by row_stride from each to the next
   int64_t row_stride[3] = {};
-  int axes = 0;                // those above the block, the first being the outermost
+  int axes = 0;  // those above the block, the first being the outermost
   int64_t extent[kMaxAxes];
   int64_t stride[3][kMaxAxes];
   // Tasks: pieces of one long row, or several rows in one piece.

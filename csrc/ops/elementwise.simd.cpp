@@ -29,27 +29,26 @@ FASTNN_INLINE Vec<T> gate(Mask<T> pass, Vec<T> dy, Vec<T> a, Vec<T> b) {
 
 // -- A row becomes a type with its formula. `low` and `high` are clip's limits.
 
-#define FASTNN_UNARY_FORMULA(name, x, types, flops, formula, doc)                                                   \
-  struct name##_row {                                                                                               \
-    template <typename T>                                                                                           \
-    FASTNN_INLINE static Pack<T> of(Pack<T> x, [[maybe_unused]] Pack<T> low, [[maybe_unused]] Pack<T> high) {       \
-      return formula;                                                                                               \
-    }                                                                                                               \
+#define FASTNN_UNARY_FORMULA(name, x, types, flops, formula, doc)                                             \
+  struct name##_row {                                                                                         \
+    template <typename T>                                                                                     \
+    FASTNN_INLINE static Pack<T> of(Pack<T> x, [[maybe_unused]] Pack<T> low, [[maybe_unused]] Pack<T> high) { \
+      return formula;                                                                                         \
+    }                                                                                                         \
   };
-#define FASTNN_BINARY_FORMULA(name, a, b, types, flops, formula, doc)                                               \
-  struct name##_row {                                                                                               \
-    template <typename T>                                                                                           \
-    FASTNN_INLINE static Pack<T> of(Pack<T> a, Pack<T> b, [[maybe_unused]] Pack<T> low,                             \
-                                    [[maybe_unused]] Pack<T> high) {                                                \
-      return formula;                                                                                               \
-    }                                                                                                               \
+#define FASTNN_BINARY_FORMULA(name, a, b, types, flops, formula, doc)                                                    \
+  struct name##_row {                                                                                                    \
+    template <typename T>                                                                                                \
+    FASTNN_INLINE static Pack<T> of(Pack<T> a, Pack<T> b, [[maybe_unused]] Pack<T> low, [[maybe_unused]] Pack<T> high) { \
+      return formula;                                                                                                    \
+    }                                                                                                                    \
   };
-#define FASTNN_TRIPLE_FORMULA(name, dy, a, b, types, flops, formula, doc)                                           \
-  struct name##_row {                                                                                               \
-    template <typename T>                                                                                           \
-    FASTNN_INLINE static Pack<T> of(Pack<T> dy, Pack<T> a, Pack<T> b) {                                             \
-      return formula;                                                                                               \
-    }                                                                                                               \
+#define FASTNN_TRIPLE_FORMULA(name, dy, a, b, types, flops, formula, doc) \
+  struct name##_row {                                                     \
+    template <typename T>                                                 \
+    FASTNN_INLINE static Pack<T> of(Pack<T> dy, Pack<T> a, Pack<T> b) {   \
+      return formula;                                                     \
+    }                                                                     \
   };
 FASTNN_UNARY_ROWS(FASTNN_UNARY_FORMULA)
 FASTNN_BINARY_ROWS(FASTNN_BINARY_FORMULA)

@@ -58,15 +58,21 @@ FASTNN_INLINE Pack<T> fill(T number) {
 
 // vec.h's, for integers.
 template <typename T>
-FASTNN_INLINE Pack<T> max(Pack<T> a, Pack<T> b) requires(kPack<T> == 1) {
+FASTNN_INLINE Pack<T> max(Pack<T> a, Pack<T> b)
+  requires(kPack<T> == 1)
+{
   return static_cast<T>(a) > static_cast<T>(b) ? a : b;
 }
 template <typename T>
-FASTNN_INLINE Pack<T> min(Pack<T> a, Pack<T> b) requires(kPack<T> == 1) {
+FASTNN_INLINE Pack<T> min(Pack<T> a, Pack<T> b)
+  requires(kPack<T> == 1)
+{
   return static_cast<T>(a) < static_cast<T>(b) ? a : b;
 }
 template <typename T>
-FASTNN_INLINE Pack<T> abs(Pack<T> x) requires(kPack<T> == 1) {
+FASTNN_INLINE Pack<T> abs(Pack<T> x)
+  requires(kPack<T> == 1)
+{
   return static_cast<T>(x) < 0 ? -x : x;
 }
 

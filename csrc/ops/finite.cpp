@@ -18,7 +18,9 @@ KernelPlan plan_check_finite(const Call& call, Isa isa) {
 std::string explain_check_finite(const Call& call, int64_t position, int64_t value) {
   const bool single = call.shape(0).empty();
   return concat("check_finite: ", single ? "the value" : concat("element ", position, " of shape ", call.shape(0)), " is ",
-                value == kIsNan ? "nan" : value == kIsInfinite ? "inf" : "-inf",
+                value == kIsNan        ? "nan"
+                : value == kIsInfinite ? "inf"
+                                       : "-inf",
                 "; expected finite numbers; look for NaN or infinities in the data, or lower the learning rate");
 }
 

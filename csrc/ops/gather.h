@@ -22,9 +22,9 @@
 namespace fastnn {
 
 struct GatherShape {
-  int64_t rows, indices;   // N, B
-  int64_t row;             // elements
-  int64_t row_bytes;       // of x
+  int64_t rows, indices;  // N, B
+  int64_t row;            // elements
+  int64_t row_bytes;      // of x
   int64_t rows_per_task;
 };
 

@@ -67,8 +67,8 @@ const GatherKernels gather_kernels = {
          cast<uint8_t, int64_t, true>},
         {cast<float, uint8_t>, cast<double, uint8_t>, cast<int32_t, uint8_t>, cast<int64_t, uint8_t>, nullptr,
          cast<uint8_t, uint8_t, true>},
-        {cast<float, uint8_t>, cast<double, uint8_t>, cast<int32_t, uint8_t>, cast<int64_t, uint8_t>,
-         cast<uint8_t, uint8_t>, nullptr},
+        {cast<float, uint8_t>, cast<double, uint8_t>, cast<int32_t, uint8_t>, cast<int64_t, uint8_t>, cast<uint8_t, uint8_t>,
+         nullptr},
     },
 };
 

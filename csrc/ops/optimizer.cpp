@@ -30,7 +30,8 @@ void expect_scalar(const Call& call, size_t i) {
 int64_t expect_parameters(const Call& call, const Layout& at) {
   const size_t n = at.parameters, tail = call.inputs.size() > at.inputs ? call.inputs.size() - at.inputs : 0;
   if (n == 0 || tail % 2 != 0) {
-    call.fail_value(concat(tail, " arrays after the first ", at.inputs, " operands; expected n parameters and then their n "
+    call.fail_value(concat(tail, " arrays after the first ", at.inputs,
+                           " operands; expected n parameters and then their n "
                            "gradients; pass one gradient per parameter"));
   }
   for (size_t i = at.inputs; i < call.inputs.size(); ++i) {
@@ -129,7 +130,8 @@ std::vector<TensorType> infer_sgd_update(const Call& call) {
   expect_fraction(call, "momentum");
   if (call.has(1) != has_momentum(call)) {
     call.fail_value(concat("momentum=", call.attributes.real("momentum"), call.has(1) ? " with" : " without",
-                           " a `velocity`; expected one exactly when momentum is not 0; ", call.has(1) ? "drop" : "pass", " it"));
+                           " a `velocity`; expected one exactly when momentum is not 0; ", call.has(1) ? "drop" : "pass",
+                           " it"));
   }
   if (call.has(1)) expect_state(call, 1, call.dtype(0), total);
   return updated(call, at, 1);
@@ -157,7 +159,8 @@ std::vector<TensorType> infer_adam_update(const Call& call) {
   const int64_t total = expect_parameters(call, at);
   expect_scalar(call, 1);
   if (call.dtype(1) != DType::int64) {
-    call.fail_type(concat("`step` is ", dtype_name(call.dtype(1)), "; expected int64, the number of this update; cast it first"));
+    call.fail_type(
+        concat("`step` is ", dtype_name(call.dtype(1)), "; expected int64, the number of this update; cast it first"));
   }
   expect_state(call, 2, call.dtype(0), total);
   expect_state(call, 3, call.dtype(0), total);

@@ -6,7 +6,8 @@
 //     adam_update   m' = m + (g - m)(1 - beta_1);  v' = v + (g^2 - v)(1 - beta_2)
 //                   p' = p - alpha m' / (sqrt(v') + epsilon),  alpha = lr sqrt(1 - beta_2^step) / (1 - beta_1^step)
 //
-// Shapes     n parameters p of any shapes, then their n gradients g, of the same shapes. learning_rate lr () ; step () int64, the
+// Shapes     n parameters p of any shapes, then their n gradients g, of the same shapes. learning_rate lr () ; step () int64,
+// the
 //            number of this update, 1 for the first. The state m, v, velocity is flat: (total,), all parameters' elements in
 //            order. sgd_update has a velocity exactly when momentum is not 0.
 // Backward   none.
@@ -30,10 +31,10 @@
 namespace fastnn {
 
 struct UpdateShape {
-  int64_t parameters;                        // n
-  const int64_t* offsets;                    // n + 1: where each parameter begins in the state; the last is the total
-  std::shared_ptr<const int64_t[]> owner;    // of offsets: kernels are compiled without std containers
-  double momentum = 0;                       // sgd
+  int64_t parameters;                          // n
+  const int64_t* offsets;                      // n + 1: where each parameter begins in the state; the last is the total
+  std::shared_ptr<const int64_t[]> owner;      // of offsets: kernels are compiled without std containers
+  double momentum = 0;                         // sgd
   double beta_1 = 0, beta_2 = 0, epsilon = 0;  // adam
 };
 constexpr int64_t kUpdateChunk = 8192;

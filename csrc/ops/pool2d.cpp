@@ -48,7 +48,8 @@ KernelPlan plan_max_pool2d(const Call& call, Isa isa) {
   const int64_t item = static_cast<int64_t>(item_size(call.dtype(0))), C = call.shape(0)[3].factor();
   const int64_t read = std::min(window.height.stride, window.height.window) * window.width.image * C * item;
   const int64_t written = window.width.output * C * (item + 1);
-  return plan_rows(pool2d_kernels(isa).max[call.dtype(0) == DType::float64], call.outputs[0].shape, window, written > 0 ? read + written : 0);
+  return plan_rows(pool2d_kernels(isa).max[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
+                   written > 0 ? read + written : 0);
 }
 
 KernelPlan plan_max_pool2d_backward(const Call& call, Isa isa) {
@@ -58,7 +59,8 @@ KernelPlan plan_max_pool2d_backward(const Call& call, Isa isa) {
                    window.width.image * call.shape(0)[3].factor() * item);
 }
 
-const AttributeSpec kPoolSize{"pool_size", Dims{2, 2}}, kStrides{"strides", Dims{2, 2}}, kPadding{"padding", std::string("valid")};
+const AttributeSpec kPoolSize{"pool_size", Dims{2, 2}}, kStrides{"strides", Dims{2, 2}},
+    kPadding{"padding", std::string("valid")};
 
 }  // namespace
 

@@ -37,8 +37,8 @@ FASTNN_INLINE void for_channels(int64_t C, Body&& body) {
 
 // The window's largest value and its index, `rows` by `columns` positions from x on, of which the first is number `first`.
 template <typename Real>
-FASTNN_INLINE void max_of_window(Real* y, uint8_t* argmax, const Real* x, int64_t C, int64_t x_row, int64_t rows, int64_t columns,
-                                 int64_t KW, int64_t first) {
+FASTNN_INLINE void max_of_window(Real* y, uint8_t* argmax, const Real* x, int64_t C, int64_t x_row, int64_t rows,
+                                 int64_t columns, int64_t KW, int64_t first) {
   using Index = typename MaskLane<Real>::type;
   for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
     Vec<Real> best = channels.read(x + c);

@@ -119,12 +119,8 @@ FASTNN_INLINE __m256i first_lanes(float, int n) {
 FASTNN_INLINE __m256i first_lanes(double, int n) {
   return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
-FASTNN_INLINE Vec<float> load_first(const float* p, int n) {
-  return (Vec<float>)_mm256_maskload_ps(p, first_lanes(0.0f, n));
-}
-FASTNN_INLINE Vec<double> load_first(const double* p, int n) {
-  return (Vec<double>)_mm256_maskload_pd(p, first_lanes(0.0, n));
-}
+FASTNN_INLINE Vec<float> load_first(const float* p, int n) { return (Vec<float>)_mm256_maskload_ps(p, first_lanes(0.0f, n)); }
+FASTNN_INLINE Vec<double> load_first(const double* p, int n) { return (Vec<double>)_mm256_maskload_pd(p, first_lanes(0.0, n)); }
 FASTNN_INLINE void store_first(float* p, Vec<float> v, int n) { _mm256_maskstore_ps(p, first_lanes(0.0f, n), (__m256)v); }
 FASTNN_INLINE void store_first(double* p, Vec<double> v, int n) { _mm256_maskstore_pd(p, first_lanes(0.0, n), (__m256d)v); }
 FASTNN_INLINE Vec<uint64_t> multiply_low_halves(Vec<uint64_t> a, Vec<uint64_t> b) {
@@ -201,16 +197,20 @@ FASTNN_INLINE void for_each_vector(int64_t n, Body body) {
   if (i < n) body(i, FirstLanes{static_cast<int>(n - i)});
 }
 
-// -- One byte per lane: masks and indices in memory. (__builtin_convertvector widens bytes one at a time in g++ 12: 27 cycles for
-// 16 lanes against 2.) Values must fit into a byte.
+// -- One byte per lane: masks and indices in memory. (__builtin_convertvector widens bytes one at a time in g++ 12: 27 cycles
+// for 16 lanes against 2.) Values must fit into a byte.
 template <typename Real>
 FASTNN_INLINE Mask<Real> load_bytes(const uint8_t* p) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(Real) == 4) return (Mask<Real>)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i_u*)p));
-  else return (Mask<Real>)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i_u*)p));
+  if constexpr (sizeof(Real) == 4)
+    return (Mask<Real>)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i_u*)p));
+  else
+    return (Mask<Real>)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i_u*)p));
 #elif defined(__AVX2__)
-  if constexpr (sizeof(Real) == 4) return (Mask<Real>)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i_u*)p));
-  else return (Mask<Real>)_mm256_cvtepu8_epi64(_mm_loadu_si32(p));
+  if constexpr (sizeof(Real) == 4)
+    return (Mask<Real>)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i_u*)p));
+  else
+    return (Mask<Real>)_mm256_cvtepu8_epi64(_mm_loadu_si32(p));
 #else
   Mask<Real> lanes;
   for (int i = 0; i < kLanes<Real>; ++i) lanes[i] = p[i];
@@ -220,8 +220,10 @@ FASTNN_INLINE Mask<Real> load_bytes(const uint8_t* p) {
 template <typename Real>
 FASTNN_INLINE void store_bytes(uint8_t* p, Mask<Real> lanes) {
 #if defined(__AVX512F__)
-  if constexpr (sizeof(Real) == 4) _mm_storeu_si128((__m128i_u*)p, _mm512_cvtepi32_epi8((__m512i)lanes));
-  else _mm_storel_epi64((__m128i_u*)p, _mm512_cvtepi64_epi8((__m512i)lanes));
+  if constexpr (sizeof(Real) == 4)
+    _mm_storeu_si128((__m128i_u*)p, _mm512_cvtepi32_epi8((__m512i)lanes));
+  else
+    _mm_storel_epi64((__m128i_u*)p, _mm512_cvtepi64_epi8((__m512i)lanes));
 #elif defined(__AVX2__)
   const __m128i low = _mm256_castsi256_si128((__m256i)lanes), high = _mm256_extracti128_si256((__m256i)lanes, 1);
   if constexpr (sizeof(Real) == 4) {
