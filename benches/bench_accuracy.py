@@ -33,7 +33,7 @@ def _reach(benchmark: Any, report: Any, what: str, train: Callable[[int], float]
 
 def _write_idx(folder: Path, images: int) -> Path:
     """The first MNIST images as a data set of their own."""
-    x, y, x_test, y_test = protocol.mnist()
+    x, y, x_test, y_test = protocol.mnist(images)
     for part, pixels, labels in (("train", x, y), ("t10k", x_test, y_test)):
         pixels, labels = (255 * pixels[:images]).round().astype("u1"), labels[:images].astype("u1")
         header = struct.pack(">4B3I", 0, 0, 8, 3, images, 28, 28)

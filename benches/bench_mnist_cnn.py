@@ -15,8 +15,7 @@ from benches.peers import protocol
 @pytest.mark.parametrize("batch_size", [32, 128], ids="batch-{}".format)
 def test_fit(measure: Any, small: bool, batch_size: int) -> None:
     images = 2 * batch_size if small else 4096
-    x, y, _, _ = protocol.mnist()
-    x, y = x[:images], y[:images]
+    x, y, _, _ = protocol.mnist(images)
     fastnn.set_seed(0)
     model = mnist_cnn(fastnn)
 

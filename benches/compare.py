@@ -2,9 +2,9 @@
 
     python -m benches.compare --rounds 7 --batch-size 32 128 --threads 2
 
-All contenders take turns, each time as a process of its own on the same CPUs, so that whatever else slows the machine slows all.
-The ratio of a round is fastnn over the fastest peer of that round; reported is the median of the ratios. Results also go to
-benches/results/ as JSON.
+All contenders take turns, each time as a process of its own on the same CPUs, so that whatever else slows the machine slows
+all. The ratio of a round is fastnn over the fastest peer of that round; reported is the median of the ratios. Results also go
+to benches/results/ as JSON.
 """
 
 from __future__ import annotations
@@ -110,10 +110,8 @@ def table(result: dict[str, Any]) -> str:
     speeds = {name: [run["images_per_second"] for run in turns] for name, turns in runs.items()}
     ours = statistics.median(speeds[FASTNN.name])
     rounds = len(speeds[FASTNN.name])
-    lines = [
-        f"Batch {result['batch_size']}, {result['threads']} threads, {rounds} rounds; training images/s, median (lowest - highest)",
-        "",
-    ]
+    what = f"Batch {result['batch_size']}, {result['threads']} thread{'s' * (result['threads'] > 1)}, {rounds} rounds"
+    lines = [f"{what}; training images/s, median (lowest - highest)", ""]
     width = max(map(len, speeds))
     for name in sorted(speeds, key=lambda name: -statistics.median(speeds[name])):
         median = statistics.median(speeds[name])
@@ -130,7 +128,8 @@ def table(result: dict[str, Any]) -> str:
         if rounds < _MEANINGFUL_ROUNDS:
             lines.append(f"A hint only: {rounds} rounds; a result takes {_MEANINGFUL_ROUNDS}.")
     lines += [f"{name}: failed: {why}" for name, why in result["failed"].items()]
-    lines += [f"{name}: {note}" for name in runs for note in dict.fromkeys(sum((run["notes"] for run in runs[name]), []))]
+    for name, turns in runs.items():
+        lines += [f"{name}: {note}" for note in dict.fromkeys(note for run in turns for note in run["notes"])]
     return "\n".join(lines)
 
 

@@ -1,5 +1,7 @@
-"""Every bench verifies its result, warms up, and is then timed. With --benchmark-disable (the plain test run) it verifies only, on
-small shapes."""
+"""Every bench verifies its result, warms up, and is then timed.
+
+With --benchmark-disable (the plain test run) it verifies only, on small shapes.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     python -m benches.machine
 
-The arithmetic peak is fastnn's own multiply-add chains in registers, with the vectors in use (`FASTNN_ISA`). The copy peaks count
+The arithmetic peak is that of multiply-add chains in registers, with the vectors in use (`FASTNN_ISA`). The copy peaks count
 bytes read plus bytes written: of 64 MB arrays, which is the memory's speed, and of arrays that stay in a core's second-level
 cache, which is nearer to what a small network's activations see.
 """

@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -125,17 +126,31 @@ def _siblings(cpu: int) -> list[int]:
     return [i for part in parts for i in range(int(part[0]), int(part[-1]) + 1)]
 
 
-def mnist() -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """MNIST as 60,000 training and 1,000 test images (count, 28, 28, 1) in 0..1, and labels. Does not import fastnn."""
-    import fastnn_datasets
+def mnist(images: int = 60_000) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """The first training images of MNIST and 1,000 test images, (count, 28, 28, 1) in 0..1, and their labels.
+
+    Does not import fastnn, which would bring its threads into the process of a peer.
+    """
     import numpy as np
 
-    files = list(fastnn_datasets.mnist().values())
+    files = _mnist_files()
 
-    def images(content: bytes) -> NDArray[np.float32]:
-        return np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28, 1).astype(np.float32) / 255
+    def pixels(content: bytes, count: int) -> NDArray[np.float32]:
+        return np.frombuffer(content, np.uint8, 784 * count, offset=16).reshape(-1, 28, 28, 1).astype(np.float32) / 255
 
-    def labels(content: bytes) -> NDArray[np.int64]:
-        return np.frombuffer(content, np.uint8, offset=8).astype(np.int64)
+    def labels(content: bytes, count: int) -> NDArray[np.int64]:
+        return np.frombuffer(content, np.uint8, count, offset=8).astype(np.int64)
 
-    return images(files[0]), labels(files[1]), images(files[2])[:_TEST_IMAGES], labels(files[3])[:_TEST_IMAGES]
+    return (
+        pixels(files[0], images),
+        labels(files[1], images),
+        pixels(files[2], _TEST_IMAGES),
+        labels(files[3], _TEST_IMAGES),
+    )
+
+
+@cache
+def _mnist_files() -> list[bytes]:
+    import fastnn_datasets
+
+    return list(fastnn_datasets.mnist().values())
