@@ -101,7 +101,7 @@ def test_arrays_meet_tensors_on_either_side():
 def test_captured_arrays_are_constants_up_to_a_megabyte():
     small, large = np.ones(10, np.float32), np.ones(300_000, np.float32)
     np.testing.assert_array_equal(fastnn.function(lambda x: x + small)(small), small + small)
-    with pytest.raises(ValueError, match="pass it as an argument or make it a fastnn.Variable"):
+    with pytest.raises(ValueError, match=r"pass it as an argument or make it a fastnn\.Variable"):
         fastnn.function(lambda x: x + large)(large)
 
 

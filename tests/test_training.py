@@ -500,7 +500,7 @@ class TestBadInput:
         ],
     )
     def test_arguments(self, make):
-        with pytest.raises(ValueError, match="; expected .*; "):
+        with pytest.raises(ValueError, match=r"; expected .*; "):
             make()
 
     def test_a_kernel_larger_than_the_image(self):

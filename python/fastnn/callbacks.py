@@ -116,7 +116,7 @@ class CallbackList:
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(
-                    f"callbacks: {callback!r}; expected instances of fastnn.callbacks.Callback; derive from it and pass an object"
+                    f"callbacks: {callback!r}; expected objects of a subclass of fastnn.callbacks.Callback; pass instances"
                 )
             callback.set_model(model)
             callback.set_params(params)

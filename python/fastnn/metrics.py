@@ -119,7 +119,7 @@ def get(metric: MetricLike, loss: losses.Loss) -> Metric:
         if isinstance(loss, losses.BinaryCrossentropy):
             return BinaryAccuracy(metric, threshold=0.0 if loss.from_logits else 0.5)
         raise ValueError(
-            f"metric: 'accuracy' with the loss {loss.name}; expected a loss over classes; name the metric that is meant, one of "
+            f"metric: 'accuracy' with the loss {loss.name}; expected a loss over classes; name the metric meant, one of "
             f"{', '.join(sorted(_BY_NAME))}"
         )
     if isinstance(metric, str):

@@ -428,10 +428,11 @@ class Trainer:
                 x = x[..., 0]
             else:
                 raise ValueError(
-                    f"{self.name}: {where}: x has shape {x.shape}; expected {_named((None, *self._input_shape))}, where None is "
-                    "any number of samples; reshape the array"
+                    f"{self.name}: {where}: x has shape {x.shape}; expected "
+                    f"{_named((None, *self._input_shape))}, where None is any number of samples; reshape the array"
                 )
-        return x
+        adjusted: Array = x
+        return adjusted
 
 
 def _named(shape: Sequence[Any]) -> str:

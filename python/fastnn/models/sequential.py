@@ -75,7 +75,7 @@ class Sequential(Trainer):
             return
         if not isinstance(layer, Layer):
             raise TypeError(
-                f"{self.name}: {layer!r}; expected a layer; pass objects such as fastnn.layers.Dense(10), not classes or numbers"
+                f"{self.name}: {layer!r}; expected a layer; pass objects such as layers.Dense(10), not classes or numbers"
             )
         if any(layer is other for other in self._layers):
             raise ValueError(f"{self.name}: {layer!r} twice; expected different layers; make a second one")
