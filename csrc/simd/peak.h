@@ -11,7 +11,8 @@ struct PeakKernels {
 };
 FASTNN_PER_ISA(PeakKernels, peak_kernels)
 
-// float32 multiplications and additions per second of `threads` threads with the vectors of this ISA: the fastest of several runs.
+// float32 multiplications and additions per second of `threads` threads with the vectors of this ISA: the fastest of several
+// runs.
 double measure_peak_flops(Isa isa, int threads);
 
 }  // namespace fastnn
