@@ -41,13 +41,17 @@ struct Conv2dShape {
   int64_t samples, row_blocks, column_block;  // samples per task, parts the rows are cut into, columns per task
   int64_t sample_tasks, column_tasks;
   // backward_kernel: dw as a matrix of KH*KW*C rows and F columns.
-  int64_t unit_rows, unit_tasks;  // rows that tiles do not cross, and the tasks these are cut into
-  int64_t sample_block;           // samples a tile sums at a visit
+  int64_t unit_rows, unit_tasks;      // rows that tiles do not cross, and the tasks these are cut into
+  int64_t visit_samples, visit_rows;  // what a tile sums at a visit: output rows of one sample, or whole samples
+  // backward_input's first step.
+  int64_t turn_tasks;  // per tap
 };
+
+constexpr int64_t kTurnedFilters = 64;  // per task of that step
 
 struct Conv2dKernels {          // [0] for float, [1] for double
   KernelFn forward[2];          // y, x, w, bias or null
-  KernelFn transpose_taps[2];   // dx, dy, w, workspace: writes the workspace
+  KernelFn turn_kernel[2];      // dx, dy, w, workspace: writes the workspace
   KernelFn backward_input[2];   // dx, dy, w, workspace
   KernelFn backward_kernel[2];  // dw, x, dy
 };

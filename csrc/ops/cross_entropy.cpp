@@ -58,7 +58,8 @@ Cost cost_cross_entropy(const Call& call) {
   const double rows = static_cast<double>(shape.rows), elements = rows * static_cast<double>(shape.N);
   const auto item = static_cast<double>(item_size(call.dtype(rows_operand(call))));
   const double results = is_backward(call) || call.outputs.size() > 1 ? elements : 0;
-  const double truth = is_sparse(call) ? rows * static_cast<double>(item_size(call.dtype(truth_operand(call)))) : elements * item;
+  const double truth =
+      is_sparse(call) ? rows * static_cast<double>(item_size(call.dtype(truth_operand(call)))) : elements * item;
   return {kExtraFlops * elements + (call.outputs.size() > 1 ? 4 * elements : 0), (elements + results + rows) * item + truth};
 }
 

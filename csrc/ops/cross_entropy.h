@@ -18,7 +18,8 @@
 // Aliasing   the gradients of logits may take the memory of the probabilities.
 // Scratch    none.
 // Requires   float or double; labels int32, int64 or uint8; targets of the dtype of the logits.
-// Edges      A label outside 0..N-1 is reported with its position; that row's loss is NaN and its gradient 0. Targets need not sum
+// Edges      A label outside 0..N-1 is reported with its position; that row's loss is NaN and its gradient 0. Targets need not
+// sum
 //            to 1. A NaN in a row of logits makes its loss NaN, and so does +infinity. -infinity is a class that is ruled out:
 //            with a label elsewhere it counts for nothing, but a target of 0 times its infinite loss is NaN, as in PyTorch.
 //            Rows of probabilities that sum to 0 are NaN in cross_entropy.
@@ -39,7 +40,7 @@ struct CrossEntropyShape {
   DType labels = DType::int64;
 };
 
-struct CrossEntropyKernels {  // [0] for float, [1] for double
+struct CrossEntropyKernels {                                 // [0] for float, [1] for double
   KernelFn sparse_softmax[2], softmax[2];                    // loss, probabilities, logits, labels or targets
   KernelFn sparse_softmax_backward[2], softmax_backward[2];  // dlogits, dloss, probabilities, labels or targets
   KernelFn sparse[2], dense[2];                              // loss, probabilities, labels or targets

@@ -61,11 +61,12 @@ FASTNN_INLINE Vec<Real> row_sum(const Real* x, int64_t n) {
 template <typename Real>
 void sparse_softmax(Real* loss, Real* probabilities, const Real* logits, const void* labels, const CrossEntropyShape& shape,
                     Errors& errors, int64_t task) {
-  for_each_labelled_row(labels, shape, errors, task, [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
-    const Real* z = logits + first;
-    const SoftmaxRow<Real> row = softmax_row(probabilities + first, z, shape.rows.N);
-    loss[r] = label < 0 ? nan<Real>() : log1(row.sum[0]) - (z[label] - row.max[0]);
-  });
+  for_each_labelled_row(labels, shape, errors, task,
+                        [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
+                          const Real* z = logits + first;
+                          const SoftmaxRow<Real> row = softmax_row(probabilities + first, z, shape.rows.N);
+                          loss[r] = label < 0 ? nan<Real>() : log1(row.sum[0]) - (z[label] - row.max[0]);
+                        });
 }
 
 template <typename Real>
@@ -87,17 +88,18 @@ void softmax(Real* loss, Real* probabilities, const Real* logits, const Real* ta
 template <typename Real>
 void sparse_softmax_backward(Real* dlogits, const Real* dloss, const Real* probabilities, const void* labels,
                              const CrossEntropyShape& shape, Errors& errors, int64_t task) {
-  for_each_labelled_row(labels, shape, errors, task, [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
-    const Real* p = probabilities + first;
-    Real* dz = dlogits + first;
-    // Read before dz, which may be p, is written.
-    const Real at_label = label < 0 ? 0 : dloss[r] * (p[label] - 1);
-    const Vec<Real> factor = broadcast(dloss[r]);
-    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
-      lanes.store(dz + j, label < 0 ? zero<Real>() : factor * lanes.load(p + j));
-    });
-    if (label >= 0) dz[label] = at_label;
-  });
+  for_each_labelled_row(labels, shape, errors, task,
+                        [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
+                          const Real* p = probabilities + first;
+                          Real* dz = dlogits + first;
+                          // Read before dz, which may be p, is written.
+                          const Real at_label = label < 0 ? 0 : dloss[r] * (p[label] - 1);
+                          const Vec<Real> factor = broadcast(dloss[r]);
+                          for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
+                            lanes.store(dz + j, label < 0 ? zero<Real>() : factor * lanes.load(p + j));
+                          });
+                          if (label >= 0) dz[label] = at_label;
+                        });
 }
 
 // loss = sum over j of t[j] (log(sum over k of exp(z[k])) - z[j])  gives  dz[j] = dloss (p[j] sum t - t[j]).
@@ -118,22 +120,24 @@ void softmax_backward(Real* dlogits, const Real* dloss, const Real* probabilitie
 template <typename Real>
 void sparse(Real* loss, const Real* probabilities, const void* labels, const CrossEntropyShape& shape, Errors& errors,
             int64_t task) {
-  for_each_labelled_row(labels, shape, errors, task, [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
-    loss[r] = label < 0 ? nan<Real>() : -log1(clip<Real>(broadcast(probabilities[first + label]))[0]);
-  });
+  for_each_labelled_row(labels, shape, errors, task,
+                        [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
+                          loss[r] = label < 0 ? nan<Real>() : -log1(clip<Real>(broadcast(probabilities[first + label]))[0]);
+                        });
 }
 
 // loss = -log(clip(p[label]))  gives  dp[label] = -dloss / p[label] where nothing was clipped.
 template <typename Real>
 void sparse_backward(Real* dprobabilities, const Real* dloss, const Real* probabilities, const void* labels,
                      const CrossEntropyShape& shape, Errors& errors, int64_t task) {
-  for_each_labelled_row(labels, shape, errors, task, [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
-    Real* dp = dprobabilities + first;
-    for (int64_t j = 0; j < shape.rows.N; ++j) dp[j] = 0;
-    if (label < 0) return;
-    const Real p = probabilities[first + label];
-    if (!(p < kLow<Real> || p > kHigh<Real>)) dp[label] = -dloss[r] / p;
-  });
+  for_each_labelled_row(labels, shape, errors, task,
+                        [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
+                          Real* dp = dprobabilities + first;
+                          for (int64_t j = 0; j < shape.rows.N; ++j) dp[j] = 0;
+                          if (label < 0) return;
+                          const Real p = probabilities[first + label];
+                          if (!(p < kLow<Real> || p > kHigh<Real>)) dp[label] = -dloss[r] / p;
+                        });
 }
 
 template <typename Real>
@@ -149,8 +153,8 @@ void dense(Real* loss, const Real* probabilities, const Real* targets, const Cro
   });
 }
 
-// loss = -sum over j of t[j] log(clip(q[j])), q = p / s, s = sum p. With dq[j] = -t[j] / q[j] where nothing was clipped, else 0:
-// dp[j] = (dq[j] - sum over k of dq[k] q[k]) / s, and dq[k] q[k] = -t[k].
+// loss = -sum over j of t[j] log(clip(q[j])), q = p / s, s = sum p. With dq[j] = -t[j] / q[j] where nothing was clipped, else
+// 0: dp[j] = (dq[j] - sum over k of dq[k] q[k]) / s, and dq[k] q[k] = -t[k].
 template <typename Real>
 void dense_backward(Real* dprobabilities, const Real* dloss, const Real* probabilities, const Real* targets,
                     const CrossEntropyShape& shape, int64_t task) {

@@ -75,7 +75,7 @@ namespace fastnn {
 
 // clang-format on
 
-enum Types : bool { floats, numbers };  // float32 and float64; those and int32 and int64
+enum Types : bool { floats, numbers };             // float32 and float64; those and int32 and int64
 void expect_types(const Call& call, Types types);  // of the first operand
 
 #define FASTNN_ENUMERATOR(name, ...) name,

@@ -19,8 +19,8 @@ Flags reduced_axes(const Call& call, size_t operand) {
   Flags reduced(shape.size(), axes.empty());
   for (const int64_t axis : axes) {
     if (axis < -rank || axis >= rank) {
-      call.fail_value(concat("axes=", to_shape(axes), " for ", call.operand(operand), " of shape ", shape, "; expected axes from ",
-                             -rank, " to ", rank - 1, "; drop ", axis));
+      call.fail_value(concat("axes=", to_shape(axes), " for ", call.operand(operand), " of shape ", shape,
+                             "; expected axes from ", -rank, " to ", rank - 1, "; drop ", axis));
     }
     char& flag = reduced[static_cast<size_t>(axis < 0 ? axis + rank : axis)];
     if (flag) call.fail_value(concat("axes=", to_shape(axes), "; expected every axis once; drop ", axis));
@@ -89,7 +89,8 @@ std::vector<TensorType> infer_argmax(const Call& call) {
   Shape shape = call.shape(0);
   const auto axis = shape.begin() + static_cast<std::ptrdiff_t>(argmax_axis(call));
   if (*axis == Extent(0)) {
-    call.fail_value(concat("`x` has shape ", call.shape(0), "; expected at least 1 element along the axis; choose another axis"));
+    call.fail_value(
+        concat("`x` has shape ", call.shape(0), "; expected at least 1 element along the axis; choose another axis"));
   }
   shape.erase(axis);
   return {{DType::int64, shape}};
@@ -128,8 +129,8 @@ SumShape sum_shape(int64_t outer, int64_t reduced, int64_t inner) {
   const int64_t unit = std::max<int64_t>(1, shape.chunk * inner);
   shape.units_per_task = std::max<int64_t>(1, kTaskElements / unit);
   // 128 columns are 512 bytes of each row: whole cache lines, however the row lies.
-  shape.column_block = unit <= 2 * kTaskElements ? std::max<int64_t>(1, inner)
-                                                 : std::max<int64_t>(128, kTaskElements / shape.chunk / 128 * 128);
+  shape.column_block =
+      unit <= 2 * kTaskElements ? std::max<int64_t>(1, inner) : std::max<int64_t>(128, kTaskElements / shape.chunk / 128 * 128);
   shape.column_blocks = divide_up(inner, shape.column_block);
   return shape;
 }
@@ -230,8 +231,8 @@ KernelPlan plan_argmax(const Call& call, Isa isa) {
 Cost cost_reduction(const Call& call) {
   auto elements = [&](const TensorType& type) { return static_cast<double>(count(to_dims(type.shape, "cost"))); };
   const double x = elements(call.input(0)), y = elements(call.outputs[0]);
-  return {std::max(x, y), x * static_cast<double>(item_size(call.dtype(0))) +
-                              y * static_cast<double>(item_size(call.outputs[0].dtype))};
+  return {std::max(x, y),
+          x * static_cast<double>(item_size(call.dtype(0))) + y * static_cast<double>(item_size(call.outputs[0].dtype))};
 }
 
 }  // namespace

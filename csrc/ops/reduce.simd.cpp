@@ -107,11 +107,20 @@ void sum_columns(Buffers buffers, const SumShape& shape, int64_t task) {
     const int64_t left = column_end - j, tail = (left - 1) % lanes + 1;
     static_assert(kColumnPacks == 4, "one case for each number of packs that may be left");
     switch ((left + lanes - 1) / lanes) {
-      case 4: sum_column_packs<T, 4>(to + j, from + j, rows, shape.inner, tail, divisor); break;
-      case 3: sum_column_packs<T, 3>(to + j, from + j, rows, shape.inner, tail, divisor); break;
-      case 2: sum_column_packs<T, 2>(to + j, from + j, rows, shape.inner, tail, divisor); break;
-      case 1: sum_column_packs<T, 1>(to + j, from + j, rows, shape.inner, tail, divisor); break;
-      default: break;
+      case 4:
+        sum_column_packs<T, 4>(to + j, from + j, rows, shape.inner, tail, divisor);
+        break;
+      case 3:
+        sum_column_packs<T, 3>(to + j, from + j, rows, shape.inner, tail, divisor);
+        break;
+      case 2:
+        sum_column_packs<T, 2>(to + j, from + j, rows, shape.inner, tail, divisor);
+        break;
+      case 1:
+        sum_column_packs<T, 1>(to + j, from + j, rows, shape.inner, tail, divisor);
+        break;
+      default:
+        break;
     }
   }
 }

@@ -7,9 +7,8 @@ namespace {
 
 template <typename Real>
 void softmax(Real* y, const Real* x, const SoftmaxShape& shape, int64_t task) {
-  for_each_row(shape, task, [&](int64_t, int64_t first) __attribute__((always_inline)) {
-    softmax_row(y + first, x + first, shape.N);
-  });
+  for_each_row(shape, task,
+               [&](int64_t, int64_t first) __attribute__((always_inline)) { softmax_row(y + first, x + first, shape.N); });
 }
 
 // y[j] = e^x[j] / sum  gives  dx[j] = y[j] dy[j] - y[j] sum over k of y[k] dy[k].

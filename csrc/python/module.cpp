@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "program/function.h"
 #include "program/passes.h"
+#include "simd/peak.h"
 
 namespace py = pybind11;
 
@@ -274,6 +275,7 @@ py::dict describe(const Program& program) {
     for (const Step& step : *list) {
       const PlannedCall& call = program.calls[step.call];
       py::dict entry;
+      entry["call"] = step.call;  // steps of one call share its flops and bytes
       entry["op"] = std::string(call.call.name());
       entry["variant"] = std::string(call.variant);
       entry["layer"] = call.source.layer;
@@ -495,6 +497,10 @@ PYBIND11_MODULE(_core, m) {
     for (const Pass& pass : passes()) names.emplace_back(pass.name);
     return names;
   });
+
+  m.def(
+      "_peak_flops", [](int threads) { return measure_peak_flops(current_isa(), threads); }, py::arg("threads"),
+      py::call_guard<py::gil_scoped_release>(), "Measures what the machine can do: float32 operations per second.");
 
   // What tests force, and how they see that it happened.
   m.def(

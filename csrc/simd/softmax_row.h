@@ -40,9 +40,8 @@ FASTNN_INLINE SoftmaxRow<Real> softmax_row(Real* p, const Real* x, int64_t n) {
   });
   sum = sum_all_lanes<Real>(sum);
   const Vec<Real> scale = broadcast(Real(1)) / sum;
-  for_each_vector<Real>(n, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
-    lanes.store(p + j, lanes.load(p + j) * scale);
-  });
+  for_each_vector<Real>(
+      n, [&](int64_t j, auto lanes) __attribute__((always_inline)) { lanes.store(p + j, lanes.load(p + j) * scale); });
   return {largest, sum};
 }
 

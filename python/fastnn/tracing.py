@@ -108,9 +108,17 @@ def _user_line() -> str:
 class _Operators:
     """What Tensor and Variable share: Python's arithmetic, spelled with ops."""
 
-    __array_ufunc__ = None  # NumPy then leaves `array + tensor` to __radd__
     shape: Any
     dtype: Any
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
+        """`array + tensor` comes here, because NumPy asks the right operand first."""
+        if method == "__call__" and not options and ufunc.__name__ in ("add", "subtract", "multiply", "divide", "matmul"):
+            return getattr(_ops(), ufunc.__name__)(*operands)
+        return getattr(ufunc, method)(*(x.__array__() if isinstance(x, _Operators) else x for x in operands), **options)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        raise TypeError(f"{self!r}: has no __array__; expected one; override it")
 
     def __add__(self, other: Any) -> Any:
         return _ops().add(self, other)
@@ -193,7 +201,7 @@ class Tensor(_Operators):
     def __float__(self) -> float:
         raise self._refuse("float()", "use fastnn.ops.cast, or return the tensor and convert the result")
 
-    def __array__(self, *args: object, **kwargs: object) -> Array:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         raise self._refuse("a NumPy function", "use the function of the same name in fastnn.ops")
 
     def __array_function__(self, function: Callable[..., Any], *args: object) -> Any:

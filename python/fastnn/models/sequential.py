@@ -96,6 +96,8 @@ class Sequential(Trainer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Makes the weights for samples of this shape (without the batch axis)."""
+        if not self._layers:
+            raise ValueError(f"{self.name}: build of a model without layers; expected at least one; add layers")
         with Trace() as trace:
             x = trace.input("x", "float32", (_core.Extent("batch"), *input_shape))
             self._output_shapes = []
