@@ -57,12 +57,11 @@ def run(name: str, version: Callable[[], str], make: Make, *, flags: dict[str, d
     x, y, x_test, y_test = mnist()
     notes: list[str] = []
     arguments.note = notes.append
-    trainer = make(x, y, arguments)
-
-    before = trainer.loss(x_test, y_test)
     start = time.perf_counter()
+    trainer = make(x, y, arguments)
+    before = trainer.loss(x_test, y_test)
     trainer.train(images := 4 * arguments.batch_size, 1)  # compiles what is compiled
-    warm_up = time.perf_counter() - start
+    ready = time.perf_counter() - start
     # The first runs after compiling are still slow (caches, allocators), so measure the rate until it stands.
     most = len(x) // arguments.batch_size * arguments.batch_size  # whole batches: some libraries compile for each length
     rate = 0.0
@@ -93,7 +92,7 @@ def run(name: str, version: Callable[[], str], make: Make, *, flags: dict[str, d
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,  # of all threads; less than seconds on one thread means that something else ran there
         "images_per_second": images * epochs / seconds,
-        "warm_up_seconds": warm_up,
+        "ready_seconds": ready,  # from importing the library to the end of the first steps
         "loss_before": before,
         "loss_after": after,
         "notes": notes,
