@@ -145,7 +145,7 @@ def main() -> None:
     chosen = [peer for peer in PEERS if arguments.peers is None or peer.name in arguments.peers]
     peers = [peer for peer in chosen if all(find_spec(module) is not None for module in peer.needs)]
     missing = [peer.name for peer in chosen if peer not in peers]
-    limits = [vars(machine.peak(threads)) for threads in arguments.threads]
+    limits = {threads: machine.peak_flops(threads) for threads in arguments.threads}
     print(machine.describe())
     if missing:
         print(f"Not installed, so not compared: {', '.join(missing)}")
@@ -161,7 +161,7 @@ def main() -> None:
 
     _RESULTS.mkdir(exist_ok=True)
     path = _RESULTS / time.strftime("mnist-cnn-%Y%m%d-%H%M%S.json")
-    report = {"machine": machine.describe(), "peaks": limits, "missing": missing, "results": results}
+    report = {"machine": machine.describe(), "peak_flops": limits, "missing": missing, "results": results}
     path.write_text(json.dumps(report, indent=1) + "\n")
     print(f"\n{path.relative_to(_ROOT)}")
 

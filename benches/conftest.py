@@ -57,10 +57,12 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 def measure(benchmark: Any, threads: int, small: bool) -> Callable[..., None]:
     """measure(run, flops, bytes): warms up, then times `run`, whose work the report sets against the machine's peak.
 
-    `rounds` fixes how often a long run is timed; `images` is how many it trains on.
+    `rounds` fixes how often a long run is timed. A run of many training steps says how many, and on how many images.
     """
 
-    def measure(run: Callable[[], object], flops: float, bytes: float, rounds: int | None = None, images: int = 0) -> None:
+    def measure(
+        run: Callable[[], object], flops: float, bytes: float, rounds: int | None = None, steps: int = 1, images: int = 0
+    ) -> None:
         if not small:
             end = time.perf_counter() + _WARM_UP_SECONDS
             while time.perf_counter() < end:
@@ -69,7 +71,7 @@ def measure(benchmark: Any, threads: int, small: bool) -> Callable[..., None]:
             benchmark(run)
         else:
             benchmark.pedantic(run, rounds=rounds)
-        benchmark.extra_info.update(threads=threads, flops=flops, bytes=bytes, images=images)
+        benchmark.extra_info.update(threads=threads, flops=flops, bytes=bytes, steps=steps, images=images)
 
     return measure
 
@@ -114,18 +116,21 @@ def _write_work(terminalreporter: Any, timed: list[Any]) -> None:
     terminalreporter.section("work per second")
     write(machine.describe())
     for threads in sorted({b.extra_info["threads"] for b in timed}):
-        p = machine.peak(threads)
+        in_cache = machine.peak_bytes(threads, threads * machine.CACHE_BYTES) / 1e9
+        in_memory = machine.peak_bytes(threads, machine.MEMORY_BYTES) / 1e9
         write(
-            f"peak of {threads} thread{'s' * (threads > 1)}: {p.flops / 1e9:.0f} GFLOP/s, copies "
-            f"{p.memory_bytes / 1e9:.1f} GB/s in memory and {p.cache_bytes / 1e9:.1f} GB/s in cache"
+            f"peak of {threads} thread{'s' * (threads > 1)}: {machine.peak_flops(threads) / 1e9:.0f} GFLOP/s, "
+            f"copies {in_cache:.1f} GB/s in cache and {in_memory:.1f} GB/s in memory"
         )
+    write("of copy: beside a copy that moves as many bytes")
     width = max(len(b.name) for b in timed)
-    write(f"{'':{width}} {'median us':>11} {'quartiles us':>23} {'GFLOP/s':>8} {'of peak':>7} {'GB/s':>6} {'of memory':>9}")
+    write(f"{'':{width}} {'median us':>11} {'quartiles us':>23} {'GFLOP/s':>8} {'of peak':>7} {'GB/s':>6} {'of copy':>7}")
     for b in timed:
-        p, stats, work = machine.peak(b.extra_info["threads"]), b.stats, b.extra_info
+        stats, work = b.stats, b.extra_info
+        limits = machine.peak_flops(work["threads"]), machine.peak_bytes(work["threads"], work["bytes"] / work["steps"])
         quartiles = f"{stats.q1 * 1e6:.1f} - {stats.q3 * 1e6:.1f}"
         line = f"{b.name:{width}} {stats.median * 1e6:>11.1f} {quartiles:>23}"
-        for amount, limit, columns in ((work["flops"], p.flops, (8, 7)), (work["bytes"], p.memory_bytes, (6, 9))):
+        for amount, limit, columns in zip((work["flops"], work["bytes"]), limits, ((8, 7), (6, 7))):
             speed = amount / stats.median
             shown = (f"{speed / 1e9:.1f}", f"{speed / limit:.0%}") if amount else ("-", "-")
             line += "".join(f" {text:>{column}}" for text, column in zip(shown, columns))

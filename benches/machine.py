@@ -2,60 +2,40 @@
 
     python -m benches.machine
 
-The arithmetic peak is that of multiply-add chains in registers, with the vectors in use (`FASTNN_ISA`). The copy peaks count
-bytes read plus bytes written: of 64 MB arrays, which is the memory's speed, and of arrays that stay in a core's second-level
-cache, which is nearer to what a small network's activations see.
+The arithmetic peak is that of multiply-add chains in registers, with the vectors in use (`FASTNN_ISA`). The copy peak counts
+bytes read plus bytes written, and depends on how many there are: 64 MB come from memory, 256 kB stay in a core's second-level
+cache.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import platform
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
-
-import numpy as np
 
 from fastnn import _core
 
-_MEMORY_BYTES = 64_000_000
-_CACHE_BYTES = 256_000
-
-
-@dataclass(frozen=True)
-class Peak:
-    """Of a number of threads together, per second."""
-
-    threads: int
-    flops: float  # float32 multiplications and additions
-    memory_bytes: float  # copied between arrays larger than the caches
-    cache_bytes: float  # copied between arrays in the second-level cache
+CACHE_BYTES, MEMORY_BYTES = 2**18, 2**26
 
 
 @cache
-def peak(threads: int) -> Peak:
-    """Measures, once per number of threads, in about a second."""
-    return Peak(threads, _core._peak_flops(threads), _copy_speed(threads, _MEMORY_BYTES), _copy_speed(threads, _CACHE_BYTES))
+def peak_flops(threads: int) -> float:
+    """float32 multiplications and additions per second of so many threads together."""
+    return float(_core._peak_flops(threads))
 
 
-def _copy_speed(threads: int, size: int) -> float:
-    """The fastest of several runs. Each thread copies arrays of its own; NumPy releases the GIL while it copies."""
-    repeats = max(1, 50_000_000 // size)
+def peak_bytes(threads: int, size: float) -> float:
+    """Bytes per second of so many threads that together read and write `size` bytes, again and again, as a kernel's bench does.
 
-    def copy(pair: tuple[np.ndarray, np.ndarray]) -> None:
-        for _ in range(repeats):
-            np.copyto(pair[1], pair[0])
+    Measured for the next power of two, and for no less than 16 kB.
+    """
+    return _peak_bytes(threads, 2 ** max(14, math.ceil(math.log2(max(size, 1)))))
 
-    pairs = [(np.ones(size, np.uint8), np.ones(size, np.uint8)) for _ in range(threads)]
-    best = float("inf")
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(15):
-            start = time.perf_counter()
-            list(pool.map(copy, pairs))
-            best = min(best, time.perf_counter() - start)
-    return 2.0 * size * repeats * threads / best
+
+@cache
+def _peak_bytes(threads: int, size: int) -> float:
+    return float(_core._peak_bytes(threads, size))
 
 
 def cpu_name() -> str:
@@ -79,8 +59,8 @@ def main() -> None:
     print(describe())
     print(f"{'threads':>7} {'GFLOP/s':>9} {'memory copy GB/s':>17} {'cache copy GB/s':>16}")
     for threads in sorted({1, _core.num_threads()}):
-        p = peak(threads)
-        print(f"{threads:>7} {p.flops / 1e9:>9.0f} {p.memory_bytes / 1e9:>17.1f} {p.cache_bytes / 1e9:>16.1f}")
+        copies = [peak_bytes(threads, threads * CACHE_BYTES), peak_bytes(threads, MEMORY_BYTES)]
+        print(f"{threads:>7} {peak_flops(threads) / 1e9:>9.0f} {copies[1] / 1e9:>17.1f} {copies[0] / 1e9:>16.1f}")
 
 
 if __name__ == "__main__":

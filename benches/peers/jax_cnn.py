@@ -1,7 +1,7 @@
 """JAX: one jitted step, channels-last, donated weights, Adam written out.
 
-Max-pooling is a maximum over reshaped windows. With JAX's own idiom, reduce_window, whose gradient is a select_and_scatter, a step
-on one thread takes 1.7 times as long (measured with JAX 0.10).
+Max-pooling is a maximum over reshaped windows. With JAX's own idiom, reduce_window, whose gradient is a select_and_scatter, a
+step on one thread takes 1.7 times as long (measured with JAX 0.10).
 """
 
 from __future__ import annotations

@@ -501,6 +501,9 @@ PYBIND11_MODULE(_core, m) {
   m.def(
       "_peak_flops", [](int threads) { return measure_peak_flops(current_isa(), threads); }, py::arg("threads"),
       py::call_guard<py::gil_scoped_release>(), "Measures what the machine can do: float32 operations per second.");
+  m.def(
+      "_peak_bytes", [](int threads, int64_t size) { return measure_peak_bytes(current_isa(), threads, size); }, py::arg("threads"),
+      py::arg("size"), py::call_guard<py::gil_scoped_release>(), "Bytes per second of copies that read and write `size` bytes.");
 
   // What tests force, and how they see that it happened.
   m.def(

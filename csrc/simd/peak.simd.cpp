@@ -6,8 +6,8 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-// A multiply-add takes 4 cycles and a core starts two of them in each: 8 chains are busy all the time, and 12 still fit into the
-// 16 registers of AVX2.
+// A multiply-add takes 4 cycles and a core starts two of them in each: 8 chains are busy all the time, and 12 still fit into
+// the 16 registers of AVX2.
 constexpr int kChains = 12;
 
 float multiply_add(int64_t repeats, float factor, float addend) {
@@ -25,8 +25,15 @@ float multiply_add(int64_t repeats, float factor, float addend) {
   return sum_lanes<float>(sum);
 }
 
+void copy(float* to, const float* from, int64_t count) {
+  for (int64_t i = 0; i < count; i += 4 * kLanes<float>) {
+    FASTNN_UNROLL
+    for (int v = 0; v < 4; ++v) store(to + i + v * kLanes<float>, load(from + i + v * kLanes<float>));
+  }
+}
+
 }  // namespace
 
-const PeakKernels peak_kernels = {multiply_add, 2 * kChains * kLanes<float>};
+const PeakKernels peak_kernels = {multiply_add, 2 * kChains * kLanes<float>, copy};
 
 }  // namespace fastnn::FASTNN_ISA
