@@ -15,11 +15,13 @@ KernelPlan plan_check_finite(const Call& call, Isa isa) {
   return {{kernel_step(check, (shape.elements + kFiniteChunk - 1) / kFiniteChunk, shape)}};
 }
 
-std::string explain_check_finite(const Call& call, int64_t position, int64_t value) {
-  const bool single = call.shape(0).empty();
-  return concat("check_finite: ", single ? "the value" : concat("element ", position, " of shape ", call.shape(0)), " is ",
-                value == kIsNan ? "nan" : value == kIsInfinite ? "inf" : "-inf",
-                "; expected finite numbers; look for NaN or infinities in the data, or lower the learning rate");
+std::string explain_check_finite(const Call&, int64_t position, int64_t value) {
+  return concat(
+      "check_finite: element ", position, " is not finite (",
+      value == kIsNan        ? "nan"
+      : value == kIsInfinite ? "inf"
+                             : "-inf",
+      "); expected finite numbers; look for NaN or infinities in the data, or lower the learning rate");
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #endif
 
 #define FASTNN_INLINE inline __attribute__((always_inline))
+#define FASTNN_INLINE_LAMBDA __attribute__((always_inline))
 // GCC peels at most 16 iterations by itself; a longer register-tile loop keeps its accumulators in memory (seen: 17 against
 // 3.8 microseconds). On every loop over a register tile.
 #define FASTNN_UNROLL _Pragma("GCC unroll 64")
@@ -65,6 +66,15 @@ FASTNN_INLINE void store(T* p, Vec<T> v) {
 template <typename T>
 FASTNN_INLINE Vec<T> zero() {
   return Vec<T>{};
+}
+
+// 0, 1, 2, ...
+template <typename T>
+FASTNN_INLINE Vec<T> lane_numbers() {
+  Vec<T> v{};
+  FASTNN_UNROLL
+  for (int i = 0; i < kLanes<T>; ++i) v[i] = static_cast<T>(i);
+  return v;
 }
 
 template <typename T>
@@ -177,6 +187,10 @@ struct AllLanes {
     return FASTNN_ISA::load(p);
   }
   template <typename Real>
+  FASTNN_INLINE Vec<Real> load(const Real* p, Real) const {
+    return FASTNN_ISA::load(p);
+  }
+  template <typename Real>
   FASTNN_INLINE void store(Real* p, Vec<Real> v) const {
     FASTNN_ISA::store(p, v);
   }
@@ -186,6 +200,12 @@ struct FirstLanes {
   template <typename Real>
   FASTNN_INLINE Vec<Real> load(const Real* p) const {
     return load_first(p, n);
+  }
+  // The lanes without an element read `rest`.
+  template <typename Real>
+  FASTNN_INLINE Vec<Real> load(const Real* p, Real rest) const {
+    const Mask<Real> present = lane_numbers<typename MaskLane<Real>::type>() < static_cast<typename MaskLane<Real>::type>(n);
+    return select<Real>(present, load_first(p, n), broadcast(rest));
   }
   template <typename Real>
   FASTNN_INLINE void store(Real* p, Vec<Real> v) const {
@@ -221,17 +241,28 @@ FASTNN_INLINE Vec<Real> min(Vec<Real> a, Vec<Real> b) {
   return select<Real>((a < b) | (a != a), a, b);
 }
 
-// Sum of the lanes, in the fixed order of a halving tree: ((0+4)+(2+6)) + ((1+5)+(3+7)) for eight lanes.
-template <typename Real>
-FASTNN_INLINE Real sum_lanes(Vec<Real> v) {
-  Real lane[kLanes<Real>];
-  store(lane, v);
+// op over all lanes, in every lane of the result, in the fixed order of a halving tree: ((0+4)+(2+6)) + ((1+5)+(3+7)) for
+// eight lanes. op must commute.
+template <typename Real, typename Op>
+FASTNN_INLINE Vec<Real> reduce_lanes(Vec<Real> v, Op op) {
+  const auto number = lane_numbers<typename MaskLane<Real>::type>();
   FASTNN_UNROLL
   for (int half = kLanes<Real> / 2; half > 0; half /= 2) {
-    FASTNN_UNROLL
-    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+    v = op(v, __builtin_shuffle(v, number ^ static_cast<typename MaskLane<Real>::type>(half)));
   }
-  return lane[0];
+  return v;
+}
+template <typename Real>
+FASTNN_INLINE Vec<Real> sum_all_lanes(Vec<Real> v) {
+  return reduce_lanes<Real>(v, [](Vec<Real> a, Vec<Real> b) FASTNN_INLINE_LAMBDA { return a + b; });
+}
+template <typename Real>
+FASTNN_INLINE Vec<Real> max_all_lanes(Vec<Real> v) {
+  return reduce_lanes<Real>(v, [](Vec<Real> a, Vec<Real> b) FASTNN_INLINE_LAMBDA { return max<Real>(a, b); });
+}
+template <typename Real>
+FASTNN_INLINE Real sum_lanes(Vec<Real> v) {
+  return sum_all_lanes<Real>(v)[0];
 }
 
 }  // namespace fastnn::FASTNN_ISA
