@@ -6,8 +6,8 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-// A multiply-add takes 4 cycles and a core starts two of them in each: 8 chains are busy all the time, and 12 still fit into the
-// 16 registers of AVX2.
+// A multiply-add takes 4 cycles and a core starts two of them in each: 8 chains are busy all the time, and 12 still fit into
+// the 16 registers of AVX2.
 constexpr int kChains = 12;
 
 float multiply_add(int64_t repeats, float factor, float addend) {
