@@ -1,5 +1,5 @@
 # Everything runs from a checkout without activating anything. Environment: PYTHON=python3.12 picks the interpreter,
-# TESTS="tests/test_x.py -k word" what pytest runs, CXX the compiler.
+# TESTS="tests/test_x.py -k word" what pytest runs, COMPARE="--threads 1 2" what bench-compare does, CXX the compiler.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,17 +7,18 @@ SHELL := /bin/bash
 BIN := .venv/bin
 BUILD ?= build
 TESTS ?=
+COMPARE ?=
 # Tracked files; in an unpacked source distribution, which has no git, all of them.
 tracked = $(wildcard $(shell git ls-files $(1) 2>/dev/null || true))
 python_files = $(or $(call tracked,'*.py'),python tests benches $(wildcard examples scripts datasets))
 cpp_files = $(or $(call tracked,'*.cpp' '*.h'),$(shell find csrc examples -name '*.cpp' -o -name '*.h' 2>/dev/null))
 
-.PHONY: help train test dev bench bench-peers lint lint-python lint-types lint-cpp format stubs check-stubs check-isa \
+.PHONY: help train test dev bench bench-peers bench-compare lint lint-python lint-types lint-cpp format stubs check-stubs check-isa \
         asan tsan clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | while IFS=$$'\t' read -r verb what; do \
-	  printf 'make %-12s %s\n' "$$verb" "$$what"; done
+	  printf 'make %-13s %s\n' "$$verb" "$$what"; done
 
 train: ## install into .venv and train the MNIST network
 	@scripts/setup
@@ -37,6 +38,10 @@ bench: ## time the kernels and models
 bench-peers: ## time them beside other libraries, installed into .venv-peers (gigabytes)
 	@scripts/peers
 	.venv-peers/bin/python -m pytest $(or $(TESTS),benches) --benchmark-enable --benchmark-only --timeout=0
+
+bench-compare: ## train the MNIST network with fastnn and with each peer, in turns (COMPARE= are its options)
+	@scripts/peers
+	.venv-peers/bin/python -m benches.compare $(COMPARE)
 
 lint: lint-python lint-types lint-cpp ## check style and types
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import fastnn_datasets
 import numpy as np
 import pytest
-from fastnn.datasets import load_idx, mnist, read_idx
 from numpy.typing import NDArray
+
+from fastnn.datasets import load_idx, mnist, read_idx
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -32,9 +33,7 @@ def digits(seed: int = 0) -> dict[str, NDArray]:
     """Seven training and three test images of 5 x 4, with labels, by the names in PARTS."""
     rng = np.random.default_rng(seed)
     shapes = ((7, 5, 4), (7,), (3, 5, 4), (3,))
-    return {
-        part: rng.integers(0, 256, shape, dtype=np.uint8) for part, shape in zip(PARTS, shapes, strict=True)
-    }
+    return {part: rng.integers(0, 256, shape, dtype=np.uint8) for part, shape in zip(PARTS, shapes, strict=True)}
 
 
 def write_set(folder: Path, arrays: dict[str, NDArray], name: str = "{part}-ubyte") -> None:
@@ -353,9 +352,7 @@ def test_load_idx_passes_over_a_set_that_is_not_whole(tmp_path: Path) -> None:
 def test_load_idx_refuses_two_sets(tmp_path: Path) -> None:
     write_set(tmp_path, digits(), "emnist-digits-{part}-ubyte.gz")
     write_set(tmp_path, digits(), "emnist-letters-{part}-ubyte.gz")
-    with pytest.raises(
-        ValueError, match=r"2 data sets \(emnist-digits-train.*, emnist-letters-.*; expected one"
-    ):
+    with pytest.raises(ValueError, match=r"2 data sets \(emnist-digits-train.*, emnist-letters-.*; expected one"):
         load_idx(tmp_path)
 
 
@@ -389,9 +386,7 @@ def test_load_idx_refuses_unequal_counts(tmp_path: Path, half: str) -> None:
     count = len(arrays[f"{half}-labels-idx1"])
     arrays[f"{half}-labels-idx1"] = arrays[f"{half}-labels-idx1"][:-1]
     write_set(tmp_path, arrays)
-    words = (
-        f"{count} images in .*{half}-images-idx3-ubyte but {count - 1} labels in .*{half}-labels-idx1-ubyte;"
-    )
+    words = f"{count} images in .*{half}-images-idx3-ubyte but {count - 1} labels in .*{half}-labels-idx1-ubyte;"
     with pytest.raises(ValueError, match=words):
         load_idx(tmp_path)
 
@@ -400,9 +395,7 @@ def test_load_idx_refuses_images_of_two_sizes(tmp_path: Path) -> None:
     arrays = digits()
     arrays["t10k-images-idx3"] = arrays["t10k-images-idx3"][:, :4]
     write_set(tmp_path, arrays)
-    with pytest.raises(
-        ValueError, match=r"\(5, 4\) in .*train-.* but of \(4, 4\) in .*t10k-.*; expected one"
-    ):
+    with pytest.raises(ValueError, match=r"\(5, 4\) in .*train-.* but of \(4, 4\) in .*t10k-.*; expected one"):
         load_idx(tmp_path)
 
 
@@ -413,18 +406,14 @@ def test_load_idx_refuses_another_dtype_or_rank(tmp_path: Path, part: str) -> No
     with pytest.raises(ValueError, match=rf"{part}-ubyte holds int16 of shape .*; expected uint8 of rank"):
         load_idx(tmp_path)
     write_set(tmp_path, {**arrays, part: arrays[part][..., None]})
-    with pytest.raises(
-        ValueError, match=rf"{part}-ubyte holds uint8 of shape .*, 1.; expected uint8 of rank"
-    ):
+    with pytest.raises(ValueError, match=rf"{part}-ubyte holds uint8 of shape .*, 1.; expected uint8 of rank"):
         load_idx(tmp_path)
 
 
 def test_load_idx_names_the_broken_file(tmp_path: Path) -> None:
     write_set(tmp_path, digits())
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(b"<html>")
-    with pytest.raises(
-        ValueError, match=r"^fastnn.datasets.load_idx: .*t10k-labels-idx1-ubyte begins with the"
-    ):
+    with pytest.raises(ValueError, match=r"^fastnn.datasets.load_idx: .*t10k-labels-idx1-ubyte begins with the"):
         load_idx(tmp_path)
 
 

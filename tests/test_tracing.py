@@ -88,7 +88,9 @@ def test_a_tensor_has_no_numbers(misuse, instead):
 
 def test_arrays_meet_tensors_on_either_side():
     x = np.array([1.0, 2.0], np.float32)
-    f = fastnn.function(lambda t: (x - t, t - x, x / (t + 1), x @ ops.matmul(ops.reshape(t, (2, 1)), np.ones((1, 2), np.float32))))
+    f = fastnn.function(
+        lambda t: (x - t, t - x, x / (t + 1), x @ ops.matmul(ops.reshape(t, (2, 1)), np.ones((1, 2), np.float32)))
+    )
     with pytest.raises(ValueError, match="at least 2 axes"):
         f(x)
     g = fastnn.function(lambda t: (x - t, t - x, 2 / t, -t))
@@ -99,7 +101,7 @@ def test_arrays_meet_tensors_on_either_side():
 def test_captured_arrays_are_constants_up_to_a_megabyte():
     small, large = np.ones(10, np.float32), np.ones(300_000, np.float32)
     np.testing.assert_array_equal(fastnn.function(lambda x: x + small)(small), small + small)
-    with pytest.raises(ValueError, match="pass it as an argument or make it a fastnn.Variable"):
+    with pytest.raises(ValueError, match=r"pass it as an argument or make it a fastnn\.Variable"):
         fastnn.function(lambda x: x + large)(large)
 
 

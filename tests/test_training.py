@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -24,7 +25,9 @@ def small_cnn(**compile_arguments) -> fastnn.Sequential:
             layers.Dense(3, activation="softmax"),
         ]
     )
-    model.compile(**{"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compile_arguments})
+    model.compile(
+        **{"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compile_arguments}
+    )
     return model
 
 
@@ -71,7 +74,7 @@ class TestTheProgramOfTheReadme:
         fastnn.set_seed(0)
         images, labels = bars(32)
         model = small_cnn()
-        history = model.fit(images, labels, epochs=60, verbose=0).history
+        history = model.fit(images, labels, batch_size=8, epochs=60, verbose=0).history
         assert history["loss"][-1] < 0.05 < history["loss"][0]
         loss, accuracy = model.evaluate(images, labels)
         assert accuracy == 1.0
@@ -229,7 +232,7 @@ class TestFit:
         model.fit(*data, epochs=5, batch_size=35, verbose=0, callbacks=[Stop()])
         assert calls == ["train", "epoch 0 of 5", ["accuracy", "loss"], "end"]
         assert float(model.optimizer.learning_rate.numpy()) == pytest.approx(0.005)
-        with pytest.raises(TypeError, match="expected instances"):
+        with pytest.raises(TypeError, match="pass instances"):
             model.fit(*data, callbacks=[Stop], verbose=0)
 
     def test_verbose_speaks_on_standard_error_only(self, data, capsys):
@@ -281,7 +284,14 @@ class TestFit:
 class TestLossesAndMetrics:
     @pytest.mark.parametrize(
         ("loss", "from_logits"),
-        [("sparse", False), ("sparse", True), ("categorical", False), ("categorical", True), ("binary", False), ("binary", True)],
+        [
+            ("sparse", False),
+            ("sparse", True),
+            ("categorical", False),
+            ("categorical", True),
+            ("binary", False),
+            ("binary", True),
+        ],
     )
     def test_cross_entropies_learn(self, loss, from_logits):
         fastnn.set_seed(0)
@@ -402,7 +412,12 @@ class TestModelSurface:
 
     def test_initializers(self):
         fastnn.set_seed(0)
-        for name, variance in (("glorot_uniform", 2 / 300), ("glorot_normal", 2 / 300), ("he_uniform", 0.02), ("he_normal", 0.02)):
+        for name, variance in (
+            ("glorot_uniform", 2 / 300),
+            ("glorot_normal", 2 / 300),
+            ("he_uniform", 0.02),
+            ("he_normal", 0.02),
+        ):
             values = fastnn.initializers.get(name)((100, 200))
             assert values.dtype == np.float32
             assert abs(values.mean()) < 0.003
@@ -486,7 +501,7 @@ class TestBadInput:
         ],
     )
     def test_arguments(self, make):
-        with pytest.raises(ValueError, match="; expected .*; "):
+        with pytest.raises(ValueError, match=r"; expected .*; "):
             make()
 
     def test_a_kernel_larger_than_the_image(self):
@@ -585,11 +600,13 @@ class TestBadInput:
         assert not np.isfinite(output[40]).all()
         assert np.isfinite(np.delete(output, 40, axis=0)).all()
 
-    @pytest.mark.parametrize(("name", "value"), [("FASTNN_ISA", "mmx"), ("FASTNN_NUM_THREADS", "0"), ("FASTNN_NUM_THREADS", "x")])
+    @pytest.mark.parametrize(
+        ("name", "value"), [("FASTNN_ISA", "mmx"), ("FASTNN_NUM_THREADS", "0"), ("FASTNN_NUM_THREADS", "x")]
+    )
     def test_the_environment(self, name, value):
         program = "import fastnn; print(fastnn.num_threads() >= 1, fastnn._core.isa() in fastnn._core.available_isas())"
         result = subprocess.run(
-            [sys.executable, "-c", program], env={name: value, "PATH": ""}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", program], env={**os.environ, name: value}, capture_output=True, text=True, check=True
         )
         assert result.stdout.split() == ["True", "True"]
         assert f"{name}='{value}'; expected" in result.stderr

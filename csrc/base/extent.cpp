@@ -122,8 +122,9 @@ Shape broadcast(const std::string& where, const Shape& a, const Shape& b) {
     const Extent& x = i < a.size() ? a[a.size() - 1 - i] : one;
     const Extent& y = i < b.size() ? b[b.size() - 1 - i] : one;
     if (x != y && x != one && y != one) {
-      throw ValueError(concat(where, ": shapes ", a, " and ", b,
-                              " do not broadcast; expected axes, counted from the last, that are equal or 1; reshape one of them"));
+      throw ValueError(
+          concat(where, ": shapes ", a, " and ", b,
+                 " do not broadcast; expected axes, counted from the last, that are equal or 1; reshape one of them"));
     }
     result[rank - 1 - i] = x == one ? y : x;
   }

@@ -49,7 +49,7 @@ std::ostream& operator<<(std::ostream& out, const Dims& dims);
 Shape to_shape(const Dims& dims);
 Dims to_dims(const Shape& shape, const std::string& where);
 Shape bind(const Shape& shape, const Bindings& bindings);
-Extent count(const Shape& shape);                // the product of all extents
+Extent count(const Shape& shape);                             // the product of all extents
 Extent count(const Shape& shape, size_t first, size_t last);  // of the axes first <= axis < last
 int64_t count(const Dims& dims);
 

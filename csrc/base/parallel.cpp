@@ -237,8 +237,8 @@ int num_threads() { return budget().threads; }
 
 void set_num_threads(int threads) {
   if (threads < 1 || threads > kMaxThreads) {
-    throw ValueError(concat("set_num_threads: ", threads, " threads; expected 1 to ", kMaxThreads,
-                            "; pass the number of CPUs to use"));
+    throw ValueError(
+        concat("set_num_threads: ", threads, " threads; expected 1 to ", kMaxThreads, "; pass the number of CPUs to use"));
   }
   std::lock_guard lock(budget().mutex);
   budget().threads = threads;

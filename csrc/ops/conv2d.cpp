@@ -15,8 +15,10 @@ std::vector<TensorType> infer_conv2d(const Call& call) {
   call.expect_rank(1, 4);
   const Shape &x = call.shape(0), &w = call.shape(1);
   if (x[3] != w[2]) {
-    call.fail_value(concat("`x` has shape ", x, " and `w` ", w, "; expected the last axis of x to be the third of w, (KH, KW, C, F);"
-                           " pass channels-last images or make w for ", x[3], " channels"));
+    call.fail_value(concat("`x` has shape ", x, " and `w` ", w,
+                           "; expected the last axis of x to be the third of w, (KH, KW, C, F);"
+                           " pass channels-last images or make w for ",
+                           x[3], " channels"));
   }
   if (call.has(2)) {
     call.expect_same_dtype(0, 2);
@@ -33,7 +35,8 @@ std::vector<TensorType> infer_conv2d_backward_input(const Call& call) {
   call.expect_rank(1, 4);
   const Shape &dy = call.shape(0), &w = call.shape(1);
   if (dy[3] != w[3]) {
-    call.fail_value(concat("`dy` has shape ", dy, " and `w` ", w, "; expected their last axes to be equal, the number of filters; "
+    call.fail_value(concat("`dy` has shape ", dy, " and `w` ", w,
+                           "; expected their last axes to be equal, the number of filters; "
                            "pass the gradient of this layer's output"));
   }
   const ImageWindow window = image_window(call, positive_pair(call, "image_size"), kernel_size_of(call, 1));
@@ -74,19 +77,17 @@ double flops_of(const Conv2dShape& s) {
          static_cast<double>(s.height.window * s.width.window * s.C * s.F);
 }
 
-// Cuts `rows` by `columns` results of every sample into tasks: whole samples where these are small, else parts of one sample
-// until there are a few tasks for every thread of a large machine.
-int64_t cut_forward(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t inner) {
-  const double per_sample = shape.B > 0 ? flops_of(shape) / static_cast<double>(shape.B) : 0;
-  shape.samples = per_sample > 0 ? static_cast<int64_t>(std::clamp(std::ceil(kTaskFlops / per_sample), 1.0, double(shape.B))) : shape.B;
-  shape.samples = std::max<int64_t>(shape.samples, 1);
+// Cuts `rows` by `columns` results of every sample into tasks: several samples where these are small; parts of a sample where
+// there would be fewer tasks than the work is worth or 16.
+int64_t cut_images(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t inner) {
+  const double flops = flops_of(shape), per_sample = flops / static_cast<double>(std::max<int64_t>(shape.B, 1));
+  shape.samples = per_sample < kTaskFlops ? static_cast<int64_t>(std::ceil(kTaskFlops / std::max(per_sample, 1.0))) : 1;
   shape.sample_tasks = parts(shape.B, shape.samples);
   shape.row_blocks = 1;
   shape.column_block = columns;
-  const auto wanted = static_cast<int64_t>(std::min(flops_of(shape) / kTaskFlops, 16.0));
-  if (shape.sample_tasks > 0 && wanted > shape.sample_tasks) {
-    const int64_t cuts = parts(wanted, shape.sample_tasks);
-    // Every task reads its whole part of the image and of the kernel. Cut what is larger: a deep layer's kernel by filters.
+  const auto worth = static_cast<int64_t>(std::min(flops / kTaskFlops, 16.0));
+  if (const int64_t cuts = worth / std::max<int64_t>(shape.sample_tasks, 1); cuts > 1) {
+    // Every task reads its whole part of the image and of the kernel. Cut what is larger: a deep layer's kernel, by columns.
     const int64_t image = shape.height.image * shape.width.image * shape.C;
     const int64_t kernel = shape.height.window * shape.width.window * inner * columns;
     if (kernel > image && columns >= 64) {
@@ -103,7 +104,7 @@ KernelPlan plan_conv2d(const Call& call, Isa isa) {
   const Shape &x = call.shape(0), &w = call.shape(1);
   const ImageWindow window = image_window(call, image_size_of(call, 0), kernel_size_of(call, 1));
   Conv2dShape shape = shape_of(x, window, w[2], w[3]);
-  const int64_t tasks = cut_forward(shape, window.height.output, shape.F, shape.C);
+  const int64_t tasks = cut_images(shape, window.height.output, shape.F, shape.C);
   const bool is_double = call.dtype(0) == DType::float64;
   return {{kernel_step(conv2d_kernels(isa).forward[is_double], tasks, shape)}};
 }
@@ -112,13 +113,14 @@ KernelPlan plan_conv2d_backward_input(const Call& call, Isa isa) {
   const Shape &dy = call.shape(0), &w = call.shape(1);
   const ImageWindow window = image_window(call, positive_pair(call, "image_size"), kernel_size_of(call, 1));
   Conv2dShape shape = shape_of(dy, window, w[2], w[3]);
-  const int64_t tasks = cut_forward(shape, parts(window.height.image, window.height.stride), shape.C, shape.F);
+  const int64_t tasks = cut_images(shape, parts(window.height.image, window.height.stride), shape.C, shape.F);
   const bool is_double = call.dtype(0) == DType::float64;
   const Conv2dKernels& kernels = conv2d_kernels(isa);
   const int64_t taps = window.height.window * window.width.window;
+  shape.turn_tasks = parts(shape.F, kTurnedFilters);
   KernelPlan plan;
   plan.workspace_bytes = std::max<size_t>(static_cast<size_t>(count(call.shape(1)).factor()) * item_size(call.dtype(0)), 1);
-  plan.steps.push_back(kernel_step(kernels.transpose_taps[is_double], tasks > 0 ? taps : 0, shape));
+  plan.steps.push_back(kernel_step(kernels.turn_kernel[is_double], tasks > 0 ? taps * shape.turn_tasks : 0, shape));
   plan.steps.push_back(kernel_step(kernels.backward_input[is_double], tasks, shape));
   return plan;
 }
@@ -133,16 +135,25 @@ KernelPlan plan_conv2d_backward_kernel(const Call& call, Isa isa) {
   const bool padded = taps > 1 && call.attributes.text("padding") == "same";
   shape.unit_rows = padded && shape.C >= 8 ? shape.C : rows;
   const int64_t units = parts(rows, shape.unit_rows);
-  // 24 rows are two tiles of 12 (AVX-512) or four of 6 (AVX2).
-  const double tasks_wanted = std::ceil(flops_of(shape) / kTaskFlops);
-  shape.unit_tasks = units > 0 ? static_cast<int64_t>(std::clamp(tasks_wanted / units, 1.0, double(parts(shape.unit_rows, 24)))) : 0;
+  // 24 rows are two tiles of 12 (AVX-512) or four of 6 (AVX2). Tasks take multiples of them: enough for 10 microseconds, and so
+  // many that there are no more than 64 tasks.
+  const double flops = flops_of(shape),
+               rows_flops = std::max(24 * flops / static_cast<double>(std::max<int64_t>(rows, 1)), 1.0);
+  const int64_t multiple = std::max(static_cast<int64_t>(std::ceil(kTaskFlops / 2 / rows_flops)), parts(rows, 24 * 64));
+  shape.unit_tasks = parts(shape.unit_rows, 24 * multiple);
   shape.column_block = shape.F;
-  if (units * shape.unit_tasks < 8 && tasks_wanted > 1) shape.column_block = std::min<int64_t>(shape.F, 16);
+  const auto worth = static_cast<int64_t>(std::min(flops / (kTaskFlops / 2), 8.0));
+  if (const int64_t cuts = worth / std::max<int64_t>(units * shape.unit_tasks, 1); cuts > 1) {  // a first layer of few channels
+    shape.column_block = parts(parts(shape.F, cuts), 16) * 16;
+  }
   shape.column_tasks = parts(shape.F, shape.column_block);
-  // What a block of samples reads stays in half of a second-level cache of 1 MiB while the tiles of a task visit it.
-  const int64_t sample_bytes = (window.height.image * window.width.image * shape.C +
-                                window.height.output * window.width.output * shape.F) * static_cast<int64_t>(item_size(call.dtype(0)));
-  shape.sample_block = std::max<int64_t>(int64_t{512} * 1024 / std::max<int64_t>(sample_bytes, 1), 1);
+  // What a visit reads stays in half of a second-level cache of 1 MiB while the tiles of a task take their turns.
+  const int64_t budget = int64_t{512} * 1024 / static_cast<int64_t>(item_size(call.dtype(0)));
+  const int64_t sample =
+      window.height.image * window.width.image * shape.C + window.height.output * window.width.output * shape.F;
+  shape.visit_samples = std::max<int64_t>(budget / std::max<int64_t>(sample, 1), 1);
+  shape.visit_rows = std::max<int64_t>(window.height.output, 1);
+  if (sample > budget) shape.visit_rows = std::max<int64_t>(window.height.output * budget / sample, 1);
   const bool is_double = call.dtype(0) == DType::float64;
   return {{kernel_step(conv2d_kernels(isa).backward_kernel[is_double], units * shape.unit_tasks * shape.column_tasks, shape)}};
 }

@@ -1,5 +1,6 @@
 #include "ops/conv2d.h"
-#include "simd/gather_tile.h"
+#include "simd/tile.h"
+#include "simd/transpose.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -30,9 +31,7 @@ struct Axis {
   }
 };
 
-FASTNN_INLINE Axis forward_axis(const Window& w) {
-  return {w.output, 0, 1, w.image, -w.before, w.stride, w.window};
-}
+FASTNN_INLINE Axis forward_axis(const Window& w) { return {w.output, 0, 1, w.image, -w.before, w.stride, w.window}; }
 
 // Image positions h = phase + j * stride take the taps k = remainder + q * stride of the outputs o = j + shift - q, where
 // phase + before = shift * stride + remainder. With q turned round (t = taps - 1 - q) these are a convolution of stride 1.
@@ -65,7 +64,7 @@ struct Part {
 FASTNN_INLINE Part part_of(const Conv2dShape& shape, int64_t all_columns, int64_t task) {
   const int64_t column = task % shape.column_tasks * shape.column_block, rest = task / shape.column_tasks;
   const int64_t sample = rest / shape.row_blocks * shape.samples;
-  return {sample, smaller(shape.samples, shape.B - sample), rest % shape.row_blocks, shape.row_blocks,
+  return {sample, smaller(shape.samples, shape.B - sample),         rest % shape.row_blocks, shape.row_blocks,
           column, smaller(shape.column_block, all_columns - column)};
 }
 
@@ -77,7 +76,7 @@ void convolve(Real* y, const Real* x, const Real* kernel, const Real* bias, cons
   const int64_t x_row = w.source * K, x_sample = h.source * x_row;
   const int64_t y_row = y_width * N, y_sample = y_height * y_row;
   const int64_t end_row = h.results * (part.row_block + 1) / part.row_blocks;
-  GatherTile<Real> t;
+  Tile<Real> t;
   int64_t a_rows[kTileRows], c_rows[kTileRows];
   t.c = y + part.column;
   t.a_rows = a_rows;
@@ -99,32 +98,33 @@ void convolve(Real* y, const Real* x, const Real* kernel, const Real* bias, cons
       t.a = x;
       t.b = kernel + (h_taps.begin * w.taps + w_taps.begin) * K * N + part.column;
 
-      // The pixels row-major, sample after sample.
+      // The pixels row-major, sample after sample, in tiles that differ by one pixel at most. Where a row ends is not
+      // predictable, hence the selections instead of a branch.
       int64_t a_line = part.sample * x_sample + (h.first + row * h.stride + h_taps.begin) * x_row +
                        (w.first + column * w.stride + w_taps.begin) * K;
       int64_t c_line = part.sample * y_sample + (h.place + row * h.step) * y_row + (w.place + column * w.step) * N;
       int64_t i = 0, j = 0, a_pixel = a_line, c_pixel = c_line;
       const int64_t pixels = part.samples * rows * columns, tiles = (pixels + kTileRows - 1) / kTileRows;
+      const int64_t least = pixels / tiles, larger_tiles = pixels % tiles;
       for (int64_t tile = 0; tile < tiles; ++tile) {
-        const int64_t tile_rows = pixels * (tile + 1) / tiles - pixels * tile / tiles;
+        const int64_t tile_rows = least + (tile < larger_tiles);
         for (int64_t r = 0; r < tile_rows; ++r) {
           a_rows[r] = a_pixel;
           c_rows[r] = c_pixel;
-          a_pixel += w.stride * K;
-          c_pixel += w.step * N;
-          if (++j < columns) continue;
-          j = 0;
-          a_line += h.stride * x_row;
-          c_line += h.step * y_row;
-          if (++i == rows) {
+          const bool row_ends = ++j == columns;
+          j = row_ends ? 0 : j;
+          i += row_ends;
+          a_line += row_ends ? h.stride * x_row : 0;
+          c_line += row_ends ? h.step * y_row : 0;
+          if (i == rows) {
             i = 0;
             a_line += x_sample - rows * h.stride * x_row;
             c_line += y_sample - rows * h.step * y_row;
           }
-          a_pixel = a_line;
-          c_pixel = c_line;
+          a_pixel = row_ends ? a_line : a_pixel + w.stride * K;
+          c_pixel = row_ends ? c_line : c_pixel + w.step * N;
         }
-        run_gather_tiles(t, tile_rows, part.columns);
+        run_tile_row(t, tile_rows, part.columns);
       }
       column += columns;
     }
@@ -153,59 +153,53 @@ void backward_input(Real* dx, const Real* dy, const Real*, const Real* turned, c
   }
 }
 
-// The kernel that backward_input multiplies by: phase by phase of the stride, in each the taps in reverse, each tap (F, C).
+// The kernel that backward_input multiplies by: phase by phase of the stride, in each the taps in reverse, each tap (F, C). A
+// task writes a block of filters of one tap.
 template <typename Real>
-void transpose_taps(Real*, const Real*, const Real* w, Real* turned, const Conv2dShape& shape, int64_t task) {
+void turn_kernel(Real*, const Real*, const Real* w, Real* turned, const Conv2dShape& shape, int64_t task) {
   const Window &height = shape.height, &width = shape.width;
-  const int64_t kh = task / width.window, kw = task % width.window;
-  auto phase_with = [](const Window& axis, int64_t tap) {
-    return ((tap - axis.before) % axis.stride + axis.stride) % axis.stride;
-  };
-  const Phase h = phase_of(height, phase_with(height, kh)), v = phase_of(width, phase_with(width, kw));
-  const int64_t th = h.taps - 1 - kh / height.stride, tw = v.taps - 1 - kw / width.stride;
-  const int64_t tap = h.taps_before * width.window + h.taps * v.taps_before + th * v.taps + tw;
   const int64_t C = shape.C, F = shape.F;
-  const Real* from = w + task * C * F;
-  Real* to = turned + tap * F * C;
-  constexpr int64_t kBlock = 16;
-  for (int64_t f0 = 0; f0 < F; f0 += kBlock) {
-    const int64_t f1 = smaller(f0 + kBlock, F);
-    for (int64_t c = 0; c < C; ++c) {
-      for (int64_t f = f0; f < f1; ++f) to[f * C + c] = from[c * F + f];
-    }
-  }
+  const int64_t f = task % shape.turn_tasks * kTurnedFilters, tap = task / shape.turn_tasks;
+  const int64_t kh = tap / width.window, kw = tap % width.window;
+  auto phase_with = [](const Window& axis, int64_t k) {
+    return phase_of(axis, ((k - axis.before) % axis.stride + axis.stride) % axis.stride);
+  };
+  const Phase h = phase_with(height, kh), v = phase_with(width, kw);
+  const int64_t row = h.taps - 1 - kh / height.stride, column = v.taps - 1 - kw / width.stride;
+  const int64_t place = h.taps_before * width.window + h.taps * v.taps_before + row * v.taps + column;
+  transpose(turned + (place * F + f) * C, C, w + tap * C * F + f, F, C, smaller(kTurnedFilters, F - f));
 }
 
 // -- backward_kernel --------------------------------------------------------------------------------------------------------
 
-// The end of the outputs from o on whose taps inside the image, of those in `wanted`, are the same.
+// The taps inside the image of those in `wanted`, and the end of the outputs from o on, before `end`, that have the same.
 FASTNN_INLINE Span clipped(const Axis& axis, int64_t o, Span wanted) {
   const Span s = axis.inside(o);
   const int64_t begin = s.begin > wanted.begin ? s.begin : wanted.begin, end = smaller(s.end, wanted.end);
   return end > begin ? Span{begin, end} : Span{0, 0};
 }
-FASTNN_INLINE int64_t clipped_run_end(const Axis& axis, int64_t o, Span wanted) {
+FASTNN_INLINE int64_t clipped_run_end(const Axis& axis, int64_t o, int64_t end, Span wanted) {
   const Span first = clipped(axis, o, wanted);
   int64_t next = o + 1;
-  for (; next < axis.results; ++next) {
+  for (; next < end; ++next) {
     const Span s = clipped(axis, next, wanted);
     if (s.begin != first.begin || s.end != first.end) break;
   }
   return next;
 }
 
-// Adds what samples [sample, sample + samples) contribute to `rows` rows of dw from row m on. A row is one (kh, kw, c); the
-// outputs are cut into rectangles in which the same taps of these rows lie inside the image, and only those rows take part.
+// Adds what the given outputs contribute to `rows` rows of dw from row m on. A row is one (kh, kw, c); the outputs are cut into
+// rectangles in which the same taps of these rows lie inside the image, and only those rows take part.
 template <typename Real>
-void add_samples(Real* dw, const Real* x, const Real* dy, const Conv2dShape& shape, int64_t m, int64_t rows, int64_t column,
-                 int64_t columns, int64_t sample, int64_t samples) {
+void add_outputs(Real* dw, const Real* x, const Real* dy, const Conv2dShape& shape, int64_t m, int64_t rows, int64_t column,
+                 int64_t columns, int64_t sample, int64_t samples, int64_t oh, int64_t oh_last) {
   const Axis h = forward_axis(shape.height), w = forward_axis(shape.width);
   const int64_t C = shape.C, F = shape.F, KW = w.taps, x_row = w.source * C;
   const int64_t first_tap = m / C, last_tap = (m + rows - 1) / C;
   const Span kh{first_tap / KW, last_tap / KW + 1};
   const Span kw = kh.end - kh.begin > 1 ? Span{0, KW} : Span{first_tap % KW, last_tap % KW + 1};
   int64_t a_rows[kTileRows], c_rows[kTileRows];
-  GatherTile<Real> t;
+  Tile<Real> t;
   t.c = dw + column;
   t.a_rows = a_rows;
   t.c_rows = c_rows;
@@ -218,13 +212,13 @@ void add_samples(Real* dw, const Real* x, const Real* dy, const Conv2dShape& sha
   t.b_block = h.results * w.results * F;
   t.start = Start::accumulate;
   t.a = x + sample * t.a_block;
-  for (int64_t oh = 0; oh < h.results;) {
+  while (oh < oh_last) {
     const Span h_taps = clipped(h, oh, kh);
-    const int64_t oh_end = clipped_run_end(h, oh, kh);
+    const int64_t oh_end = clipped_run_end(h, oh, oh_last, kh);
     t.segments = oh_end - oh;
     for (int64_t ow = 0; ow < w.results;) {
       const Span w_taps = clipped(w, ow, kw);
-      const int64_t ow_end = clipped_run_end(w, ow, kw);
+      const int64_t ow_end = clipped_run_end(w, ow, w.results, kw);
       t.k = ow_end - ow;
       t.b = dy + sample * t.b_block + (oh * w.results + ow) * F + column;
       int64_t active = 0, tap_h = first_tap / KW, tap_w = first_tap % KW, c = m % C;
@@ -240,7 +234,7 @@ void add_samples(Real* dw, const Real* x, const Real* dy, const Conv2dShape& sha
         tap_w = 0;
         ++tap_h;
       }
-      if (active > 0) run_gather_tiles(t, active, columns);
+      if (active > 0) run_tile_row(t, active, columns);
       ow = ow_end;
     }
     oh = oh_end;
@@ -252,16 +246,21 @@ void backward_kernel(Real* dw, const Real* x, const Real* dy, const Conv2dShape&
   const int64_t column = task % shape.column_tasks * shape.column_block, part = task / shape.column_tasks;
   const int64_t columns = smaller(shape.column_block, shape.F - column);
   const int64_t unit = part / shape.unit_tasks * shape.unit_rows, i = part % shape.unit_tasks;
-  const int64_t begin = unit + shape.unit_rows * i / shape.unit_tasks, end = unit + shape.unit_rows * (i + 1) / shape.unit_tasks;
+  const int64_t begin = unit + shape.unit_rows * i / shape.unit_tasks,
+                end = unit + shape.unit_rows * (i + 1) / shape.unit_tasks;
   for (int64_t m = begin; m < end; ++m) {
     for (int64_t f = column; f < column + columns; ++f) dw[m * shape.F + f] = 0;
   }
-  const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows;
-  for (int64_t sample = 0; sample < shape.B; sample += shape.sample_block) {
-    const int64_t samples = smaller(shape.sample_block, shape.B - sample);
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t first = begin + (end - begin) * tile / tiles, last = begin + (end - begin) * (tile + 1) / tiles;
-      add_samples(dw, x, dy, shape, first, last - first, column, columns, sample, samples);
+  const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows,
+                visits = (shape.height.output + shape.visit_rows - 1) / shape.visit_rows;
+  for (int64_t sample = 0; sample < shape.B; sample += shape.visit_samples) {
+    const int64_t samples = smaller(shape.visit_samples, shape.B - sample);
+    for (int64_t visit = 0; visit < visits; ++visit) {
+      const int64_t oh = visit * shape.visit_rows, oh_last = smaller(oh + shape.visit_rows, shape.height.output);
+      for (int64_t tile = 0; tile < tiles; ++tile) {
+        const int64_t first = begin + (end - begin) * tile / tiles, last = begin + (end - begin) * (tile + 1) / tiles;
+        add_outputs(dw, x, dy, shape, first, last - first, column, columns, sample, samples, oh, oh_last);
+      }
     }
   }
 }
@@ -270,7 +269,7 @@ void backward_kernel(Real* dw, const Real* x, const Real* dy, const Conv2dShape&
 
 const Conv2dKernels conv2d_kernels = {
     {kernel<forward<float>>, kernel<forward<double>>},
-    {kernel<transpose_taps<float>>, kernel<transpose_taps<double>>},
+    {kernel<turn_kernel<float>>, kernel<turn_kernel<double>>},
     {kernel<backward_input<float>>, kernel<backward_input<double>>},
     {kernel<backward_kernel<float>>, kernel<backward_kernel<double>>},
 };

@@ -16,20 +16,17 @@ TensorType expect_operands(const Call& call) {
   const size_t rows = rows_operand(call), truth = truth_operand(call);
   call.expect_float(rows);
   if (call.shape(rows).empty()) {
-    call.fail_value(concat(call.operand(rows),
-                           " is a single number; expected at least 1 axis, (..., classes); reshape it"));
+    call.fail_value(concat(call.operand(rows), " is a single number; expected at least 1 axis, (..., classes); reshape it"));
   }
   const TensorType loss{call.dtype(rows), Shape(call.shape(rows).begin(), call.shape(rows).end() - 1)};
   if (is_sparse(call)) {
     const DType labels = call.dtype(truth);
     if (labels != DType::int32 && labels != DType::int64 && labels != DType::uint8) {
-      call.fail_type(
-          concat("`labels` is ", dtype_name(labels), "; expected int32, int64 or uint8; cast it first"));
+      call.fail_type(concat("`labels` is ", dtype_name(labels), "; expected int32, int64 or uint8; cast it first"));
     }
     if (call.shape(truth) != loss.shape) {
-      call.fail_value(concat("`labels` has shape ", call.shape(truth), "; expected ", loss.shape,
-                             ", one label per row of ", call.operand(rows),
-                             "; reshape it, or pass one-hot targets to the op without sparse_"));
+      call.fail_value(concat("`labels` has shape ", call.shape(truth), "; expected ", loss.shape, ", one label per row of ",
+                             call.operand(rows), "; reshape it, or pass one-hot targets to the op without sparse_"));
     }
   } else {
     call.expect_same_dtype(rows, truth);
@@ -52,8 +49,7 @@ std::vector<TensorType> infer_backward(const Call& call) {
 template <KernelFn (CrossEntropyKernels::*kernels)[2]>
 KernelPlan plan(const Call& call, Isa isa) {
   const SoftmaxShape rows = softmax_shape(call, rows_operand(call));
-  const KernelFn run =
-      (cross_entropy_kernels(isa).*kernels)[call.dtype(rows_operand(call)) == DType::float64];
+  const KernelFn run = (cross_entropy_kernels(isa).*kernels)[call.dtype(rows_operand(call)) == DType::float64];
   return {{kernel_step(run, softmax_tasks(rows), CrossEntropyShape{rows, call.dtype(truth_operand(call))})}};
 }
 
@@ -62,17 +58,14 @@ Cost cost_cross_entropy(const Call& call) {
   const double rows = static_cast<double>(shape.rows), elements = rows * static_cast<double>(shape.N);
   const auto item = static_cast<double>(item_size(call.dtype(rows_operand(call))));
   const double results = is_backward(call) || call.outputs.size() > 1 ? elements : 0;
-  const double truth = is_sparse(call)
-                           ? rows * static_cast<double>(item_size(call.dtype(truth_operand(call))))
-                           : elements * item;
-  return {kExtraFlops * elements + (call.outputs.size() > 1 ? 4 * elements : 0),
-          (elements + results + rows) * item + truth};
+  const double truth =
+      is_sparse(call) ? rows * static_cast<double>(item_size(call.dtype(truth_operand(call)))) : elements * item;
+  return {kExtraFlops * elements + (call.outputs.size() > 1 ? 4 * elements : 0), (elements + results + rows) * item + truth};
 }
 
 std::string explain_label(const Call& call, int64_t position, int64_t label) {
   return concat(call.name(), ": label ", label, " at position ", position, "; expected 0 <= label < ",
-                call.shape(rows_operand(call)).back(),
-                "; check the labels or the number of units of the last layer");
+                call.shape(rows_operand(call)).back(), "; check the labels or the number of units of the last layer");
 }
 
 }  // namespace
@@ -81,8 +74,7 @@ std::span<const Op> cross_entropy_ops() {
   using Kernels = CrossEntropyKernels;
   static const std::vector<Op> ops = {
       {.name = "sparse_softmax_cross_entropy",
-       .doc =
-           "loss = log of the sum of exp(z), less z[label], per row z of logits; probabilities = softmax(z)",
+       .doc = "loss = log of the sum of exp(z), less z[label], per row z of logits; probabilities = softmax(z)",
        .inputs = {"logits", "labels"},
        .outputs = {"loss", "probabilities"},
        .infer = infer_from_logits,

@@ -24,8 +24,10 @@ std::vector<TensorType> infer_dense(const Call& call) {
   call.expect_rank(1, 2);
   expect_matrix_rows(call, 0);
   if (call.shape(0).back() != call.shape(1)[0]) {
-    call.fail_value(concat("`x` has shape ", call.shape(0), " and `w` ", call.shape(1), "; expected the last axis of x to be the "
-                           "first of w; reshape x or make w for ", call.shape(0).back(), " features"));
+    call.fail_value(concat("`x` has shape ", call.shape(0), " and `w` ", call.shape(1),
+                           "; expected the last axis of x to be the "
+                           "first of w; reshape x or make w for ",
+                           call.shape(0).back(), " features"));
   }
   if (call.has(2)) {
     call.expect_same_dtype(0, 2);
@@ -64,16 +66,13 @@ std::vector<TensorType> infer_dense_backward_kernel(const Call& call) {
 }
 
 KernelPlan plan_dense(const Call& call, Isa isa) {
-  return plan_gemm(isa, call.dtype(0), 1, rows_of(call, 0), last_of(call, 1), last_of(call, 0),
-                   {.bias = true});
+  return plan_gemm(isa, call.dtype(0), 1, rows_of(call, 0), last_of(call, 1), last_of(call, 0), {.bias = true});
 }
 KernelPlan plan_dense_backward_input(const Call& call, Isa isa) {
-  return plan_gemm(isa, call.dtype(0), 1, rows_of(call, 0), call.shape(1)[0].factor(), last_of(call, 0),
-                   {.transpose_b = true});
+  return plan_gemm(isa, call.dtype(0), 1, rows_of(call, 0), call.shape(1)[0].factor(), last_of(call, 0), {.transpose_b = true});
 }
 KernelPlan plan_dense_backward_kernel(const Call& call, Isa isa) {
-  return plan_gemm(isa, call.dtype(0), 1, last_of(call, 0), last_of(call, 1), rows_of(call, 0),
-                   {.transpose_a = true});
+  return plan_gemm(isa, call.dtype(0), 1, last_of(call, 0), last_of(call, 1), rows_of(call, 0), {.transpose_a = true});
 }
 
 // All three multiply (rows, C), (C, U) and (rows, U) against each other.

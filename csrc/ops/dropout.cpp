@@ -10,17 +10,14 @@ std::vector<TensorType> infer_dropout(const Call& call) {
   call.expect_float(0);
   call.expect_shape(1, {2});
   if (call.dtype(1) != DType::int64) {
-    call.fail_type(concat("`random_state` is ", dtype_name(call.dtype(1)),
-                          "; expected int64, [seed, step]; cast it first"));
+    call.fail_type(concat("`random_state` is ", dtype_name(call.dtype(1)), "; expected int64, [seed, step]; cast it first"));
   }
   const double rate = call.attributes.real("rate");
   if (!(rate >= 0 && rate < 1)) {
-    call.fail_value(concat("rate=", rate,
-                           "; expected 0 <= rate < 1, the part that is dropped; pass for example rate=0.5"));
+    call.fail_value(concat("rate=", rate, "; expected 0 <= rate < 1, the part that is dropped; pass for example rate=0.5"));
   }
   if (const int64_t stream = call.attributes.integer("stream"); stream < 0) {
-    call.fail_value(
-        concat("stream=", stream, "; expected 0 or more; pass the ordinal of this op among the random ones"));
+    call.fail_value(concat("stream=", stream, "; expected 0 or more; pass the ordinal of this op among the random ones"));
   }
   return {call.input(0)};
 }

@@ -16,12 +16,11 @@ KernelPlan plan_check_finite(const Call& call, Isa isa) {
 }
 
 std::string explain_check_finite(const Call&, int64_t position, int64_t value) {
-  return concat(
-      "check_finite: element ", position, " is not finite (",
-      value == kIsNan        ? "nan"
-      : value == kIsInfinite ? "inf"
-                             : "-inf",
-      "); expected finite numbers; look for NaN or infinities in the data, or lower the learning rate");
+  return concat("check_finite: element ", position, " is not finite (",
+                value == kIsNan        ? "nan"
+                : value == kIsInfinite ? "inf"
+                                       : "-inf",
+                "); expected finite numbers; look for NaN or infinities in the data, or lower the learning rate");
 }
 
 }  // namespace

@@ -12,8 +12,7 @@ DType result_dtype(const Call& call) {
 }
 
 std::vector<TensorType> infer_gather_rows(const Call& call) {
-  if (call.shape(0).empty())
-    call.fail_value("`x` is a single number; expected at least 1 axis, (rows, ...); reshape it");
+  if (call.shape(0).empty()) call.fail_value("`x` is a single number; expected at least 1 axis, (rows, ...); reshape it");
   call.expect_rank(1, 1);
   if (call.dtype(1) != DType::int64) {
     call.fail_type(concat("`indices` is ", dtype_name(call.dtype(1)), "; expected int64; cast it first"));
@@ -31,8 +30,7 @@ KernelPlan plan_gather_rows(const Call& call, Isa isa) {
   shape.indices = call.shape(1)[0].factor();
   shape.row = count(Dims(x.begin() + 1, x.end()));
   shape.row_bytes = shape.row * static_cast<int64_t>(item_size(from));
-  shape.rows_per_task =
-      std::max<int64_t>(1, 65536 / std::max<int64_t>(1, shape.row * static_cast<int64_t>(item_size(to))));
+  shape.rows_per_task = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, shape.row * static_cast<int64_t>(item_size(to))));
   const GatherKernels& kernels = gather_kernels(isa);
   const KernelFn run = from == to ? kernels.copy : kernels.cast[static_cast<int>(from)][static_cast<int>(to)];
   return {{kernel_step(run, (shape.indices + shape.rows_per_task - 1) / shape.rows_per_task, shape)}};
@@ -45,8 +43,8 @@ Cost cost_gather_rows(const Call& call) {
 }
 
 std::string explain_gather_rows(const Call& call, int64_t position, int64_t index) {
-  return concat("gather_rows: index ", index, " at position ", position, "; expected 0 <= index < ",
-                call.shape(0)[0], "; pass the numbers of rows that `x`, of shape ", call.shape(0), ", has");
+  return concat("gather_rows: index ", index, " at position ", position, "; expected 0 <= index < ", call.shape(0)[0],
+                "; pass the numbers of rows that `x`, of shape ", call.shape(0), ", has");
 }
 
 }  // namespace

@@ -5,14 +5,11 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-// Calls row(b, index) for every row b of the task; an index that is out of range is reported, and the row
-// calls it with -1.
+// Calls row(b, index) for every row b of the task; an index that is out of range is reported, and the row calls it with -1.
 template <typename Row>
-FASTNN_INLINE void for_each_row(const int64_t* indices, const GatherShape& shape, Errors& errors,
-                                int64_t task, Row row) {
+FASTNN_INLINE void for_each_row(const int64_t* indices, const GatherShape& shape, Errors& errors, int64_t task, Row row) {
   const int64_t begin = task * shape.rows_per_task;
-  const int64_t end =
-      begin + shape.rows_per_task < shape.indices ? begin + shape.rows_per_task : shape.indices;
+  const int64_t end = begin + shape.rows_per_task < shape.indices ? begin + shape.rows_per_task : shape.indices;
   bool reported = false;  // the first of a task is the one that counts
   for (int64_t b = begin; b < end; ++b) {
     const bool inside = indices[b] >= 0 && indices[b] < shape.rows;
@@ -22,10 +19,9 @@ FASTNN_INLINE void for_each_row(const int64_t* indices, const GatherShape& shape
   }
 }
 
-void copy_rows(char* y, const char* x, const int64_t* indices, const GatherShape& shape, Errors& errors,
-               int64_t task) {
+void copy_rows(char* y, const char* x, const int64_t* indices, const GatherShape& shape, Errors& errors, int64_t task) {
   const auto bytes = static_cast<size_t>(shape.row_bytes);
-  for_each_row(indices, shape, errors, task, [&](int64_t b, int64_t index) FASTNN_INLINE_LAMBDA {
+  for_each_row(indices, shape, errors, task, [&](int64_t b, int64_t index) __attribute__((always_inline)) {
     char* to = y + b * shape.row_bytes;
     if (index < 0) {
       __builtin_memset(to, 0, bytes);
@@ -35,13 +31,11 @@ void copy_rows(char* y, const char* x, const int64_t* indices, const GatherShape
   });
 }
 
-// `to_bool` writes x != 0. Bools are read as the 0 or 1 they are stored as. The compiler vectorises the
-// conversions.
+// `to_bool` writes x != 0. Bools are read as the 0 or 1 they are stored as. The compiler vectorises the conversions.
 template <typename To, typename From, bool to_bool>
-void cast_rows(To* y, const From* x, const int64_t* indices, const GatherShape& shape, Errors& errors,
-               int64_t task) {
+void cast_rows(To* y, const From* x, const int64_t* indices, const GatherShape& shape, Errors& errors, int64_t task) {
   const int64_t row = shape.row;
-  for_each_row(indices, shape, errors, task, [&](int64_t b, int64_t index) FASTNN_INLINE_LAMBDA {
+  for_each_row(indices, shape, errors, task, [&](int64_t b, int64_t index) __attribute__((always_inline)) {
     To* __restrict__ to = y + b * row;
     const From* __restrict__ from = x + index * row;
     if (index < 0) {
@@ -73,8 +67,8 @@ const GatherKernels gather_kernels = {
          cast<uint8_t, int64_t, true>},
         {cast<float, uint8_t>, cast<double, uint8_t>, cast<int32_t, uint8_t>, cast<int64_t, uint8_t>, nullptr,
          cast<uint8_t, uint8_t, true>},
-        {cast<float, uint8_t>, cast<double, uint8_t>, cast<int32_t, uint8_t>, cast<int64_t, uint8_t>,
-         cast<uint8_t, uint8_t>, nullptr},
+        {cast<float, uint8_t>, cast<double, uint8_t>, cast<int32_t, uint8_t>, cast<int64_t, uint8_t>, cast<uint8_t, uint8_t>,
+         nullptr},
     },
 };
 

@@ -116,15 +116,21 @@ constexpr KernelFn kernel = &Adapter<function>::run;
 // Declares the kernel table `name` of every compiled ISA and `name(isa)`, which picks one. A `.simd.cpp` defines
 //     const Type name = {...};   inside namespace fastnn::FASTNN_ISA.
 #if defined(FASTNN_HAS_AVX512) && defined(FASTNN_HAS_AVX2)
-#define FASTNN_PER_ISA(Type, name)                                      \
-  namespace generic { extern const Type name; }                         \
-  namespace avx2 { extern const Type name; }                            \
-  namespace avx512 { extern const Type name; }                          \
-  inline const Type& name(Isa isa) {                                    \
-    return isa == Isa::avx512 ? avx512::name : isa == Isa::avx2 ? avx2::name : generic::name; \
-  }
+#define FASTNN_PER_ISA(Type, name) \
+  namespace generic {              \
+  extern const Type name;          \
+  }                                \
+  namespace avx2 {                 \
+  extern const Type name;          \
+  }                                \
+  namespace avx512 {               \
+  extern const Type name;          \
+  }                                \
+  inline const Type& name(Isa isa) { return isa == Isa::avx512 ? avx512::name : isa == Isa::avx2 ? avx2::name : generic::name; }
 #else
-#define FASTNN_PER_ISA(Type, name)              \
-  namespace generic { extern const Type name; } \
+#define FASTNN_PER_ISA(Type, name) \
+  namespace generic {              \
+  extern const Type name;          \
+  }                                \
   inline const Type& name(Isa) { return generic::name; }
 #endif

@@ -44,7 +44,8 @@ struct MatrixAxes {
 MatrixAxes matrix_axes(const Call& call, size_t operand, bool transposed) {
   const Shape& shape = call.shape(operand);
   if (shape.size() < 2) {
-    call.fail_value(concat(call.operand(operand), " has shape ", shape, "; expected at least 2 axes, (..., rows, columns); reshape it"));
+    call.fail_value(
+        concat(call.operand(operand), " has shape ", shape, "; expected at least 2 axes, (..., rows, columns); reshape it"));
   }
   MatrixAxes axes{Shape(shape.begin(), shape.end() - 2), shape[shape.size() - 2], shape.back()};
   if (transposed) std::swap(axes.rows, axes.columns);
@@ -57,7 +58,8 @@ std::vector<TensorType> infer_matmul(const Call& call) {
   const MatrixAxes a = matrix_axes(call, 0, call.attributes.flag("transpose_a"));
   const MatrixAxes b = matrix_axes(call, 1, call.attributes.flag("transpose_b"));
   if (a.leading != b.leading || a.columns != b.rows) {
-    call.fail_value(concat("`a` has shape ", call.shape(0), " and `b` ", call.shape(1), call.attributes.flag("transpose_a") ? " (a transposed)" : "",
+    call.fail_value(concat("`a` has shape ", call.shape(0), " and `b` ", call.shape(1),
+                           call.attributes.flag("transpose_a") ? " (a transposed)" : "",
                            call.attributes.flag("transpose_b") ? " (b transposed)" : "",
                            "; expected equal leading axes and inner axes that match; reshape or transpose one of them"));
   }

@@ -23,14 +23,14 @@ namespace fastnn {
 
 struct GemmShape {
   int64_t batch, M, N, K;
-  int64_t a_row, a_k;                   // strides of A in elements
-  int64_t b_k;                          // stride of B (of its copy, if transposed) between values of k
-  int64_t a_batch, b_batch, c_batch;    // strides between the matrices of a batch
-  int64_t row_block, column_block;      // of C, per task
+  int64_t a_row, a_k;                 // strides of A in elements
+  int64_t b_k;                        // stride of B (of its copy, if transposed) between values of k
+  int64_t a_batch, b_batch, c_batch;  // strides between the matrices of a batch
+  int64_t row_block, column_block;    // of C, per task
   int64_t row_tasks, column_tasks;
 };
 
-struct GemmKernels {  // [0] for float, [1] for double
+struct GemmKernels {            // [0] for float, [1] for double
   KernelFn multiply[2];         // C, A, B
   KernelFn multiply_bias[2];    // C, A, B, bias or null
   KernelFn copy_transposed[2];  // C, A, B, workspace: writes the workspace

@@ -19,13 +19,11 @@ void multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, cons
   t.b = b + matrix * shape.b_batch + n;
   t.c = c + matrix * shape.c_batch + m * shape.N + n;
   t.bias = bias == nullptr ? nullptr : bias + n;
-  t.a_row = shape.a_row;
   t.a_k = shape.a_k;
   t.b_k = shape.b_k;
-  t.c_row = shape.N;
   t.k = shape.K;
   t.start = bias == nullptr ? Start::zero : Start::bias;
-  run_tiles(t, rows, columns);
+  run_strided_tiles(t, shape.a_row, shape.N, rows, columns);
 }
 
 template <typename Real>

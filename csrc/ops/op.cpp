@@ -158,7 +158,8 @@ void use_variant(std::string_view op_name, std::string_view variant) {
     return;
   }
   if (std::none_of(op.variants.begin(), op.variants.end(), [&](const Variant& v) { return v.name == variant; })) {
-    throw ValueError(concat(op_name, ": variant '", variant, "' does not exist; expected one of its table; see fastnn.kernels"));
+    throw ValueError(
+        concat(op_name, ": variant '", variant, "' does not exist; expected one of its table; see fastnn.kernels"));
   }
   forced_variants[std::string(op_name)] = variant;
 }

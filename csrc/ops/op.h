@@ -31,8 +31,7 @@ std::ostream& operator<<(std::ostream& out, const TensorType& type);  // float32
 
 // ---- Attributes -----------------------------------------------------------------------------------------------------------
 
-using AttributeValue =
-    std::variant<bool, int64_t, double, std::string, Dims, std::vector<double>, Shape>;
+using AttributeValue = std::variant<bool, int64_t, double, std::string, Dims, std::vector<double>, Shape>;
 
 struct AttributeSpec {
   std::string_view name;
@@ -117,7 +116,7 @@ struct KernelPlan {
 };
 
 struct Variant {
-  std::string_view name;  // the method: "direct", "winograd"
+  std::string_view name;                        // the method: "direct", "winograd"
   bool (*applies)(const Call&, Isa) = nullptr;  // null: always
   KernelPlan (*plan)(const Call&, Isa) = nullptr;
 };
@@ -133,21 +132,21 @@ struct InPlace {
 
 struct Op {
   std::string_view name;
-  std::string_view doc;                        // one line
-  std::vector<std::string_view> inputs;        // "bias?" is optional, "parameters..." repeats (see variadic below)
+  std::string_view doc;                  // one line
+  std::vector<std::string_view> inputs;  // "bias?" is optional, "parameters..." repeats (see variadic below)
   std::vector<std::string_view> outputs;
   std::vector<AttributeSpec> attributes = {};
   std::vector<TensorType> (*infer)(const Call&) = nullptr;
-  std::vector<Variant> variants;               // in order of preference
-  Cost (*cost)(const Call&) = nullptr;         // null: bytes only
+  std::vector<Variant> variants;        // in order of preference
+  Cost (*cost)(const Call&) = nullptr;  // null: bytes only
   std::vector<InPlace> in_place = {};
-  bool view = false;                           // output 0 is input 0's memory under another shape
-  std::vector<size_t> shape_only = {};              // operands whose values are never read
+  bool view = false;                    // output 0 is input 0's memory under another shape
+  std::vector<size_t> shape_only = {};  // operands whose values are never read
   // A family whose inputs and outputs repeat (an optimizer over n weights) says how many there are per call.
   std::vector<InPlace> (*in_place_of)(const Call&) = nullptr;
   // Turns an error a kernel reported into words: what came, what was expected, how to fix it.
   std::string (*explain)(const Call&, int64_t task, int64_t value) = nullptr;
-  bool random = false;                         // draws numbers: gets a stream number when traced
+  bool random = false;  // draws numbers: gets a stream number when traced
 };
 
 inline std::string_view Call::name() const { return op->name; }

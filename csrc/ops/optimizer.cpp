@@ -23,8 +23,7 @@ Layout adam_layout(const Call& call) { return layout_of(call, 4, 2); }
 
 void expect_scalar(const Call& call, size_t i) {
   if (call.shape(i).empty()) return;
-  call.fail_value(
-      concat(call.operand(i), " has shape ", call.shape(i), "; expected a single number, (); reshape it"));
+  call.fail_value(concat(call.operand(i), " has shape ", call.shape(i), "; expected a single number, (); reshape it"));
 }
 
 // Checks learning rate, parameters and gradients; the number of elements of all parameters.
@@ -37,8 +36,7 @@ int64_t expect_parameters(const Call& call, const Layout& at) {
   }
   for (size_t i = at.inputs; i < call.inputs.size(); ++i) {
     if (!call.has(i)) {
-      call.fail_value(concat(i < at.gradient(0) ? "parameter " : "the gradient of parameter ",
-                             (i - at.inputs) % n,
+      call.fail_value(concat(i < at.gradient(0) ? "parameter " : "the gradient of parameter ", (i - at.inputs) % n,
                              " is missing; expected an array; leave out parameters that are not trained"));
     }
   }
@@ -46,20 +44,19 @@ int64_t expect_parameters(const Call& call, const Layout& at) {
   const DType dtype = call.dtype(at.parameter(0));
   expect_scalar(call, 0);
   if (call.dtype(0) != dtype) {
-    call.fail_type(concat("`learning_rate` is ", dtype_name(call.dtype(0)), " and parameter 0 is ",
-                          dtype_name(dtype), "; expected the same dtype; cast the learning rate"));
+    call.fail_type(concat("`learning_rate` is ", dtype_name(call.dtype(0)), " and parameter 0 is ", dtype_name(dtype),
+                          "; expected the same dtype; cast the learning rate"));
   }
   int64_t total = 0;
   for (size_t k = 0; k < n; ++k) {
     const TensorType &p = call.input(at.parameter(k)), &g = call.input(at.gradient(k));
     if (p.dtype != dtype) {
-      call.fail_type(concat("parameter ", k, " is ", dtype_name(p.dtype), " and parameter 0 is ",
-                            dtype_name(dtype),
+      call.fail_type(concat("parameter ", k, " is ", dtype_name(p.dtype), " and parameter 0 is ", dtype_name(dtype),
                             "; expected one dtype; update the others in a call of their own"));
     }
     if (g.dtype != dtype) {
-      call.fail_type(concat("the gradient of parameter ", k, " is ", dtype_name(g.dtype), "; expected ",
-                            dtype_name(dtype), " as the parameter; cast it first"));
+      call.fail_type(concat("the gradient of parameter ", k, " is ", dtype_name(g.dtype), "; expected ", dtype_name(dtype),
+                            " as the parameter; cast it first"));
     }
     if (g.shape != p.shape) {
       call.fail_value(concat("the gradient of parameter ", k, " has shape ", g.shape, "; expected ", p.shape,
@@ -72,13 +69,12 @@ int64_t expect_parameters(const Call& call, const Layout& at) {
 
 void expect_state(const Call& call, size_t i, DType dtype, int64_t total) {
   if (call.dtype(i) != dtype) {
-    call.fail_type(concat(call.operand(i), " is ", dtype_name(call.dtype(i)), "; expected ",
-                          dtype_name(dtype), " as the parameters; cast it first"));
+    call.fail_type(concat(call.operand(i), " is ", dtype_name(call.dtype(i)), "; expected ", dtype_name(dtype),
+                          " as the parameters; cast it first"));
   }
   if (call.shape(i) != Shape{total}) {
-    call.fail_value(
-        concat(call.operand(i), " has shape ", call.shape(i), "; expected (", total,
-               ",), one element per element of all parameters; make it anew for these parameters"));
+    call.fail_value(concat(call.operand(i), " has shape ", call.shape(i), "; expected (", total,
+                           ",), one element per element of all parameters; make it anew for these parameters"));
   }
 }
 
@@ -126,7 +122,7 @@ Cost cost_update(const Call& call, const Layout& at, double flops, double moved)
   return {flops * total, moved * total * static_cast<double>(item_size(call.dtype(at.parameter(0))))};
 }
 
-// ---- sgd --------------------------------------------------------------------------------------------------
+// ---- sgd ------------------------------------------------------------------------------------------------------------------
 
 std::vector<TensorType> infer_sgd_update(const Call& call) {
   const Layout at = sgd_layout(call);
@@ -134,8 +130,8 @@ std::vector<TensorType> infer_sgd_update(const Call& call) {
   expect_fraction(call, "momentum");
   if (call.has(1) != has_momentum(call)) {
     call.fail_value(concat("momentum=", call.attributes.real("momentum"), call.has(1) ? " with" : " without",
-                           " a `velocity`; expected one exactly when momentum is not 0; ",
-                           call.has(1) ? "drop" : "pass", " it"));
+                           " a `velocity`; expected one exactly when momentum is not 0; ", call.has(1) ? "drop" : "pass",
+                           " it"));
   }
   if (call.has(1)) expect_state(call, 1, call.dtype(0), total);
   return updated(call, at, 1);
@@ -156,15 +152,15 @@ Cost cost_sgd_update(const Call& call) {
   return cost_update(call, sgd_layout(call), nesterov ? 5 : momentum ? 4 : 2, momentum ? 5 : 3);
 }
 
-// ---- adam -------------------------------------------------------------------------------------------------
+// ---- adam -----------------------------------------------------------------------------------------------------------------
 
 std::vector<TensorType> infer_adam_update(const Call& call) {
   const Layout at = adam_layout(call);
   const int64_t total = expect_parameters(call, at);
   expect_scalar(call, 1);
   if (call.dtype(1) != DType::int64) {
-    call.fail_type(concat("`step` is ", dtype_name(call.dtype(1)),
-                          "; expected int64, the number of this update; cast it first"));
+    call.fail_type(
+        concat("`step` is ", dtype_name(call.dtype(1)), "; expected int64, the number of this update; cast it first"));
   }
   expect_state(call, 2, call.dtype(0), total);
   expect_state(call, 3, call.dtype(0), total);

@@ -13,8 +13,7 @@ std::vector<TensorType> infer_reshape(const Call& call) {
   for (size_t axis = 0; axis < wanted.size(); ++axis) {
     if (wanted[axis].factor() >= 0) continue;
     if (wanted[axis] != kRest || rest < wanted.size()) {
-      call.fail_value(
-          concat(came, "; expected lengths of 0 or more and at most one -1; give the other axes a length"));
+      call.fail_value(concat(came, "; expected lengths of 0 or more and at most one -1; give the other axes a length"));
     }
     rest = axis;
   }

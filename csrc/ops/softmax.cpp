@@ -14,17 +14,14 @@ SoftmaxShape softmax_shape(const Call& call, size_t operand) {
   return shape;
 }
 
-int64_t softmax_tasks(const SoftmaxShape& shape) {
-  return (shape.rows + shape.rows_per_task - 1) / shape.rows_per_task;
-}
+int64_t softmax_tasks(const SoftmaxShape& shape) { return (shape.rows + shape.rows_per_task - 1) / shape.rows_per_task; }
 
 namespace {
 
 void expect_rows(const Call& call, size_t i) {
   call.expect_float(i);
   if (!call.shape(i).empty()) return;
-  call.fail_value(
-      concat(call.operand(i), " is a single number; expected at least 1 axis, (..., classes); reshape it"));
+  call.fail_value(concat(call.operand(i), " is a single number; expected at least 1 axis, (..., classes); reshape it"));
 }
 
 std::vector<TensorType> infer_softmax(const Call& call) {
@@ -44,9 +41,7 @@ KernelPlan plan_rows(const Call& call, const KernelFn (&kernels)[2]) {
   return {{kernel_step(kernels[call.dtype(0) == DType::float64], softmax_tasks(shape), shape)}};
 }
 KernelPlan plan_softmax(const Call& call, Isa isa) { return plan_rows(call, softmax_kernels(isa).forward); }
-KernelPlan plan_softmax_backward(const Call& call, Isa isa) {
-  return plan_rows(call, softmax_kernels(isa).backward);
-}
+KernelPlan plan_softmax_backward(const Call& call, Isa isa) { return plan_rows(call, softmax_kernels(isa).backward); }
 
 Cost cost_softmax(const Call& call) {
   const auto elements = static_cast<double>(count(to_dims(call.shape(0), "softmax")));

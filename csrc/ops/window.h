@@ -38,8 +38,9 @@ struct ImageWindow {
 inline std::pair<int64_t, int64_t> positive_pair(const Call& call, std::string_view attribute) {
   const Dims& dims = call.attributes.dims(attribute);
   if (dims.size() != 2 || dims[0] < 1 || dims[1] < 1) {
-    call.fail_value(concat(attribute, "=", to_shape(dims), "; expected two positive integers, (vertical, horizontal); pass for example ",
-                           attribute, "=(2, 2)"));
+    call.fail_value(concat(attribute, "=", to_shape(dims),
+                           "; expected two positive integers, (vertical, horizontal); pass for example ", attribute,
+                           "=(2, 2)"));
   }
   return {dims[0], dims[1]};
 }
@@ -51,11 +52,13 @@ inline Window window_along(const Call& call, std::string_view axis, int64_t imag
     return {image, window, stride, output, std::max<int64_t>((output - 1) * stride + window - image, 0) / 2};
   }
   if (padding != "valid") {
-    call.fail_value(concat("padding='", padding, "'; expected 'valid' (no padding) or 'same' (the image's size divided by the "
+    call.fail_value(concat("padding='", padding,
+                           "'; expected 'valid' (no padding) or 'same' (the image's size divided by the "
                            "stride); choose one of them"));
   }
   if (window > image) {
-    call.fail_value(concat("the window's ", axis, " is ", window, " and the image's ", image, "; expected a window no larger than "
+    call.fail_value(concat("the window's ", axis, " is ", window, " and the image's ", image,
+                           "; expected a window no larger than "
                            "the image with padding='valid'; pass padding='same' or a smaller window"));
   }
   return {image, window, stride, (image - window) / stride + 1, 0};

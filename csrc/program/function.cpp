@@ -62,8 +62,7 @@ std::shared_ptr<const Program> Function::program(const std::vector<TensorType>& 
   return program;
 }
 
-void Function::run(const Program& program, std::span<const void* const> inputs, std::span<void* const> outputs,
-                   bool commit) {
+void Function::run(const Program& program, std::span<const void* const> inputs, std::span<void* const> outputs, bool commit) {
   std::unique_ptr<Context> context;
   {
     std::lock_guard lock(mutex_);

@@ -32,7 +32,7 @@ class Function {
   static constexpr size_t kPlans = 16;
 
   Graph graph_;
-  std::mutex mutex_;  // guards the two below
+  std::mutex mutex_;       // guards the two below
   std::list<Plan> plans_;  // most recently used first
   std::vector<std::unique_ptr<Context>> idle_;
 };

@@ -54,8 +54,7 @@ ValueId Graph::add_variable(const VariablePtr& variable) {
   return value;
 }
 
-const std::vector<ValueId>& Graph::add_node(const Op& op, std::vector<ValueId> inputs, Attributes attributes,
-                                            Source source) {
+const std::vector<ValueId>& Graph::add_node(const Op& op, std::vector<ValueId> inputs, Attributes attributes, Source source) {
   Node node{&op, std::move(attributes), std::move(inputs), {}, std::move(source)};
   Call call = call_of(node);
   infer(call);

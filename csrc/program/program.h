@@ -48,13 +48,13 @@ struct Program {
   std::vector<CopyStep> commit_copies;
   std::vector<Graph::Constant> constants;
   std::vector<VariablePtr> variables;
-  std::vector<char> written;            // per variable: does commit write it?
-  std::vector<int32_t> lock_order;      // the variables by address, so that concurrent runs cannot deadlock
+  std::vector<char> written;        // per variable: does commit write it?
+  std::vector<int32_t> lock_order;  // the variables by address, so that concurrent runs cannot deadlock
   std::vector<TensorType> inputs, outputs;
   size_t arena_bytes = 0;
-  size_t scratch_bytes = 0;             // per worker
-  size_t intermediate_bytes = 0;        // all intermediate values without sharing, for the summary
-  double estimated_seconds = 0;         // on one thread
+  size_t scratch_bytes = 0;       // per worker
+  size_t intermediate_bytes = 0;  // all intermediate values without sharing, for the summary
+  double estimated_seconds = 0;   // on one thread
 
   bool commits() const { return !commit.empty() || !commit_copies.empty(); }
 };

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "program/function.h"
 #include "program/passes.h"
+#include "simd/peak.h"
 
 namespace py = pybind11;
 
@@ -73,9 +74,12 @@ py::object from_attribute(const AttributeValue& value) {
   return std::visit(
       [](const auto& v) -> py::object {
         using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_same_v<T, Shape>) return from_shape(v);
-        else if constexpr (std::is_same_v<T, Dims> || std::is_same_v<T, std::vector<double>>) return py::tuple(py::cast(v));
-        else return py::cast(v);
+        if constexpr (std::is_same_v<T, Shape>)
+          return from_shape(v);
+        else if constexpr (std::is_same_v<T, Dims> || std::is_same_v<T, std::vector<double>>)
+          return py::tuple(py::cast(v));
+        else
+          return py::cast(v);
       },
       value);
 }
@@ -95,7 +99,8 @@ AttributeValue to_attribute(const Op& op, const AttributeSpec& spec, py::handle 
             return py::int_(py::reinterpret_borrow<py::object>(value).attr("__index__")()).cast<int64_t>();
           } else if constexpr (std::is_same_v<T, Dims>) {
             Dims dims;
-            for (py::handle item : value) dims.push_back(py::int_(py::reinterpret_borrow<py::object>(item).attr("__index__")()).cast<int64_t>());
+            for (py::handle item : value)
+              dims.push_back(py::int_(py::reinterpret_borrow<py::object>(item).attr("__index__")()).cast<int64_t>());
             return dims;
           } else {
             return value.cast<T>();
@@ -159,8 +164,8 @@ void bind_outputs(Bound& bound, const std::vector<TensorType>& types, const py::
     if (!out.is_none()) {
       const TensorType came = type_of(array, "out");
       if (came != types[i] || !(array.flags() & py::array::c_style) || !array.writeable()) {
-        throw ValueError(concat("out: ", came, "; expected a writeable C-contiguous array of ", types[i],
-                                "; let the function allocate it"));
+        throw ValueError(
+            concat("out: ", came, "; expected a writeable C-contiguous array of ", types[i], "; let the function allocate it"));
       }
     }
     bound.outputs.push_back(array.mutable_data());
@@ -230,8 +235,10 @@ py::array uniform_array(uint64_t key, uint64_t step, const std::vector<py::ssize
   constexpr int64_t kPerCounter = sizeof(Real) == 4 ? 4 : 2;
   for (int64_t i = 0; i < array.size(); ++i) {
     const Philox words = philox(key, static_cast<uint64_t>(i / kPerCounter), step);
-    if constexpr (sizeof(Real) == 4) data[i] = uniform_float(words.value[i % 4]);
-    else data[i] = uniform_double(words.value[i % 2 * 2], words.value[i % 2 * 2 + 1]);
+    if constexpr (sizeof(Real) == 4)
+      data[i] = uniform_float(words.value[i % 4]);
+    else
+      data[i] = uniform_double(words.value[i % 2 * 2], words.value[i % 2 * 2 + 1]);
   }
   return array;
 }
@@ -268,6 +275,7 @@ py::dict describe(const Program& program) {
     for (const Step& step : *list) {
       const PlannedCall& call = program.calls[step.call];
       py::dict entry;
+      entry["call"] = step.call;  // steps of one call share its flops and bytes
       entry["op"] = std::string(call.call.name());
       entry["variant"] = std::string(call.variant);
       entry["layer"] = call.source.layer;
@@ -319,8 +327,15 @@ void define_extent(py::module_& m) {
       .def("__eq__", [](const Extent& a, py::handle b) { return py::isinstance<Extent>(b) && a == b.cast<Extent>(); })
       .def("__hash__", [](const Extent& a) { return py::hash(py::str(a.to_string())); })
       .def("__repr__", &Extent::to_string)
-      .def("__index__", [](const Extent& a) -> py::object { a.to_int("shape", "this axis"); return py::none(); })
-      .def("__int__", [](const Extent& a) -> py::object { a.to_int("shape", "this axis"); return py::none(); });
+      .def("__index__",
+           [](const Extent& a) -> py::object {
+             a.to_int("shape", "this axis");
+             return py::none();
+           })
+      .def("__int__", [](const Extent& a) -> py::object {
+        a.to_int("shape", "this axis");
+        return py::none();
+      });
 }
 
 void define_variable(py::module_& m) {
@@ -376,11 +391,12 @@ void define_graph(py::module_& m) {
             return g.add_constant(dtype_of(source, "constant"), dims_of(source), source.data());
           },
           py::arg("array"))
-      .def("variable", [](Graph& g, const VariablePtr& variable) { return g.add_variable(variable); }, py::arg("variable"))
+      .def(
+          "variable", [](Graph& g, const VariablePtr& variable) { return g.add_variable(variable); }, py::arg("variable"))
       .def(
           "node",
-          [](Graph& g, const std::string& op_name, const std::vector<std::optional<ValueId>>& inputs, const py::dict& attributes,
-             const std::string& layer, const std::string& line) {
+          [](Graph& g, const std::string& op_name, const std::vector<std::optional<ValueId>>& inputs,
+             const py::dict& attributes, const std::string& layer, const std::string& line) {
             const Op& op = find_op(op_name);
             std::vector<ValueId> operands;
             for (const auto& input : inputs) operands.push_back(input.value_or(kNoValue));
@@ -389,9 +405,12 @@ void define_graph(py::module_& m) {
           py::arg("op"), py::arg("inputs"), py::arg("attributes"), py::arg("layer"), py::arg("line"))
       .def("bind_variable", &Graph::bind_variable, py::arg("variable"), py::arg("value"))
       .def("set_outputs", &Graph::set_outputs, py::arg("values"))
-      .def("fuse", [](Graph& g) { run_passes(g, /*fusion=*/true); }, "Runs the passes that come before differentiation.")
-      .def("dtype", [](const Graph& g, ValueId v) { return std::string(dtype_name(g.type(v).dtype)); }, py::arg("value"))
-      .def("shape", [](const Graph& g, ValueId v) { return from_shape(g.type(v).shape); }, py::arg("value"))
+      .def(
+          "fuse", [](Graph& g) { run_passes(g, /*fusion=*/true); }, "Runs the passes that come before differentiation.")
+      .def(
+          "dtype", [](const Graph& g, ValueId v) { return std::string(dtype_name(g.type(v).dtype)); }, py::arg("value"))
+      .def(
+          "shape", [](const Graph& g, ValueId v) { return from_shape(g.type(v).shape); }, py::arg("value"))
       .def(
           "nodes",
           [](const Graph& g) {
@@ -399,19 +418,17 @@ void define_graph(py::module_& m) {
             for (const Node& node : g.nodes()) {
               std::vector<std::optional<ValueId>> inputs;
               for (ValueId v : node.inputs) inputs.push_back(v == kNoValue ? std::nullopt : std::optional(v));
-              list.append(py::make_tuple(std::string(node.op->name), inputs, node.outputs, from_attributes(*node.op, node.attributes),
-                                         node.source.layer, node.source.line));
+              list.append(py::make_tuple(std::string(node.op->name), inputs, node.outputs,
+                                         from_attributes(*node.op, node.attributes), node.source.layer, node.source.line));
             }
             return list;
           },
           "Every node as (op, inputs, outputs, attributes, layer, line), in order.")
-      .def(
-          "inputs",
-          [](const Graph& g) {
-            py::list list;
-            for (const auto& input : g.inputs()) list.append(py::make_tuple(input.name, input.value));
-            return list;
-          });
+      .def("inputs", [](const Graph& g) {
+        py::list list;
+        for (const auto& input : g.inputs()) list.append(py::make_tuple(input.name, input.value));
+        return list;
+      });
 
   py::class_<Function>(m, "Function", "A traced graph with the programs planned from it.")
       .def(py::init([](const Graph& graph) { return std::make_unique<Function>(graph); }), py::arg("graph"))
@@ -453,11 +470,14 @@ PYBIND11_MODULE(_core, m) {
 
   m.def("execute", &execute, py::arg("op"), py::arg("inputs"), py::arg("attributes"), py::arg("out") = py::none(),
         "Runs one op on NumPy arrays.");
-  m.def("ops", [] {
-    py::list list;
-    for (const Op* op : all_ops()) list.append(describe_op(*op));
-    return list;
-  }, "The op table.");
+  m.def(
+      "ops",
+      [] {
+        py::list list;
+        for (const Op* op : all_ops()) list.append(describe_op(*op));
+        return list;
+      },
+      "The op table.");
   m.def("random_uniform", &random_uniform, py::arg("seed"), py::arg("stream"), py::arg("step"), py::arg("shape"),
         py::arg("dtype"));
   m.def("random_permutation", &random_permutation, py::arg("seed"), py::arg("stream"), py::arg("step"), py::arg("n"));
@@ -478,16 +498,39 @@ PYBIND11_MODULE(_core, m) {
     return names;
   });
 
+  m.def(
+      "_peak_flops", [](int threads) { return measure_peak_flops(current_isa(), threads); }, py::arg("threads"),
+      py::call_guard<py::gil_scoped_release>(), "Measures what the machine can do: float32 operations per second.");
+
   // What tests force, and how they see that it happened.
-  m.def("_use_isa", [](const std::string& name) { use_isa(name); bump_planning_epoch(); }, py::arg("name"));
-  m.def("_use_variant", [](const std::string& op, const std::string& name) { use_variant(op, name); bump_planning_epoch(); },
-        py::arg("op"), py::arg("variant"));
-  m.def("_disable_passes", [](const std::set<std::string>& names) { disable_passes(names); bump_planning_epoch(); },
-        py::arg("names"));
+  m.def(
+      "_use_isa",
+      [](const std::string& name) {
+        use_isa(name);
+        bump_planning_epoch();
+      },
+      py::arg("name"));
+  m.def(
+      "_use_variant",
+      [](const std::string& op, const std::string& name) {
+        use_variant(op, name);
+        bump_planning_epoch();
+      },
+      py::arg("op"), py::arg("variant"));
+  m.def(
+      "_disable_passes",
+      [](const std::set<std::string>& names) {
+        disable_passes(names);
+        bump_planning_epoch();
+      },
+      py::arg("names"));
   m.def("_serial_below", &set_serial_below, py::arg("seconds"));
   m.def("_last_run_threads", &last_run_threads);
-  m.def("_philox", [](uint64_t key, uint64_t low, uint64_t high) {
-    const Philox p = philox(key, low, high);
-    return py::make_tuple(p.value[0], p.value[1], p.value[2], p.value[3]);
-  }, py::arg("key"), py::arg("counter_low"), py::arg("counter_high"));
+  m.def(
+      "_philox",
+      [](uint64_t key, uint64_t low, uint64_t high) {
+        const Philox p = philox(key, low, high);
+        return py::make_tuple(p.value[0], p.value[1], p.value[2], p.value[3]);
+      },
+      py::arg("key"), py::arg("counter_low"), py::arg("counter_high"));
 }

@@ -71,9 +71,7 @@ std::atomic<Isa>& selected() {
 
 }  // namespace
 
-std::string_view isa_name(Isa isa) {
-  return isa == Isa::generic ? "generic" : isa == Isa::avx2 ? "avx2" : "avx512";
-}
+std::string_view isa_name(Isa isa) { return isa == Isa::generic ? "generic" : isa == Isa::avx2 ? "avx2" : "avx512"; }
 
 const std::vector<Isa>& available_isas() {
   static const std::vector<Isa> isas = detect();

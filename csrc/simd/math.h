@@ -6,7 +6,8 @@
 // double: libm lane by lane. It proves the algebra and need not be fast.
 //
 // Results are exact at 0 (and log at 1), have the right limits at +-infinity and at the ends of the range, and a NaN stays one.
-// Denormals count as 0, as everywhere in a run (see FlushDenormals). Largest error seen over every seventh float, in units in the last place:
+// Denormals count as 0, as everywhere in a run (see FlushDenormals). Largest error seen over every seventh float, in units in
+// the last place:
 //
 //     exp 1.01    log 0.80    log1p 2.43    tanh 1.33    sigmoid 2.47
 #pragma once

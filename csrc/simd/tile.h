@@ -1,13 +1,19 @@
 // The register tile behind every matrix-like kernel: dense, matmul, convolution.
 //
-//     c[r][n] = start[r][n] + sum over s, k of a[s*a_segment + r*a_row + k*a_k] * b[s*b_segment + k*b_k + n]
+//     c[c_rows[r] + n] = start + sum over i, s, k of a[a_rows[r] + i*a_block + s*a_segment + k*a_k]
+//                                                  * b[i*b_block + s*b_segment + k*b_k + n]
 //
-// for `rows` rows and `columns` columns that fit into registers: one row of accumulators per row of c, `a` broadcast one number
-// at a time, `b` and `c` read as vectors. A plain matrix product has one segment; a convolution has one per kernel row, each as
-// long as the window is wide times the channels, which are contiguous in a channels-last image. So no im2col exists anywhere.
+// for rows r and columns n that fit into registers: one row of accumulators per row of c, `a` broadcast one number at a time,
+// `b` and `c` read as vectors. A plain matrix product has one segment; a convolution has one per kernel row, each as long as
+// the window is wide times the channels, which are contiguous in a channels-last image. So no im2col exists anywhere.
 //
-// Every element of c is one chain of fused multiply-adds over (s, k) in order, whatever the tile: results depend neither on the
-// tile's size nor on how many rows or columns there are, and a chain cut into pieces (start from c) is the same chain.
+// Rows lie anywhere, at the offsets `a_rows` and `c_rows`: that lets a 3 x 3 map fill a tile (nine pixels, or fourteen of two
+// samples) where rows of one stride would be three, and one tile hold all taps of a one-channel kernel. The row addresses do
+// not all fit into general registers beside the rest, so some are read again for every k; those loads are free beside 28
+// multiply-adds (113 GFLOP/s of 114 either way, float, Zen 4).
+//
+// Every element of c is one chain of fused multiply-adds over (i, s, k) in order, whatever the tile: results depend neither on
+// the tile's size nor on how many rows or columns there are, and a chain cut into pieces (start from c) is the same chain.
 //
 // Sizes (Zen 4, float): 14 x 2 vectors of 16 lanes hold 28 of 32 registers and reach 98 % of the FMA peak; 6 x 2 vectors of 8
 // lanes do the same with AVX2's 16 registers.
@@ -18,17 +24,6 @@
 namespace fastnn::FASTNN_ISA {
 
 enum class Start : uint8_t { zero, bias, accumulate };  // from 0, from a row vector, from what c holds
-
-template <typename Real>
-struct Tile {
-  const Real *a, *b;
-  Real* c;
-  const Real* bias = nullptr;
-  int64_t a_row, a_k, b_k, c_row;
-  int64_t k;
-  int64_t segments = 1, a_segment = 0, b_segment = 0;
-  Start start = Start::zero;
-};
 
 #if defined(__AVX512F__)
 constexpr int kTileRows = 14;
@@ -41,95 +36,68 @@ constexpr int kTileVectors = 2;
 template <typename Real>
 constexpr int64_t kTileColumns = kTileVectors * kLanes<Real>;
 
-// `tail` is the number of columns in the last vector, kLanes for a whole one.
-template <typename Real, int rows, int vectors, bool partial>
-__attribute__((noinline)) void tile(const Tile<Real>& t, int tail) {
-  constexpr int lanes = kLanes<Real>;
-  Vec<Real> sum[rows][vectors];
-  auto read = [&](const Real* p, int v) __attribute__((always_inline)) {
-    return partial && v == vectors - 1 ? load_first(p + v * lanes, tail) : load(p + v * lanes);
-  };
-  FASTNN_UNROLL
-  for (int r = 0; r < rows; ++r) {
-    FASTNN_UNROLL
-    for (int v = 0; v < vectors; ++v) {
-      sum[r][v] = t.start == Start::zero   ? zero<Real>()
-                  : t.start == Start::bias ? read(t.bias, v)
-                                           : read(t.c + r * t.c_row, v);
-    }
-  }
-  const Real *a_segment = t.a, *b_segment = t.b;
-  const int64_t a_row = t.a_row, a_k = t.a_k, b_k = t.b_k, k_end = t.k;
-  for (int64_t s = 0; s < t.segments; ++s, a_segment += t.a_segment, b_segment += t.b_segment) {
-    const Real *a = a_segment, *b = b_segment;
-    for (int64_t k = 0; k < k_end; ++k, a += a_k, b += b_k) {
-      Vec<Real> column[vectors];
-      FASTNN_UNROLL
-      for (int v = 0; v < vectors; ++v) column[v] = read(b, v);
-      FASTNN_UNROLL
-      for (int r = 0; r < rows; ++r) {
-        const Vec<Real> factor = broadcast(a[r * a_row]);
-        FASTNN_UNROLL
-        for (int v = 0; v < vectors; ++v) sum[r][v] = fma(factor, column[v], sum[r][v]);
-      }
-    }
-  }
-  FASTNN_UNROLL
-  for (int r = 0; r < rows; ++r) {
-    FASTNN_UNROLL
-    for (int v = 0; v < vectors; ++v) {
-      Real* c = t.c + r * t.c_row + v * lanes;
-      if (partial && v == vectors - 1) {
-        store_first(c, sum[r][v], tail);
-      } else {
-        store(c, sum[r][v]);
-      }
-    }
-  }
-}
+template <typename Real>
+struct Tile {
+  const Real *a, *b;
+  Real* c;
+  const Real* bias = nullptr;
+  const int64_t *a_rows, *c_rows;  // one offset per row
+  int64_t a_k, b_k;
+  int64_t k;
+  int64_t segments = 1, a_segment = 0, b_segment = 0;
+  int64_t blocks = 1, a_block = 0, b_block = 0;
+  Start start = Start::zero;
+};
 
+// The code of every tile size, in ops/tile.simd.cpp; `tail` is the number of columns in the last vector.
 template <typename Real>
 using TileFn = void (*)(const Tile<Real>&, int tail);
-
 template <typename Real>
 struct TileTable {
-  TileFn<Real> at[2][kTileVectors + 1][kTileRows + 1] = {};  // [partial][vectors][rows]
-  template <int vectors, int rows>
-  constexpr void fill() {
-    at[0][vectors][rows] = tile<Real, rows, vectors, false>;
-    at[1][vectors][rows] = tile<Real, rows, vectors, true>;
-    if constexpr (rows > 1) fill<vectors, rows - 1>();
-  }
-  constexpr TileTable() {
-    fill<1, kTileRows>();
-    fill<2, kTileRows>();
-  }
+  TileFn<Real> at[2][kTileVectors + 1][kTileRows + 1] = {};  // [last vector partial][vectors][rows]
 };
-template <typename Real>
-constexpr TileTable<Real> kTiles;
+extern const TileTable<float> float_tiles;
+extern const TileTable<double> double_tiles;
+FASTNN_INLINE const TileTable<float>& tiles_of(float) { return float_tiles; }
+FASTNN_INLINE const TileTable<double>& tiles_of(double) { return double_tiles; }
 
-// One tile of 1 <= rows <= kTileRows and 1 <= columns <= kTileColumns.
+// 1 <= rows <= kTileRows rows and any number of columns.
 template <typename Real>
-FASTNN_INLINE void run_tile(const Tile<Real>& t, int64_t rows, int64_t columns) {
-  const int vectors = static_cast<int>((columns + kLanes<Real> - 1) / kLanes<Real>);
-  const int tail = static_cast<int>(columns - (vectors - 1) * kLanes<Real>);
-  kTiles<Real>.at[tail < kLanes<Real>][vectors][rows](t, tail);
+FASTNN_INLINE void run_tile_row(const Tile<Real>& block, int64_t rows, int64_t columns) {
+  Tile<Real> t = block;
+  for (int64_t n = 0; n < columns; n += kTileColumns<Real>) {
+    const int64_t width = columns - n < kTileColumns<Real> ? columns - n : kTileColumns<Real>;
+    const int vectors = static_cast<int>((width + kLanes<Real> - 1) / kLanes<Real>);
+    const int tail = static_cast<int>(width - (vectors - 1) * kLanes<Real>);
+    t.b = block.b + n;
+    t.c = block.c + n;
+    if (block.bias != nullptr) t.bias = block.bias + n;
+    tiles_of(Real()).at[tail < kLanes<Real>][vectors][rows](t, tail);
+  }
 }
 
-// A block of any size, column panel by column panel, each in rows of about equal tiles (26 rows are 13 + 13, not 14 + 12).
+// Rows of one stride, any number of them, column panel by column panel, in tiles of about equal height (26 rows are 13 + 13,
+// not 14 + 12). The offsets of `block` are set here.
 template <typename Real>
-FASTNN_INLINE void run_tiles(const Tile<Real>& block, int64_t rows, int64_t columns) {
+FASTNN_INLINE void run_strided_tiles(const Tile<Real>& block, int64_t a_row, int64_t c_row, int64_t rows, int64_t columns) {
+  int64_t a_rows[kTileRows], c_rows[kTileRows];
+  for (int r = 0; r < kTileRows; ++r) {
+    a_rows[r] = r * a_row;
+    c_rows[r] = r * c_row;
+  }
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   for (int64_t n = 0; n < columns; n += kTileColumns<Real>) {
     const int64_t width = columns - n < kTileColumns<Real> ? columns - n : kTileColumns<Real>;
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = rows * i / tiles, end = rows * (i + 1) / tiles;
       Tile<Real> t = block;
-      t.a += first * t.a_row;
+      t.a_rows = a_rows;
+      t.c_rows = c_rows;
+      t.a += first * a_row;
       t.b += n;
-      t.c += first * t.c_row + n;
+      t.c += first * c_row + n;
       if (t.bias != nullptr) t.bias += n;
-      run_tile(t, end - first, width);
+      run_tile_row(t, end - first, width);
     }
   }
 }

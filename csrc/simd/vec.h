@@ -15,7 +15,6 @@
 #endif
 
 #define FASTNN_INLINE inline __attribute__((always_inline))
-#define FASTNN_INLINE_LAMBDA __attribute__((always_inline))
 // GCC peels at most 16 iterations by itself; a longer register-tile loop keeps its accumulators in memory (seen: 17 against
 // 3.8 microseconds). On every loop over a register tile.
 #define FASTNN_UNROLL _Pragma("GCC unroll 64")
@@ -129,12 +128,8 @@ FASTNN_INLINE __m256i first_lanes(float, int n) {
 FASTNN_INLINE __m256i first_lanes(double, int n) {
   return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
-FASTNN_INLINE Vec<float> load_first(const float* p, int n) {
-  return (Vec<float>)_mm256_maskload_ps(p, first_lanes(0.0f, n));
-}
-FASTNN_INLINE Vec<double> load_first(const double* p, int n) {
-  return (Vec<double>)_mm256_maskload_pd(p, first_lanes(0.0, n));
-}
+FASTNN_INLINE Vec<float> load_first(const float* p, int n) { return (Vec<float>)_mm256_maskload_ps(p, first_lanes(0.0f, n)); }
+FASTNN_INLINE Vec<double> load_first(const double* p, int n) { return (Vec<double>)_mm256_maskload_pd(p, first_lanes(0.0, n)); }
 FASTNN_INLINE void store_first(float* p, Vec<float> v, int n) { _mm256_maskstore_ps(p, first_lanes(0.0f, n), (__m256)v); }
 FASTNN_INLINE void store_first(double* p, Vec<double> v, int n) { _mm256_maskstore_pd(p, first_lanes(0.0, n), (__m256d)v); }
 FASTNN_INLINE Vec<uint64_t> multiply_low_halves(Vec<uint64_t> a, Vec<uint64_t> b) {
@@ -221,6 +216,47 @@ FASTNN_INLINE void for_each_vector(int64_t n, Body body) {
   if (i < n) body(i, FirstLanes{static_cast<int>(n - i)});
 }
 
+// -- One byte per lane: masks and indices in memory. (__builtin_convertvector widens bytes one at a time in g++ 12: 27 cycles
+// for 16 lanes against 2.) Values must fit into a byte.
+template <typename Real>
+FASTNN_INLINE Mask<Real> load_bytes(const uint8_t* p) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real) == 4)
+    return (Mask<Real>)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i_u*)p));
+  else
+    return (Mask<Real>)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i_u*)p));
+#elif defined(__AVX2__)
+  if constexpr (sizeof(Real) == 4)
+    return (Mask<Real>)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i_u*)p));
+  else
+    return (Mask<Real>)_mm256_cvtepu8_epi64(_mm_loadu_si32(p));
+#else
+  Mask<Real> lanes;
+  for (int i = 0; i < kLanes<Real>; ++i) lanes[i] = p[i];
+  return lanes;
+#endif
+}
+template <typename Real>
+FASTNN_INLINE void store_bytes(uint8_t* p, Mask<Real> lanes) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real) == 4)
+    _mm_storeu_si128((__m128i_u*)p, _mm512_cvtepi32_epi8((__m512i)lanes));
+  else
+    _mm_storel_epi64((__m128i_u*)p, _mm512_cvtepi64_epi8((__m512i)lanes));
+#elif defined(__AVX2__)
+  const __m128i low = _mm256_castsi256_si128((__m256i)lanes), high = _mm256_extracti128_si256((__m256i)lanes, 1);
+  if constexpr (sizeof(Real) == 4) {
+    const __m128i halves = _mm_packus_epi32(low, high);
+    _mm_storel_epi64((__m128i_u*)p, _mm_packus_epi16(halves, halves));
+  } else {
+    const __m128i first = _mm_setr_epi8(0, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    _mm_storeu_si32(p, _mm_unpacklo_epi16(_mm_shuffle_epi8(low, first), _mm_shuffle_epi8(high, first)));
+  }
+#else
+  for (int i = 0; i < kLanes<Real>; ++i) p[i] = static_cast<uint8_t>(lanes[i]);
+#endif
+}
+
 // The same fused multiply-add for one number, so that a scalar tail rounds like the vectors before it.
 template <typename Real>
 FASTNN_INLINE Real fma1(Real a, Real b, Real c) {
@@ -254,11 +290,11 @@ FASTNN_INLINE Vec<Real> reduce_lanes(Vec<Real> v, Op op) {
 }
 template <typename Real>
 FASTNN_INLINE Vec<Real> sum_all_lanes(Vec<Real> v) {
-  return reduce_lanes<Real>(v, [](Vec<Real> a, Vec<Real> b) FASTNN_INLINE_LAMBDA { return a + b; });
+  return reduce_lanes<Real>(v, [](Vec<Real> a, Vec<Real> b) __attribute__((always_inline)) { return a + b; });
 }
 template <typename Real>
 FASTNN_INLINE Vec<Real> max_all_lanes(Vec<Real> v) {
-  return reduce_lanes<Real>(v, [](Vec<Real> a, Vec<Real> b) FASTNN_INLINE_LAMBDA { return max<Real>(a, b); });
+  return reduce_lanes<Real>(v, [](Vec<Real> a, Vec<Real> b) __attribute__((always_inline)) { return max<Real>(a, b); });
 }
 template <typename Real>
 FASTNN_INLINE Real sum_lanes(Vec<Real> v) {

@@ -76,7 +76,7 @@ _NAMES = {
     "value_and_grad": "autodiff",
 }
 
-__all__ = ["__version__", "num_threads", "set_num_threads", *sorted(_SUBMODULES - {"tracing"}), *sorted(_NAMES)]  # noqa: PLE0604
+__all__ = ["__version__", "num_threads", "set_num_threads", *sorted(_SUBMODULES - {"tracing"}), *sorted(_NAMES)]
 
 
 def num_threads() -> int:

@@ -12,7 +12,19 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastnn.tracing import Array, Function, Tensor, Trace, Variable, apply, as_tensor, current_trace, flatten, layer_scope, unflatten
+from fastnn.tracing import (
+    Array,
+    Function,
+    Tensor,
+    Trace,
+    Variable,
+    apply,
+    as_tensor,
+    current_trace,
+    flatten,
+    layer_scope,
+    unflatten,
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,9 @@ def backward(outputs: Sequence[Tensor], cotangents: Cotangents, wrt: Sequence[Te
                 f"{layer or line}: op '{op}' has no derivative; expected a differentiable path from the loss to the variables; "
                 "replace the op, or leave the variables behind it out"
             )
-        node = Node(op, [None if i is None else trace.tensor(i) for i in inputs], [trace.tensor(r) for r in results], attributes)
+        node = Node(
+            op, [None if i is None else trace.tensor(i) for i in inputs], [trace.tensor(r) for r in results], attributes
+        )
         with layer_scope(layer) if layer else layer_scope("gradient"):
             for value, cotangent in zip(inputs, rule(node, *incoming)):
                 if cotangent is not None and value in depends:

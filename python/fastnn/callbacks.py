@@ -54,6 +54,7 @@ class History(Callback):
 
 
 def format_logs(logs: Logs) -> str:
+    """`loss: 0.1234 - accuracy: 0.9876`."""
     return " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
 
 
@@ -115,7 +116,7 @@ class CallbackList:
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(
-                    f"callbacks: {callback!r}; expected instances of fastnn.callbacks.Callback; derive from it and pass an object"
+                    f"callbacks: {callback!r}; expected objects of a subclass of fastnn.callbacks.Callback; pass instances"
                 )
             callback.set_model(model)
             callback.set_params(params)

@@ -2,7 +2,7 @@
 
 `fastnn.kernels.conv2d_backward_input(dy, w, image_size=(28, 28))` runs one kernel with nothing around it: no trace, no
 derivative, no conversion of dtypes. Names, operands, attributes and defaults are those of the core's table; `help` on a
-function shows them, `dir(fastnn.kernels)` lists them. A function returns one array, or a tuple where the op has several results.
+function shows them, `dir(fastnn.kernels)` lists them. A function returns one array, or a tuple where an op has several.
 """
 
 from __future__ import annotations

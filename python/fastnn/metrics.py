@@ -119,9 +119,11 @@ def get(metric: MetricLike, loss: losses.Loss) -> Metric:
         if isinstance(loss, losses.BinaryCrossentropy):
             return BinaryAccuracy(metric, threshold=0.0 if loss.from_logits else 0.5)
         raise ValueError(
-            f"metric: 'accuracy' with the loss {loss.name}; expected a loss over classes; name the metric that is meant, one of "
+            f"metric: 'accuracy' with the loss {loss.name}; expected a loss over classes; name the metric meant, one of "
             f"{', '.join(sorted(_BY_NAME))}"
         )
     if isinstance(metric, str):
-        return look_up("metric", metric, {**_BY_NAME, "accuracy": Metric})(metric)
+        chosen: Any = look_up("metric", metric, {**_BY_NAME, "accuracy": Metric})
+        named: Metric = chosen(metric)
+        return named
     raise TypeError(f"metric: {metric!r}; expected a name or a Metric; pass for example 'accuracy'")

@@ -101,9 +101,7 @@ class SGD(Optimizer):
         nesterov: look ahead along the velocity.
     """
 
-    def __init__(
-        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, name: str = "sgd"
-    ) -> None:
+    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, name: str = "sgd") -> None:
         super().__init__(learning_rate, name)
         if not 0.0 <= momentum < 1.0:
             raise ValueError(f"{name}: momentum={momentum}; expected 0 <= momentum < 1; pass for example 0.9")
@@ -169,7 +167,15 @@ class Adam(Optimizer):
     def _update(self, rate: Any, step: Any, variables: Sequence[Variable], gradients: Sequence[Any]) -> list[Any]:
         assert self._m is not None and self._v is not None
         m, v, updated = ops.adam_update(
-            rate, step, self._m, self._v, variables, gradients, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon
+            rate,
+            step,
+            self._m,
+            self._v,
+            variables,
+            gradients,
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
         )
         self._m.assign(m)
         self._v.assign(v)

@@ -91,6 +91,7 @@ def layer_scope(name: str) -> Iterator[None]:
 
 
 def layer_path() -> str:
+    """The scopes that are open in this thread, as `sequential/conv2d`."""
     return "/".join(_state.layers)
 
 
@@ -107,9 +108,17 @@ def _user_line() -> str:
 class _Operators:
     """What Tensor and Variable share: Python's arithmetic, spelled with ops."""
 
-    __array_ufunc__ = None  # NumPy then leaves `array + tensor` to __radd__
     shape: Any
     dtype: Any
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
+        """`array + tensor` comes here, because NumPy asks the right operand first."""
+        if method == "__call__" and not options and ufunc.__name__ in ("add", "subtract", "multiply", "divide", "matmul"):
+            return getattr(_ops(), ufunc.__name__)(*operands)
+        return getattr(ufunc, method)(*(x.__array__() if isinstance(x, _Operators) else x for x in operands), **options)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        raise TypeError(f"{self!r}: has no __array__; expected one; override it")
 
     def __add__(self, other: Any) -> Any:
         return _ops().add(self, other)
@@ -192,7 +201,7 @@ class Tensor(_Operators):
     def __float__(self) -> float:
         raise self._refuse("float()", "use fastnn.ops.cast, or return the tensor and convert the result")
 
-    def __array__(self, *args: object, **kwargs: object) -> Array:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         raise self._refuse("a NumPy function", "use the function of the same name in fastnn.ops")
 
     def __array_function__(self, function: Callable[..., Any], *args: object) -> Any:
@@ -236,11 +245,11 @@ class Variable(_Operators):
         self._core.name = name
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self._core.shape
 
     @property
-    def dtype(self) -> str:  # type: ignore[override]
+    def dtype(self) -> str:
         return self._core.dtype
 
     @property
@@ -348,9 +357,7 @@ def _as_array(value: Any, weak: str) -> Array | None:
         raise TypeError(
             f"{value!r}: used outside the trace it belongs to; expected arrays here; return it from the traced function"
         )
-    raise TypeError(
-        f"operand: {type(value).__name__}; expected an array, a Variable or a number; convert it with np.asarray"
-    )
+    raise TypeError(f"operand: {type(value).__name__}; expected an array, a Variable or a number; convert it with np.asarray")
 
 
 # ---- Nested arguments --------------------------------------------------------------------------------------------------------
@@ -399,7 +406,11 @@ class Function:
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, shapes: Sequence[Sequence[int | str]] | None = None, name: str | None = None
+        self,
+        function: Callable[..., Any],
+        *,
+        shapes: Sequence[Sequence[int | str]] | None = None,
+        name: str | None = None,
     ) -> None:
         self._function = function
         self._shapes = shapes
@@ -482,9 +493,7 @@ def _static_key(leaf: Any) -> Any:
     return (type(leaf), id(leaf) if isinstance(leaf, Variable) else leaf)
 
 
-def function(
-    f: Callable[..., Any] | None = None, *, shapes: Sequence[Sequence[int | str]] | None = None
-) -> Any:
+def function(f: Callable[..., Any] | None = None, *, shapes: Sequence[Sequence[int | str]] | None = None) -> Any:
     """Makes a Python function run as one planned program. Also a decorator.
 
     Args:

@@ -33,7 +33,10 @@ class Trainer:
     name: str
     built: bool
     _input_shape: tuple[int, ...] | None
-    trainable_variables: list[Variable]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return []
 
     def __init__(self) -> None:
         self.optimizer: optimizers.Optimizer
@@ -170,7 +173,7 @@ class Trainer:
                         hook(step, self.metrics_so_far() if wants_logs else {})
                 logs = self.metrics_so_far()
                 if validation is not None:
-                    results = self._evaluate(*validation, batch_size)
+                    results = self._evaluate(validation[0], validation[1], batch_size)
                     logs.update({f"val_{name}": value for name, value in results.items()})
                 hooks.call("on_epoch_end", epoch, logs)
                 if self.stop_training:
@@ -191,7 +194,9 @@ class Trainer:
             run.run([x, y, np.arange(len(x), dtype=np.int64)], True)
         return self.metrics_so_far()
 
-    def _hold_out(self, x: Array, y: Array, split: float, data: tuple[Any, Any] | None) -> tuple[Array, Array, Any]:
+    def _hold_out(
+        self, x: Array, y: Array, split: float, data: tuple[Any, Any] | None
+    ) -> tuple[Array, Array, tuple[Array, Array] | None]:
         if data is not None:
             if not isinstance(data, (tuple, list)) or len(data) != 2:
                 raise ValueError(f"{self.name}: validation_data is no pair; expected (x, y); pass two arrays")
@@ -264,14 +269,14 @@ class Trainer:
         batch_size = 256 if batch_size is None else _positive(self.name, "batch_size", batch_size)
         x = self._prepare_x(x, "predict")
         run = self._prediction_program(x, training=False)
-        if len(x) <= batch_size:
-            return run.run([x], False)[0]
-        parts = [run.run([x[i : i + batch_size]], False)[0] for i in range(0, len(x), batch_size)]
-        return np.concatenate(parts)
+        starts = range(0, len(x), batch_size) if len(x) else [0]
+        parts: list[Array] = [run.run([x[i : i + batch_size]], False)[0] for i in starts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _call_on_array(self, x: Any, training: bool) -> Array:
         x = self._prepare_x(x, "call")
-        return self._prediction_program(x, training).run([x], training)[0]
+        output: Array = self._prediction_program(x, training).run([x], training)[0]
+        return output
 
     # ---- Programs ------------------------------------------------------------------------------------------------------------
 
@@ -333,7 +338,7 @@ class Trainer:
         with layer_scope(f"{self.name}/loss"):
             per_sample = loss.call(y, output)
             # The guard: a loss that is not finite commits nothing.
-            mean = ops.check_finite(ops.mean(per_sample))
+            mean: Tensor = ops.check_finite(ops.mean(per_sample))
             self.metrics[0].update(per_sample)
         for metric in self.metrics[1:]:
             with layer_scope(f"{self.name}/{metric.name}"):
@@ -352,7 +357,8 @@ class Trainer:
         if y.shape == wanted:
             return y
         if y.shape == (*wanted, 1) or (*y.shape, 1) == wanted:
-            return ops.reshape(y, wanted)
+            adjusted: Tensor = ops.reshape(y, wanted)
+            return adjusted
         hint = ""
         if not loss.sparse_labels and y.shape == output.shape[:-1]:
             hint = "; for integer labels use a sparse_ loss or fastnn.utils.to_categorical"
@@ -422,10 +428,11 @@ class Trainer:
                 x = x[..., 0]
             else:
                 raise ValueError(
-                    f"{self.name}: {where}: x has shape {x.shape}; expected {_named((None, *self._input_shape))}, where None is "
-                    "any number of samples; reshape the array"
+                    f"{self.name}: {where}: x has shape {x.shape}; expected "
+                    f"{_named((None, *self._input_shape))}, where None is any number of samples; reshape the array"
                 )
-        return x
+        adjusted: Array = x
+        return adjusted
 
 
 def _named(shape: Sequence[Any]) -> str:
@@ -446,7 +453,7 @@ def _numeric(where: str, array: Any) -> Array:
     except ValueError as error:
         raise ValueError(f"{where}: {error}; expected rows of equal length; pad or crop them") from None
     if array.dtype.name in _NATIVE and array.dtype.isnative:
-        return np.ascontiguousarray(array) if array.ndim else array
+        return array if array.ndim == 0 or array.flags.c_contiguous else np.ascontiguousarray(array)
     if array.dtype.kind in "iu":
         return np.ascontiguousarray(array, np.int64)
     if array.dtype.kind == "f":

@@ -72,14 +72,14 @@ def to_categorical(labels: Any, num_classes: int | None = None) -> Array:
                [0., 0., 1.]], dtype=float32)
     """
     labels = np.asarray(labels)
-    if labels.dtype.kind not in "iub":
-        if labels.dtype.kind != "f" or not np.array_equal(labels, np.floor(labels)):
-            raise TypeError(f"to_categorical: labels of dtype {labels.dtype}; expected integers; convert them with .astype")
+    whole = labels.dtype.kind == "f" and np.array_equal(labels, np.floor(labels))
+    if labels.dtype.kind not in "iub" and not whole:
+        raise TypeError(f"to_categorical: labels of dtype {labels.dtype}; expected integers; convert them with .astype")
     labels = labels.astype(np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     classes = int(num_classes) if num_classes is not None else int(labels.max(initial=-1)) + 1
-    if labels.size and not (0 <= labels.min() and labels.max() < classes):
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(
             f"to_categorical: labels from {labels.min()} to {labels.max()}; expected 0 <= label < {classes}; "
             "check the labels or num_classes"

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_idx", "read_idx"]
 
-Dataset: TypeAlias = tuple[
-    tuple[NDArray[np.uint8], NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.uint8]]
-]
+Dataset: TypeAlias = tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
 _DTYPES = {
     code: np.dtype(name)
@@ -175,9 +173,7 @@ def parse_idx(stream: BinaryIO, where: str) -> NDArray[Any]:
 
 def _read(path: Path, where: str) -> NDArray[Any]:
     if path.is_dir():
-        raise ValueError(
-            f"{where}: {path} is a folder; expected an IDX file; read a folder with fastnn.datasets.load_idx"
-        )
+        raise ValueError(f"{where}: {path} is a folder; expected an IDX file; read a folder with fastnn.datasets.load_idx")
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -195,21 +191,15 @@ def _read(path: Path, where: str) -> NDArray[Any]:
             with gzip.GzipFile(fileobj=file) as unpacked:
                 return parse_idx(cast(BinaryIO, unpacked), where)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(
-                f"{where} does not unpack ({error}); expected a whole gzip file; download it again"
-            ) from error
+            raise ValueError(f"{where} does not unpack ({error}); expected a whole gzip file; download it again") from error
 
 
 def _find_set(folder: Path, where: str) -> Sequence[Path]:
     """The paths of _PARTS in `folder`, which may hold other files."""
     if not folder.is_dir():
         if folder.exists():
-            raise ValueError(
-                f"{where}: {folder} is a file; expected a folder; read one file with fastnn.datasets.read_idx"
-            )
-        raise FileNotFoundError(
-            f"{where}: no folder {folder}; expected four IDX files; check the path (now in {os.getcwd()})"
-        )
+            raise ValueError(f"{where}: {folder} is a file; expected a folder; read one file with fastnn.datasets.read_idx")
+        raise FileNotFoundError(f"{where}: no folder {folder}; expected four IDX files; check the path (now in {os.getcwd()})")
     sets: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir()):  # `-ubyte` sorts before `-ubyte.gz`, and the first one stays
         match = _FILE_NAME.fullmatch(path.name)

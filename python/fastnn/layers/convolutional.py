@@ -65,7 +65,7 @@ class Conv2D(Layer):
             self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer)
 
     def call(self, x: Any, training: bool) -> Any:
-        y = ops.conv2d(x, self.kernel, self.bias, strides=self.strides, padding=self.padding)  # type: ignore[arg-type]
+        y = ops.conv2d(x, self.kernel, self.bias, strides=self.strides, padding=self.padding)
         return self.activation(y)
 
     def get_config(self) -> dict[str, Any]:

@@ -101,7 +101,11 @@ class Activation(Layer):
     """
 
     def __init__(
-        self, activation: activations.ActivationLike, *, name: str | None = None, input_shape: Sequence[int] | None = None
+        self,
+        activation: activations.ActivationLike,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape)
         self.activation = activations.get(activation)

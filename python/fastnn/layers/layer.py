@@ -105,10 +105,12 @@ class Layer:
 
 
 def shape_text(x: Any) -> str:
+    """The shape of an array or a tensor, for errors."""
     return str(tuple(x.shape)) if not isinstance(x, Tensor) else "(" + ", ".join(map(str, x.shape)) + ")"
 
 
 def assign_all(where: str, variables: Sequence[Variable], values: Sequence[Any]) -> None:
+    """Writes one array per variable, or nothing if one does not fit."""
     if len(values) != len(variables):
         raise ValueError(f"{where}: {len(values)} arrays; expected {len(variables)}, one per weight; see get_weights()")
     arrays = [np.asarray(value, variable.dtype) for variable, value in zip(variables, values)]

@@ -37,7 +37,10 @@ class MaxPooling2D(Layer):
 
     def call(self, x: Any, training: bool) -> Any:
         return ops.max_pool2d(
-            x, pool_size=self.pool_size, strides=self.strides, padding=self.padding  # type: ignore[arg-type]
+            x,
+            pool_size=self.pool_size,
+            strides=self.strides,
+            padding=self.padding,
         )
 
     def get_config(self) -> dict[str, Any]:

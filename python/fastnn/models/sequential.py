@@ -61,9 +61,7 @@ class Sequential(Trainer):
             raise ValueError(f"{self.name}: get_layer(name={name!r}, index={index!r}); expected one of the two; pass a name")
         if index is not None:
             if not -len(self._layers) <= index < len(self._layers):
-                raise ValueError(
-                    f"{self.name}: layer {index}; expected an index below {len(self._layers)}; see model.layers"
-                )
+                raise ValueError(f"{self.name}: layer {index}; expected an index below {len(self._layers)}; see model.layers")
             return self._layers[index]
         from fastnn.utils import look_up
 
@@ -77,7 +75,7 @@ class Sequential(Trainer):
             return
         if not isinstance(layer, Layer):
             raise TypeError(
-                f"{self.name}: {layer!r}; expected a layer; pass objects such as fastnn.layers.Dense(10), not classes or numbers"
+                f"{self.name}: {layer!r}; expected a layer; pass objects such as layers.Dense(10), not classes or numbers"
             )
         if any(layer is other for other in self._layers):
             raise ValueError(f"{self.name}: {layer!r} twice; expected different layers; make a second one")
@@ -98,6 +96,8 @@ class Sequential(Trainer):
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Makes the weights for samples of this shape (without the batch axis)."""
+        if not self._layers:
+            raise ValueError(f"{self.name}: build of a model without layers; expected at least one; add layers")
         with Trace() as trace:
             x = trace.input("x", "float32", (_core.Extent("batch"), *input_shape))
             self._output_shapes = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn.autodiff import Cotangents, Node, vjp
@@ -13,7 +14,7 @@ def conv2d(
     w: TensorLike,
     bias: TensorLike | None = None,
     *,
-    strides: tuple[int, int] = (1, 1),
+    strides: Sequence[int] = (1, 1),
     padding: str = "valid",
 ) -> Any:
     """`y[b, i, j, f] = bias[f] + sum over p, q, c of x[b, i SH + p - top, j SW + q - left, c] w[p, q, c, f]`.

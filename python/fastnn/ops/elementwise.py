@@ -75,8 +75,7 @@ def minimum(a: TensorLike, b: TensorLike) -> Any:
 @vjp("minimum")
 def _extremum(node: Node, dy: Tensor) -> Cotangents:
     a, b = node.inputs
-    da = apply(f"{node.op}_backward_a", [dy, a, b])
-    return _fit(da, a), _fit(dy - da, b)
+    return tuple(_fit(apply(f"{node.op}_backward_{which}", [dy, a, b]), x) for which, x in (("a", a), ("b", b)))
 
 
 def equal(a: TensorLike, b: TensorLike) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn.autodiff import Cotangents, Node, vjp
@@ -11,8 +12,8 @@ from fastnn.tracing import Tensor, TensorLike, apply
 def max_pool2d(
     x: TensorLike,
     *,
-    pool_size: tuple[int, int] = (2, 2),
-    strides: tuple[int, int] | None = None,
+    pool_size: Sequence[int] = (2, 2),
+    strides: Sequence[int] | None = None,
     padding: str = "valid",
 ) -> Any:
     """The largest value of each window, channel by channel.
@@ -35,9 +36,7 @@ def max_pool2d(
         >>> fastnn.ops.max_pool2d(np.arange(4.0).reshape(1, 2, 2, 1)).ravel()
         array([3.])
     """
-    y, _ = apply(
-        "max_pool2d", [x], outputs=2, pool_size=pool_size, strides=strides or pool_size, padding=padding
-    )
+    y, _ = apply("max_pool2d", [x], outputs=2, pool_size=pool_size, strides=strides or pool_size, padding=padding)
     return y
 
 

@@ -1,0 +1,38 @@
+// Two-dimensional max-pooling, channels-last.
+//
+//     y[b,oh,ow,c] = max over kh, kw of x[b, oh*SH - top + kh, ow*SW - left + kw, c]     over the positions inside the image
+//     argmax[b,oh,ow,c] = kh*KW + kw of that position
+//
+// Shapes     x (B, H, W, C), y and argmax (B, OH, OW, C). OH, OW, top and left as in ops/conv2d.h.
+// Backward   dx[b,h,w,c] = sum of dy[b,oh,ow,c] over the windows whose argmax is (h, w). argmax is saved, one byte an output.
+// Writes     every element of y, argmax or dx once.
+// Aliasing   none.
+// Scratch    none.
+// Requires   float or double; windows of at most 256 positions.
+// Edges      Of equal values the first in row-major order wins, and -0 equals 0. A NaN wins over every number, the first NaN
+// over
+//            later ones. Padding never wins. Positions that no window chose get 0, whatever dy holds.
+// Tasks      blocks of output rows (forward) or image rows (backward), over all samples.
+// Numerics   exact; where windows overlap, dx is a sum in row-major order of the windows.
+// Cost       one comparison per window position; x, y, argmax or dy, argmax, dx once.
+// Source     -
+// Peers      Keras and PyTorch agree on padding='valid' and on the first of a tie; PyTorch pads both sides by the same amount.
+#pragma once
+
+#include "ops/window.h"
+
+namespace fastnn {
+
+struct Pool2dShape {
+  int64_t C;
+  Window height, width;
+  int64_t rows, row_block;  // of all samples, and of a task
+};
+
+struct Pool2dKernels {       // [0] for float, [1] for double
+  KernelFn max[2];           // y, argmax, x
+  KernelFn max_backward[2];  // dx, dy, argmax
+};
+FASTNN_PER_ISA(Pool2dKernels, pool2d_kernels)
+
+}  // namespace fastnn

@@ -1,0 +1,181 @@
+#include "ops/reduce.h"
+
+#include "ops/elementwise_rows.h"
+
+namespace fastnn::FASTNN_ISA {
+
+namespace {
+
+// Rows of a column sum that take turns: as many chains of additions as the latency of an addition asks for, and with
+// kColumnPacks packs a row within the registers (32 with AVX-512, else 16).
+#if defined(__AVX512F__)
+constexpr int kColumnRows = 4;
+#else
+constexpr int kColumnRows = 2;
+#endif
+constexpr int kColumnPacks = 4;
+
+template <typename T>
+FASTNN_INLINE T sum_pack(Pack<T> v) {
+  if constexpr (kPack<T> == 1) {
+    return static_cast<T>(v);
+  } else {
+    return sum_lanes<T>(v);
+  }
+}
+
+template <typename T>
+FASTNN_INLINE T sum_row(const T* x, int64_t n) {
+  constexpr int turns = 4;
+  Pack<T> sum[turns] = {};
+  int64_t i = 0;
+  for (; i + turns * kPack<T> <= n; i += turns * kPack<T>) {
+    FASTNN_UNROLL
+    for (int k = 0; k < turns; ++k) sum[k] += read(x + i + k * kPack<T>, kPack<T>);
+  }
+  FASTNN_UNROLL
+  for (int k = 0; k < turns; ++k) {
+    const int64_t left = n - i - k * kPack<T>;
+    if (left > 0) sum[k] += read(x + i + k * kPack<T>, left);
+  }
+  return sum_pack<T>((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+// inner == 1.
+template <typename T>
+void sum_rows(Buffers buffers, const SumShape& shape, int64_t task) {
+  const T* x = static_cast<const T*>(buffers.at[shape.from_buffer]) + shape.from;
+  T* y = static_cast<T*>(buffers.at[shape.to_buffer]) + shape.to;
+  const int64_t units = shape.outer * shape.chunks, first = task * shape.units_per_task;
+  const int64_t end = units - first < shape.units_per_task ? units : first + shape.units_per_task;
+  for (int64_t unit = first; unit < end; ++unit) {
+    const int64_t start = unit % shape.chunks * shape.chunk;
+    const int64_t n = shape.reduced - start < shape.chunk ? shape.reduced - start : shape.chunk;
+    const T total = sum_row(x + unit / shape.chunks * shape.reduced + start, n);
+    y[unit] = shape.divisor == 1 ? total : static_cast<T>(total / static_cast<T>(shape.divisor));
+  }
+}
+
+// `packs` packs of columns; the last has `tail` of them.
+template <typename T, int packs>
+FASTNN_INLINE void sum_column_packs(T* y, const T* x, int64_t rows, int64_t stride, int64_t tail, T divisor) {
+  Pack<T> sum[kColumnRows][packs] = {};
+  auto add = [&](int turn, const T* row) __attribute__((always_inline)) {
+    FASTNN_UNROLL
+    for (int v = 0; v < packs; ++v) {
+      sum[turn][v] += read(row + v * kPack<T>, v < packs - 1 ? kPack<T> : tail);
+    }
+  };
+  int64_t r = 0;
+  for (; r + kColumnRows <= rows; r += kColumnRows) {
+    FASTNN_UNROLL
+    for (int turn = 0; turn < kColumnRows; ++turn) add(turn, x + (r + turn) * stride);
+  }
+  FASTNN_UNROLL
+  for (int turn = 0; turn < kColumnRows - 1; ++turn) {
+    if (r + turn < rows) add(turn, x + (r + turn) * stride);
+  }
+  FASTNN_UNROLL
+  for (int v = 0; v < packs; ++v) {
+    Pack<T> total = sum[0][v] + sum[1][v];
+    if constexpr (kColumnRows == 4) total += sum[2][v] + sum[3][v];
+    if (divisor != T(1)) total = total / fill(divisor);
+    write(y + v * kPack<T>, total, v < packs - 1 ? kPack<T> : tail);
+  }
+}
+
+// inner > 1: vectors lie along the columns.
+template <typename T>
+void sum_columns(Buffers buffers, const SumShape& shape, int64_t task) {
+  const T* x = static_cast<const T*>(buffers.at[shape.from_buffer]) + shape.from;
+  T* y = static_cast<T*>(buffers.at[shape.to_buffer]) + shape.to;
+  const auto divisor = static_cast<T>(shape.divisor);
+  const int64_t units = shape.outer * shape.chunks, first = task / shape.column_blocks * shape.units_per_task;
+  const int64_t end = units - first < shape.units_per_task ? units : first + shape.units_per_task;
+  const int64_t column = task % shape.column_blocks * shape.column_block;
+  const int64_t column_end = shape.inner - column < shape.column_block ? shape.inner : column + shape.column_block;
+  constexpr int64_t lanes = kPack<T>;
+  for (int64_t unit = first; unit < end; ++unit) {
+    const int64_t start = unit % shape.chunks * shape.chunk;
+    const int64_t rows = shape.reduced - start < shape.chunk ? shape.reduced - start : shape.chunk;
+    const T* from = x + (unit / shape.chunks * shape.reduced + start) * shape.inner;
+    T* to = y + unit * shape.inner;
+    int64_t j = column;
+    for (; j + kColumnPacks * lanes <= column_end; j += kColumnPacks * lanes) {
+      sum_column_packs<T, kColumnPacks>(to + j, from + j, rows, shape.inner, lanes, divisor);
+    }
+    const int64_t left = column_end - j, tail = (left - 1) % lanes + 1;
+    static_assert(kColumnPacks == 4, "one case for each number of packs that may be left");
+    switch ((left + lanes - 1) / lanes) {
+      case 4:
+        sum_column_packs<T, 4>(to + j, from + j, rows, shape.inner, tail, divisor);
+        break;
+      case 3:
+        sum_column_packs<T, 3>(to + j, from + j, rows, shape.inner, tail, divisor);
+        break;
+      case 2:
+        sum_column_packs<T, 2>(to + j, from + j, rows, shape.inner, tail, divisor);
+        break;
+      case 1:
+        sum_column_packs<T, 1>(to + j, from + j, rows, shape.inner, tail, divisor);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+template <typename T, bool stretched>
+FASTNN_INLINE void spread_rows(T* y, const T* x, const SpreadShape& shape, const Rows& rows) {
+  const Pack<T> divisor = fill(static_cast<T>(shape.divisor));
+  const bool divides = shape.divisor != 1;
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    const RowOperand<T, stretched> row_x(x + rows.operand[0] + r * shape.over.row_stride[0]);
+    T* row_y = y + rows.result + r * shape.over.length;
+    for_each_pack<T>(rows.n, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+      const Pack<T> value = row_x.at(i, n);
+      write(row_y + i, divides ? value / divisor : value, n);
+    });
+  }
+}
+
+template <typename T>
+void spread(T* y, const T* x, const SpreadShape& shape, int64_t task) {
+  for_each_rows<1>(shape.over, task, [&](const Rows& rows) __attribute__((always_inline)) {
+    if (shape.over.step[0] == 0) {
+      spread_rows<T, true>(y, x, shape, rows);
+    } else {
+      spread_rows<T, false>(y, x, shape, rows);
+    }
+  });
+}
+
+template <typename T>
+void argmax(int64_t* y, const T* x, const ArgmaxShape& shape, int64_t task) {
+  const int64_t results = shape.outer * shape.inner, first = task * shape.results_per_task;
+  const int64_t end = results - first < shape.results_per_task ? results : first + shape.results_per_task;
+  for (int64_t result = first; result < end; ++result) {
+    const int64_t outer = result / shape.inner;
+    const T* at = x + outer * shape.n * shape.inner + (result - outer * shape.inner);
+    T best = at[0];
+    int64_t winner = 0;
+    for (int64_t i = 1; i < shape.n && best == best; ++i) {
+      const T value = at[i * shape.inner];
+      if (value <= best) continue;  // false for a NaN, which wins
+      best = value;
+      winner = i;
+    }
+    y[result] = winner;
+  }
+}
+
+}  // namespace
+
+const ReduceKernels reduce_kernels = {
+    {kernel<sum_rows<float>>, kernel<sum_rows<double>>, kernel<sum_rows<int32_t>>, kernel<sum_rows<int64_t>>},
+    {kernel<sum_columns<float>>, kernel<sum_columns<double>>, kernel<sum_columns<int32_t>>, kernel<sum_columns<int64_t>>},
+    {kernel<spread<float>>, kernel<spread<double>>, kernel<spread<int32_t>>, kernel<spread<int64_t>>},
+    {kernel<argmax<float>>, kernel<argmax<double>>, kernel<argmax<int32_t>>, kernel<argmax<int64_t>>},
+};
+
+}  // namespace fastnn::FASTNN_ISA

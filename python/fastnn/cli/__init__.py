@@ -1,0 +1,200 @@
+"""The command `fastnn`.
+
+Results go to standard output, progress and messages to standard error. Exit status: 0 done, 1 failed, 2 used
+wrongly, 130 stopped with Ctrl-C. A command's imports happen when it runs: `fastnn --version` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import fastnn
+from fastnn.cli.recipe import Recipe
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command `fastnn`.
+
+    Args:
+        argv: its arguments; default those of this process.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        SystemExit: after `--help`, `--version` and wrong usage, as argparse does.
+
+    Example:
+        >>> from fastnn.cli import main
+        >>> main(["info"])  # doctest: +ELLIPSIS
+        fastnn ...
+        0
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        result = arguments.run(arguments)
+    except KeyboardInterrupt as stop:
+        return _fail(130, "interrupted" + (f" {stop}" if str(stop) else ""), arguments.debug)
+    except Exception as error:
+        text = str(error)
+        if not isinstance(error, (ValueError, TypeError, OSError, ImportError)):
+            # Those carry a sentence for the user; of any other the name helps, and may be all there is.
+            text = f"{type(error).__name__}: {text}".removesuffix(": ")
+        return _fail(1, f"error: {text}", arguments.debug)
+    return _print(result)
+
+
+def _fail(status: int, message: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"fastnn: {message}", file=sys.stderr)
+    return status
+
+
+def _print(result: str) -> int:
+    try:
+        print(result, flush=True)
+    except OSError as error:  # a closed pipe, a full disk
+        # Python flushes once more at exit, and would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # whoever closed the pipe has read enough
+            print(f"fastnn: error: standard output: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+# ---- Arguments ---------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastnn", description="Neural networks that live inside other software.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"fastnn {fastnn.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    train = commands.add_parser("train", help="train a model that fastnn ships", allow_abbrev=False)
+    models = train.add_subparsers(title="models", metavar="MODEL", required=True)
+    _add_mnist_cnn(models.add_parser("mnist-cnn", help="the MNIST network", allow_abbrev=False))
+
+    info = commands.add_parser("info", help="show what this installation runs on", allow_abbrev=False)
+    info.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_debug(info)
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
+    recipe = Recipe()
+    parser.description = (
+        "Trains a small convolutional network on the 60,000 training images of MNIST, tests it on the other "
+        f"10,000, and writes history.csv and curves.png. The learning rate {Recipe.SCHEDULE}."
+    )
+    option = parser.add_argument
+    shown = "(default: %(default)s)"
+    option("--epochs", type=_whole(1), default=recipe.epochs, metavar="N", help=f"passes over the images {shown}")
+    option(
+        "--batch-size",
+        type=_whole(1),
+        default=recipe.batch_size,
+        metavar="N",
+        help=f"images a step {shown}",
+    )
+    option(
+        "--learning-rate",
+        type=_positive,
+        default=recipe.learning_rate,
+        metavar="RATE",
+        help=f"Adam's, at its highest {shown}",
+    )
+    option(
+        "--seed",
+        type=_whole(0, 2**63 - 1),
+        default=recipe.seed,
+        metavar="N",
+        help=f"of weights and shuffling; the same seed gives the same bits {shown}",
+    )
+    option(
+        "--threads",
+        type=_whole(1, 256),
+        metavar="N",
+        help="1 to 256 (default: FASTNN_NUM_THREADS, else the CPUs this process may use)",
+    )
+    option(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="a folder of four IDX files with images of 28 x 28 (default: MNIST, from fastnn-datasets)",
+    )
+    option(
+        "--out",
+        type=Path,
+        default=Path("runs/mnist-cnn"),
+        metavar="DIR",
+        help=f"where the files go; an earlier run there moves to DIR.1, DIR.2, ... {shown}",
+    )
+    option("--json", action="store_true", help="print one JSON object instead of a summary")
+    _add_debug(parser)
+    parser.set_defaults(run=_train)
+
+
+def _add_debug(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+
+
+def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    expected = f"a whole number from {low} to {high}" if high else f"a whole number, at least {low}"
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low or (high is not None and value > high):
+            raise argparse.ArgumentTypeError(f"{text}; expected {expected}")
+        return value
+
+    return parse
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 1e-37 < value < 1e38:  # what float32 holds; false for NaN
+        raise argparse.ArgumentTypeError(f"{text}; expected a number above 0, such as 0.001")
+    return value
+
+
+# ---- Commands ----------------------------------------------------------------------------------------------
+
+
+def _train(arguments: argparse.Namespace) -> str:
+    from fastnn.cli import train
+
+    recipe = Recipe(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+    )
+    if arguments.threads is not None:
+        fastnn.set_num_threads(arguments.threads)
+    result = train.mnist_cnn(recipe, data=arguments.data, out=arguments.out)
+    return result.as_json() if arguments.json else result.summary()
+
+
+def _info(arguments: argparse.Namespace) -> str:
+    from fastnn.cli import info
+
+    facts = info.collect()
+    return info.as_json(facts) if arguments.json else info.summary(facts)

@@ -1,0 +1,53 @@
+"""The executable specification: every op's forward in plain NumPy.
+
+`forward_ops` maps the name of an op to a function of the same operands and attributes, which returns an array, or a tuple
+for an op of several results. The functions are written to be read, and to be differentiated: they take any float dtype and
+complex numbers, where f(x + i h v) = f(x) + i h f'(x) v with an error of order h^2. So at h = 1e-30 the imaginary part is
+the derivative along v to the last digit. For that to hold, every decision (a comparison, a maximum, the sign in |x|) looks
+at real parts, and nothing drops an imaginary one.
+
+Gradients have no reference of their own: the derivative of the forward is their specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import (
+    conv2d,
+    cross_entropy,
+    dense,
+    dropout,
+    elementwise,
+    finite,
+    gather,
+    matmul,
+    optimizer,
+    pool2d,
+    reduce,
+    reshape,
+    softmax,
+)
+
+forward_ops: dict[str, Callable[..., Any]] = {
+    name: getattr(family, name)
+    for family in (
+        conv2d,
+        cross_entropy,
+        dense,
+        dropout,
+        elementwise,
+        finite,
+        gather,
+        matmul,
+        optimizer,
+        pool2d,
+        reduce,
+        reshape,
+        softmax,
+    )
+    for name in family.__all__
+}
+
+__all__ = ["forward_ops"]

@@ -1,0 +1,420 @@
+"""The command `fastnn`: what it prints where, what it writes, and how it fails."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import fastnn
+import numpy as np
+import pytest
+from fastnn.cli import curves, main
+from fastnn.cli.recipe import Recipe
+from fastnn.cli.run_folder import RunFolder
+
+COLUMNS = ["epoch", "loss", "accuracy", "test_loss", "test_accuracy", "seconds"]
+PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+
+
+@pytest.fixture(autouse=True)
+def _restore_threads() -> Iterator[None]:
+    threads = fastnn.num_threads()
+    yield
+    fastnn.set_num_threads(threads)
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    header = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+def write_digits(folder: Path, train: int = 400, test: int = 100, size: int = 28, classes: int = 10) -> Path:
+    """A data set that a network learns in seconds: the class is where the bright square lies."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for count, (images, labels) in ((train, PARTS[:2]), (test, PARTS[2:])):
+        y = rng.integers(0, classes, count)
+        x = rng.integers(0, 40, (count, size, size))
+        for image, label in zip(x, y):
+            row, column = divmod(int(label), 4)
+            image[2 + 8 * row : 8 + 8 * row, 6 * column : 6 + 6 * column] = 220
+        write_idx(folder / f"{images}-ubyte", x)
+        write_idx(folder / f"{labels}-ubyte", y)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_digits(tmp_path_factory.mktemp("data") / "digits")
+
+
+def train(digits: Path, out: Path, *more: str) -> list[str]:
+    quick = ["--epochs", "2", "--batch-size", "50"]
+    return ["train", "mnist-cnn", "--data", str(digits), "--out", str(out), *quick, *more]
+
+
+def run_process(*arguments: str, **keywords: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fastnn", *arguments]
+    return subprocess.run(command, text=True, capture_output=True, timeout=60, **keywords)  # type: ignore[call-overload]
+
+
+# ---- Usage -------------------------------------------------------------------------------------------------
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"fastnn {fastnn.__version__}\n"
+
+
+def test_the_module_is_the_command() -> None:
+    done = run_process("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"fastnn {fastnn.__version__}\n", "")
+
+
+def test_version_imports_neither_layers_nor_extras() -> None:
+    code = (
+        "import sys\nfrom fastnn.cli import main\n"
+        "try: main(['--version'])\nexcept SystemExit: pass\n"
+        "print(sorted({m.split('.')[0] for m in sys.modules} & {'matplotlib', 'tqdm', 'PIL'}), "
+        "'fastnn.layers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "[] False"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "COMMAND"),
+        (["bogus"], "bogus"),
+        (["train"], "MODEL"),
+        (["train", "bogus"], "bogus"),
+        (["train", "mnist-cnn", "extra"], "extra"),
+        (["train", "mnist-cnn", "--threads", "0"], "--threads: 0; expected a whole number from 1 to 256"),
+        (["train", "mnist-cnn", "--threads", "257"], "--threads: 257; expected a whole number from 1 to 256"),
+        (["train", "mnist-cnn", "--threads", "two"], "--threads: two; expected"),
+        (["train", "mnist-cnn", "--batch-size", "0"], "--batch-size: 0; expected a whole number, at least 1"),
+        (["train", "mnist-cnn", "--epochs", "0"], "--epochs: 0; expected a whole number, at least 1"),
+        (["train", "mnist-cnn", "--epochs", "1.5"], "--epochs: 1.5; expected"),
+        (["train", "mnist-cnn", "--learning-rate", "-1"], "--learning-rate: -1; expected a number above 0"),
+        (["train", "mnist-cnn", "--learning-rate", "0"], "--learning-rate: 0; expected"),
+        (["train", "mnist-cnn", "--learning-rate", "nan"], "--learning-rate: nan; expected"),
+        (["train", "mnist-cnn", "--learning-rate", "1e39"], "--learning-rate: 1e39; expected"),
+        (["train", "mnist-cnn", "--seed", "-1"], "--seed: -1; expected"),
+        (["info", "--threads", "2"], "--threads"),
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert words in captured.err.splitlines()[-1]
+
+
+def test_help_shows_the_defaults_of_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "mnist-cnn", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    recipe = Recipe()
+    for default in (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.seed):
+        assert f"(default: {default})" in text
+
+
+# ---- info --------------------------------------------------------------------------------------------------
+
+
+def test_info_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["version"] == fastnn.__version__
+    assert facts["isa"] in facts["available_isas"]
+    assert facts["threads"] == fastnn.num_threads()
+    assert facts["parallel_backend"] in ("openmp", "threads", "serial")
+    assert facts["numpy"] == np.__version__
+    assert facts["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert facts["compiler"]
+    assert facts["threads_reason"]
+
+
+def test_info_names_why_so_many_threads() -> None:
+    done = run_process("info", env={**os.environ, "FASTNN_NUM_THREADS": "3"})
+    assert done.returncode == 0
+    line = next(line for line in done.stdout.splitlines() if line.startswith("threads"))
+    assert line.split(None, 1)[1] == "3 (FASTNN_NUM_THREADS)"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_fails_without_a_traceback() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastnn", "info"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "fastnn: error: standard output: No space left on device\n"
+
+
+# ---- train -------------------------------------------------------------------------------------------------
+
+
+def test_training_ends_with_one_json_object(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "deep" / "run"
+    more = ["--epochs", "4", "--learning-rate", "0.004", "--seed", "3", "--threads", "2", "--json"]
+    assert main(train(digits, out, *more)) == 0
+    captured = capsys.readouterr()
+    (line,) = captured.out.splitlines()
+    result = json.loads(line)
+    assert result["test_accuracy"] > 0.9
+    assert 0.0 < result["test_loss"] < 0.5
+    assert result["images_per_second"] > 0.0
+    assert result["seconds"] > 0.0
+    asked = {"epochs": 4, "batch_size": 50, "learning_rate": 0.004, "seed": 3, "threads": 2}
+    assert {name: result[name] for name in asked} == asked
+    assert result["isa"] in fastnn._core.available_isas()
+    assert result["files"] == [str(out / "history.csv"), str(out / "curves.png")]
+
+    header, *rows = csv.reader((out / "history.csv").read_text().splitlines())
+    assert header == COLUMNS
+    assert [row[0] for row in rows] == ["1", "2", "3", "4"]
+    assert float(rows[-1][4]) == result["test_accuracy"]
+    assert float(rows[-1][1]) < float(rows[0][1])
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG\r\n")
+
+    for words in ("400 training images", "100 test images", "batch size 50", "seed 3", "2 threads", "0.004"):
+        assert words in captured.err
+    assert "Epoch 4/4" in captured.err
+
+
+def test_training_ends_with_a_summary(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert main(train(digits, out)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    accuracy = list(csv.DictReader((out / "history.csv").read_text().splitlines()))[-1]["test_accuracy"]
+    assert lines[0].startswith(f"test accuracy  {float(accuracy):.2%}")
+    assert "2 epochs in" in lines[1]
+    assert [line.split()[-1] for line in lines[2:]] == [str(out / "history.csv"), str(out / "curves.png")]
+
+
+def test_the_seed_decides_and_threads_do_not(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    losses = []
+    for number, (seed, threads) in enumerate((("1", "1"), ("1", "2"), ("2", "2"))):
+        more = ["--epochs", "1", "--seed", seed, "--threads", threads, "--json"]
+        assert main(train(digits, tmp_path / str(number), *more)) == 0
+        losses.append(json.loads(capsys.readouterr().out)["test_loss"])
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+
+
+def test_the_learning_rate_rises_and_falls_to_0() -> None:
+    recipe = Recipe(learning_rate=0.5, warm_up=0.25)
+    rates = [recipe.rate(step / 100) for step in range(101)]
+    assert rates[0] == 0.0
+    assert rates[25] == 0.5
+    assert rates[100] == pytest.approx(0.0, abs=1e-15)
+    assert all(a < b for a, b in pairwise(rates[:26]))
+    assert all(a > b for a, b in pairwise(rates[25:]))
+
+
+def test_every_step_has_its_learning_rate(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fastnn.optimizers import Adam
+
+    rates: list[float] = []
+    assign = Adam.learning_rate.fset
+    recorded = Adam.learning_rate.setter(lambda self, value: (rates.append(value), assign(self, value))[1])
+    monkeypatch.setattr(Adam, "learning_rate", recorded)
+    assert main(train(digits, tmp_path / "run", "--learning-rate", "0.004")) == 0
+    recipe = Recipe(learning_rate=0.004)
+    assert rates == [recipe.rate((step + 0.5) / 16) for step in range(16)]  # 2 epochs of 400 / 50 steps
+
+
+# ---- The folder of a run -----------------------------------------------------------------------------------
+
+
+def test_an_earlier_run_moves_aside(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    histories = []
+    for seed in "123":
+        assert main(train(digits, out, "--epochs", "1", "--seed", seed)) == 0
+        histories.append((out / "history.csv").read_text())
+        if seed == "1":
+            (out / "notes.txt").write_text("mine")
+    assert "run.2" in capsys.readouterr().err
+    for folder, history in zip((tmp_path / "run.1", tmp_path / "run.2", out), histories):
+        assert (folder / "history.csv").read_text() == history
+        assert (folder / "curves.png").exists()
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_working_folder_can_be_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    for moved in (None, tmp_path / "work.1"):
+        with RunFolder(Path(), ["a"]) as folder:
+            assert folder.moved_to == moved
+    assert (work / "history.csv").exists()
+
+
+def test_two_runs_never_share_a_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)  # the other run starts right after this look
+    with RunFolder(tmp_path, ["a"]), pytest.raises(OSError, match="File exists"):
+        RunFolder(tmp_path, ["b"])
+    assert (tmp_path / "history.csv").read_text() == "a\n"
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "/proc/nothing/here"])
+def test_a_folder_that_cannot_be_written_fails_before_training(
+    out: str,
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fit(*arguments: object, **keywords: object) -> None:
+        pytest.fail("training began")
+
+    monkeypatch.setattr(fastnn.Sequential, "fit", fit)
+    (tmp_path / "file").write_text("mine")
+    assert main(train(digits, tmp_path / out)) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines()[-1].startswith(f"fastnn: error: --out {tmp_path / out}: ")
+    assert "Traceback" not in captured.err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+# ---- Failures ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_damaged_data_fails_with_the_reason(
+    damage: str, part: str, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for file in digits.iterdir():
+        content = file.read_bytes()
+        if file.name != f"{part}-ubyte":
+            (data / file.name).write_bytes(content)
+        elif damage == "truncated":
+            (data / file.name).write_bytes(content[:-1])
+    assert main(train(data, tmp_path / "run")) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("fastnn: error: ")
+    assert part in captured.err
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "words"),
+    [
+        ({"size": 32}, "images of shape (400, 32, 32)"),
+        ({"classes": 12}, "a training label is 11; expected 0 to 9"),
+        ({"test": 0}, "test images of shape (0, 28, 28)"),
+    ],
+)
+def test_data_of_another_form_is_refused(
+    keywords: dict[str, int], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_digits(tmp_path / "data", **keywords)
+    assert main(train(data, tmp_path / "run")) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(train(tmp_path / "nothing", tmp_path / "run", "--debug")) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" in error
+    assert error.splitlines()[-1].startswith("fastnn: error: ")
+
+
+def test_training_that_diverges_fails(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(train(digits, tmp_path / "run", "--learning-rate", "1e30")) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    last = captured.err.splitlines()[-1]
+    assert last.startswith("fastnn: error: training stopped: ")
+    assert "learning rate" in last
+    assert "Traceback" not in captured.err
+    assert (tmp_path / "run" / "history.csv").read_text().startswith(",".join(COLUMNS))
+
+
+def test_ctrl_c_keeps_the_history(digits: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "fastnn", *train(digits, out, "--epochs", "1000000")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        history = out / "history.csv"
+        while not (history.exists() and history.read_text().count("\n") >= 3):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert output == ""
+    assert "Traceback" not in errors
+    last = errors.splitlines()[-1]
+    assert last.startswith("fastnn: interrupted in epoch ")
+    assert str(history) in last
+    rows = list(csv.DictReader(history.read_text().splitlines()))
+    assert len(rows) >= 2
+    assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
+
+
+def test_without_the_extras_training_still_works(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    out = tmp_path / "run"
+    assert main(train(digits, out, "--epochs", "1", "--json")) == 0
+    captured = capsys.readouterr()
+    assert "no live progress bar and no curves.png: tqdm and matplotlib not installed" in captured.err
+    assert "pip install '.[cli]'" in captured.err
+    assert json.loads(captured.out)["files"] == [str(out / "history.csv")]
+    assert [file.name for file in out.iterdir()] == ["history.csv"]
+
+
+# ---- The picture -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 50])
+def test_curves_of_any_length_are_drawn(epochs: int, tmp_path: Path) -> None:
+    falling = [1.0 / (epoch + 1) for epoch in range(epochs)]
+    rising = [1.0 - 0.5 * loss for loss in falling]
+    path = tmp_path / "curves.png"
+    curves.draw(path, "title", loss=falling, accuracy=rising, test_loss=falling, test_accuracy=rising)
+    width, height = struct.unpack(">2I", path.read_bytes()[16:24])
+    assert width >= 1000
+    assert height >= 500
+
+
+def test_curves_never_overwrite(tmp_path: Path) -> None:
+    path = tmp_path / "curves.png"
+    path.write_text("mine")
+    with pytest.raises(FileExistsError):
+        curves.draw(path, "title", loss=[1.0], accuracy=[0.0], test_loss=[1.0], test_accuracy=[0.0])
+    assert path.read_text() == "mine"

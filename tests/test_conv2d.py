@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from fastnn import _core, kernels
+from harness import Case, Refused, array, check, given, normal, roundings
+
+
+class Geometry(NamedTuple):
+    """A convolution's sizes."""
+
+    B: int
+    H: int
+    W: int
+    C: int
+    F: int
+    KH: int
+    KW: int
+    strides: tuple[int, int] = (1, 1)
+    padding: str = "valid"
+
+    @property
+    def output(self) -> tuple[int, int]:
+        pairs = zip((self.H, self.W), (self.KH, self.KW), self.strides)
+        if self.padding == "same":
+            return tuple(-(-n // s) for n, _, s in pairs)  # type: ignore[return-value]
+        return tuple((n - k) // s + 1 for n, k, s in pairs)  # type: ignore[return-value]
+
+    def cases(self, *, bias: bool = True) -> list[Case]:
+        b, h, w, c, f, kh, kw, strides, padding = self
+        x, kernel, dy = normal(b, h, w, c), normal(kh, kw, c, f), normal(b, *self.output, f)
+        attributes = {"strides": strides, "padding": padding}
+        # One rounding per fused multiply-add of the longest chain, one for the bias.
+        return [
+            Case("conv2d", [x, kernel, normal(f) if bias else None], attributes, roundings(kh * kw * c + 2)),
+            Case("conv2d_backward_input", [dy, kernel], {"image_size": (h, w), **attributes}, roundings(kh * kw * f + 1)),
+            Case(
+                "conv2d_backward_kernel",
+                [x, dy],
+                {"kernel_size": (kh, kw), **attributes},
+                roundings(b * self.output[0] * self.output[1] + 1),
+            ),
+        ]
+
+
+GEOMETRIES = [
+    Geometry(1, 1, 1, 1, 1, 1, 1),
+    Geometry(1, 3, 3, 1, 1, 2, 2),
+    Geometry(1, 2, 3, 1, 2, 2, 2, (1, 1), "same"),
+    # Filters around the width of a vector: 16 floats or 8 doubles at most.
+    *(Geometry(2, 5, 6, 3, f, 3, 3, (1, 1), p) for f, p in product([7, 8, 9, 15, 16, 17, 33], ["valid", "same"])),
+    *(Geometry(2, 4, 5, c, 5, 2, 3, (1, 1), p) for c, p in product([1, 2, 8, 13, 16, 17, 32], ["valid", "same"])),
+    # Windows and strides of every relation: overlapping, touching, with gaps; images that they do not divide.
+    *(
+        Geometry(2, 7, 8, 3, 4, kh, kw, strides, padding)
+        for (kh, kw), strides, padding in product(
+            [(1, 1), (3, 3), (2, 4), (5, 1)], [(1, 1), (2, 2), (1, 3), (3, 2)], ["valid", "same"]
+        )
+    ),
+    # Windows larger than the image, or nearly.
+    Geometry(2, 3, 2, 3, 4, 5, 5, (1, 1), "same"),
+    Geometry(2, 3, 2, 3, 4, 5, 5, (2, 3), "same"),
+    Geometry(3, 5, 4, 2, 3, 5, 4),
+    Geometry(1, 1, 9, 2, 3, 1, 3, (1, 2), "same"),
+    # More work than one task, by samples, by rows, by filters and by channels.
+    Geometry(9, 14, 14, 8, 20, 3, 3),
+    Geometry(1, 40, 40, 16, 32, 3, 3, (1, 1), "same"),
+    Geometry(2, 6, 6, 70, 130, 3, 3, (1, 1), "same"),
+    Geometry(40, 28, 28, 1, 32, 3, 3),
+    Geometry(3, 5, 300, 2, 3, 3, 3),
+    # Nothing.
+    Geometry(0, 5, 5, 3, 4, 3, 3),
+    Geometry(2, 5, 5, 0, 4, 3, 3),
+    Geometry(2, 5, 5, 3, 0, 3, 3),
+]
+
+GRID = [case for geometry in GEOMETRIES for case in geometry.cases()]
+
+
+def specials() -> list[Case]:
+    """NaN and infinity reach the outputs whose windows hold them, and no other; taps outside the image are absent."""
+    image = np.ones((2, 5, 6, 3))
+    image[0, 1, 2, 1], image[1, 4, 5, 0] = np.nan, np.inf
+    kernel = np.ones((3, 3, 3, 17))
+    kernel[0, 0, 0, 3], kernel[2, 1, 1, 16] = np.nan, np.inf
+    return [
+        Case("conv2d", [given(x), given(w)], {"padding": padding}, roundings(30), nonfinite="any", note=note)
+        for padding in ("valid", "same")
+        for x, w, note in [(image, np.ones(kernel.shape), "in-x"), (np.ones(image.shape), kernel, "in-w")]
+    ]
+
+
+CASES = [
+    *GRID,
+    *Geometry(2, 4, 5, 3, 4, 2, 2).cases(bias=False),
+    Case("conv2d", [normal(2, 4, 4, 3), normal(2, 2, 3, 5), normal(5)], bound=roundings(14)),
+    *specials(),
+]
+
+X, W = array(2, 5, 6, 3), array(3, 3, 3, 4)
+REFUSED = [
+    Refused("conv2d", [array(2, 5, 6), W], {}, ValueError, "`x` has shape (2, 5, 6); expected 4 axes"),
+    Refused("conv2d", [X, array(3, 3, 4)], {}, ValueError, "`w` has shape (3, 3, 4); expected 4 axes"),
+    Refused("conv2d", [X, array(3, 3, 2, 4)], {}, ValueError, "`x` has shape (2, 5, 6, 3) and `w` (3, 3, 2, 4)"),
+    Refused("conv2d", [X, W, array(3)], {}, ValueError, "`bias` has shape (3,); expected (4,)"),
+    Refused("conv2d", [X, array(6, 3, 3, 4)], {}, ValueError, "window"),
+    Refused("conv2d", [X, W], {"strides": (0, 1)}, ValueError, "strides=(0, 1)"),
+    Refused("conv2d", [X, W], {"strides": (1, 2, 3)}, ValueError, "strides=(1, 2, 3)"),
+    Refused("conv2d", [X, W], {"padding": "SAME"}, ValueError, "padding='SAME'"),
+    Refused("conv2d", [X, array(3, 3, 3, 4, dtype="float64")], {}, TypeError, "`w` is float64 and `x` is float32"),
+    Refused("conv2d", [array(2, 5, 6, 3, dtype="uint8"), W], {}, TypeError, "`x` is uint8"),
+    Refused("conv2d_backward_input", [array(2, 3, 4, 4), W], {"image_size": (6, 6)}, ValueError, "`dy`"),
+    Refused("conv2d_backward_input", [array(2, 3, 4, 5), W], {"image_size": (5, 6)}, ValueError, "`dy`"),
+    Refused("conv2d_backward_input", [array(2, 3, 4, 4), W], {}, TypeError, "attribute 'image_size' is missing"),
+    Refused("conv2d_backward_input", [array(2, 3, 4, 4), W], {"image_size": (5, 0)}, ValueError, "image_size=(5, 0)"),
+    Refused("conv2d_backward_kernel", [X, array(3, 3, 4, 4)], {"kernel_size": (3, 3)}, ValueError, "`dy`"),
+    Refused("conv2d_backward_kernel", [X, array(2, 3, 3, 4)], {"kernel_size": (3, 3)}, ValueError, "`dy`"),
+    Refused("conv2d_backward_kernel", [X, array(2, 3, 4, 4)], {}, TypeError, "attribute 'kernel_size' is missing"),
+    Refused("conv2d_backward_kernel", [X, array(2, 3, 4, 4, dtype="float64")], {"kernel_size": (3, 3)}, TypeError, "float64"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_conv2d(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("refused", REFUSED, ids=str)
+def test_conv2d_refuses(refused: Any) -> None:
+    refused.check()
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_a_samples_bits_do_not_depend_on_the_batch(isa: str) -> None:
+    _core._use_isa(isa)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((9, 11, 13, 5)).astype("float32")
+    w = rng.standard_normal((3, 3, 5, 19)).astype("float32")
+    together = kernels.conv2d(x, w, padding="same")
+    for i in range(len(x)):
+        assert np.array_equal(kernels.conv2d(x[i : i + 1], w, padding="same")[0], together[i])

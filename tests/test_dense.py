@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness import Bound, Case, Refused, array, check, normal, roundings
+
+
+def products(k: int) -> Bound:
+    """One rounding per fused multiply-add, one for the bias, in the kernel and in the reference."""
+    return roundings(k + 2)
+
+
+# Rows, features, units. Vectors hold 16 floats or 8 doubles at most; a task has up to 56 rows and 64 columns.
+SIZES = [
+    (1, 1, 1),
+    (2, 3, 5),
+    (7, 13, 17),
+    (3, 15, 15),
+    (5, 16, 16),
+    (4, 17, 31),
+    (6, 8, 7),
+    (14, 9, 33),
+    (57, 64, 65),
+    (130, 70, 131),
+    (0, 5, 3),
+    (3, 0, 4),
+    (3, 4, 0),
+    (300, 3, 10),
+    (1, 257, 1),
+]
+
+CASES = [
+    *(Case("dense", [normal(b, c), normal(c, u), normal(u)], bound=products(c)) for b, c, u in SIZES),
+    *(Case("dense", [normal(b, c), normal(c, u)], bound=products(c)) for b, c, u in SIZES[:3]),
+    Case("dense", [normal(3), normal(3, 4), normal(4)], bound=products(3)),
+    Case("dense", [normal(2, 3, 5), normal(5, 7), normal(7)], bound=products(5)),
+    Case("dense", [normal(2, 0, 3, 5), normal(5, 7), None], bound=products(5)),
+    *(Case("dense_backward_input", [normal(b, u), normal(c, u)], bound=products(u)) for b, c, u in SIZES),
+    Case("dense_backward_input", [normal(2, 3, 7), normal(5, 7)], bound=products(7)),
+    *(Case("dense_backward_kernel", [normal(b, c), normal(b, u)], bound=products(b)) for b, c, u in SIZES),
+    Case("dense_backward_kernel", [normal(2, 3, 5), normal(2, 3, 7)], bound=products(6)),
+]
+
+REFUSED = [
+    Refused("dense", [array(2, 3), array(4, 5)], {}, ValueError, "`x` has shape (2, 3) and `w` (4, 5)"),
+    Refused("dense", [array(2, 3), array(3, 5), array(4)], {}, ValueError, "`bias` has shape (4,); expected (5,)"),
+    Refused("dense", [array(2, 3), array(3)], {}, ValueError, "`w` has shape (3,); expected 2 axes"),
+    Refused("dense", [array(), array(1, 3)], {}, ValueError, "`x` is a single number"),
+    Refused("dense", [array(2, 3, dtype="int32"), array(3, 5)], {}, TypeError, "`x` is int32"),
+    Refused("dense", [array(2, 3), array(3, 5, dtype="float64")], {}, TypeError, "`w` is float64 and `x` is float32"),
+    Refused("dense_backward_input", [array(2, 3), array(5, 4)], {}, ValueError, "`dy` has shape (2, 3) and `w` (5, 4)"),
+    Refused("dense_backward_input", [array(2, 3, dtype="int64"), array(5, 3)], {}, TypeError, "`dy` is int64"),
+    Refused("dense_backward_kernel", [array(2, 3), array(4, 3)], {}, ValueError, "`x` has shape (2, 3) and `dy` (4, 3)"),
+    Refused("dense_backward_kernel", [array(2, 3), array(2, 3, dtype="float64")], {}, TypeError, "`dy` is float64"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_dense(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("refused", REFUSED, ids=str)
+def test_dense_refuses(refused: Any) -> None:
+    refused.check()

@@ -1,0 +1,48 @@
+"""The programs in examples/ run as they stand, on little data."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run_example(name: str, folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
+    # -W error makes a warning a failure. PYTHONPATH would let a checkout stand in for what is installed.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(folder.iterdir()) == []  # an example leaves nothing behind
+    return done.stdout
+
+
+def accuracy_in(output: str) -> float:
+    found = re.search(r"^test accuracy: ([0-9.]+)", output, re.MULTILINE)
+    assert found, output
+    return float(found[1])
+
+
+def test_every_example_has_a_test() -> None:
+    tested = {"mnist_cnn.py", "custom_training_loop.py"}
+    assert {file.name for file in EXAMPLES.glob("*.py")} == tested
+
+
+@pytest.mark.skipif(find_spec("fastnn_datasets") is None, reason="needs the distribution fastnn-datasets")
+def test_mnist_cnn(tmp_path: Path) -> None:
+    output = run_example("mnist_cnn.py", tmp_path, "--epochs", "2", "--limit", "2000")
+    assert accuracy_in(output) > 0.8
+    read, labels = (line.split(":")[1].split() for line in output.splitlines()[-2:])
+    assert len(read) == len(labels) == 10
+    assert sum(a == b for a, b in zip(read, labels)) >= 7
+
+
+def test_custom_training_loop(tmp_path: Path) -> None:
+    assert accuracy_in(run_example("custom_training_loop.py", tmp_path)) > 0.95

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from harness import Case, Refused, array, check, normal, roundings
+
+
+def case(batch: tuple[int, ...], m: int, n: int, k: int, transpose_a: bool, transpose_b: bool) -> Case:
+    a = (k, m) if transpose_a else (m, k)
+    b = (n, k) if transpose_b else (k, n)
+    attributes = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    return Case("matmul", [normal(*batch, *a), normal(*batch, *b)], attributes, roundings(k + 1))
+
+
+TRANSPOSES = list(product([False, True], repeat=2))
+SIZES = [(1, 1, 1), (2, 3, 4), (5, 17, 7), (15, 8, 16), (59, 67, 33)]
+
+CASES = [
+    *(case((), *size, ta, tb) for size in SIZES for ta, tb in TRANSPOSES),
+    *(case((3,), 4, 5, 6, ta, tb) for ta, tb in TRANSPOSES),
+    *(case((2, 3), 7, 9, 5, ta, tb) for ta, tb in TRANSPOSES),
+    *(
+        case(batch, m, n, k, ta, tb)
+        for batch, m, n, k in [((0,), 3, 4, 5), ((2,), 0, 4, 5), ((), 3, 0, 5), ((), 3, 4, 0)]
+        for ta, tb in TRANSPOSES
+    ),
+    case((), 120, 140, 300, False, True),
+    Case("matmul", [normal(3, 4), normal(4, 5)], bound=roundings(5)),
+]
+
+REFUSED = [
+    Refused("matmul", [array(2, 3), array(4, 5)], {}, ValueError, "`a` has shape (2, 3) and `b` (4, 5)"),
+    Refused("matmul", [array(2, 3), array(3, 5)], {"transpose_a": True}, ValueError, "(a transposed)"),
+    Refused("matmul", [array(2, 3), array(3, 5)], {"transpose_b": True}, ValueError, "(b transposed)"),
+    Refused("matmul", [array(2, 2, 3), array(3, 3, 5)], {}, ValueError, "expected equal leading axes"),
+    Refused("matmul", [array(3), array(3, 5)], {}, ValueError, "`a`"),
+    Refused("matmul", [array(2, 3), array(3, 5, dtype="float64")], {}, TypeError, "`b` is float64 and `a` is float32"),
+    Refused("matmul", [array(2, 3, dtype="uint8"), array(3, 5)], {}, TypeError, "`a` is uint8"),
+    Refused("matmul", [array(2, 3), array(3, 5)], {"transpose_a": 1}, TypeError, "transpose_a=1"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_matmul(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("refused", REFUSED, ids=str)
+def test_matmul_refuses(refused: Any) -> None:
+    refused.check()
