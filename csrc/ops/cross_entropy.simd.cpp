@@ -21,7 +21,7 @@ template <typename Row>
 FASTNN_INLINE void for_each_labelled_row(const void* labels, const CrossEntropyShape& shape, Errors& errors, int64_t task,
                                          Row row) {
   bool reported = false;  // the first of a task is the one that counts
-  for_each_row(shape.rows, task, [&](int64_t r, int64_t first) FASTNN_INLINE_LAMBDA {
+  for_each_row(shape.rows, task, [&](int64_t r, int64_t first) __attribute__((always_inline)) {
     const int64_t label = label_at(labels, shape.labels, r);
     const bool inside = label >= 0 && label < shape.rows.N;
     if (!inside && !reported) errors.report(r, label);
@@ -52,31 +52,32 @@ FASTNN_INLINE Vec<Real> clip(Vec<Real> p) {
 template <typename Real>
 FASTNN_INLINE Vec<Real> row_sum(const Real* x, int64_t n) {
   Vec<Real> sum = zero<Real>();
-  for_each_vector<Real>(n, [&](int64_t j, auto lanes) FASTNN_INLINE_LAMBDA { sum += lanes.load(x + j); });
+  for_each_vector<Real>(n, [&](int64_t j, auto lanes) __attribute__((always_inline)) { sum += lanes.load(x + j); });
   return sum_all_lanes<Real>(sum);
 }
 
-// ---- of logits --------------------------------------------------------------------------------------------
+// ---- of logits ------------------------------------------------------------------------------------------------------------
 
 template <typename Real>
 void sparse_softmax(Real* loss, Real* probabilities, const Real* logits, const void* labels, const CrossEntropyShape& shape,
                     Errors& errors, int64_t task) {
-  for_each_labelled_row(labels, shape, errors, task, [&](int64_t r, int64_t first, int64_t label) FASTNN_INLINE_LAMBDA {
-    const Real* z = logits + first;
-    const SoftmaxRow<Real> row = softmax_row(probabilities + first, z, shape.rows.N);
-    loss[r] = label < 0 ? nan<Real>() : log1(row.sum[0]) - (z[label] - row.max[0]);
-  });
+  for_each_labelled_row(labels, shape, errors, task,
+                        [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
+                          const Real* z = logits + first;
+                          const SoftmaxRow<Real> row = softmax_row(probabilities + first, z, shape.rows.N);
+                          loss[r] = label < 0 ? nan<Real>() : log1(row.sum[0]) - (z[label] - row.max[0]);
+                        });
 }
 
 template <typename Real>
 void softmax(Real* loss, Real* probabilities, const Real* logits, const Real* targets, const CrossEntropyShape& shape,
              int64_t task) {
-  for_each_row(shape.rows, task, [&](int64_t r, int64_t first) FASTNN_INLINE_LAMBDA {
+  for_each_row(shape.rows, task, [&](int64_t r, int64_t first) __attribute__((always_inline)) {
     const Real *z = logits + first, *t = targets + first;
     const SoftmaxRow<Real> row = softmax_row(probabilities + first, z, shape.rows.N);
     const Vec<Real> log_of_sum = broadcast(log1(row.sum[0]));
     Vec<Real> sum = zero<Real>();
-    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) FASTNN_INLINE_LAMBDA {
+    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
       sum = fma(lanes.load(t + j), log_of_sum - (lanes.load(z + j) - row.max), sum);
     });
     loss[r] = sum_lanes<Real>(sum);
@@ -87,83 +88,86 @@ void softmax(Real* loss, Real* probabilities, const Real* logits, const Real* ta
 template <typename Real>
 void sparse_softmax_backward(Real* dlogits, const Real* dloss, const Real* probabilities, const void* labels,
                              const CrossEntropyShape& shape, Errors& errors, int64_t task) {
-  for_each_labelled_row(labels, shape, errors, task, [&](int64_t r, int64_t first, int64_t label) FASTNN_INLINE_LAMBDA {
-    const Real* p = probabilities + first;
-    Real* dz = dlogits + first;
-    // Read before dz, which may be p, is written.
-    const Real at_label = label < 0 ? 0 : dloss[r] * (p[label] - 1);
-    const Vec<Real> factor = broadcast(dloss[r]);
-    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) FASTNN_INLINE_LAMBDA {
-      lanes.store(dz + j, label < 0 ? zero<Real>() : factor * lanes.load(p + j));
-    });
-    if (label >= 0) dz[label] = at_label;
-  });
+  for_each_labelled_row(labels, shape, errors, task,
+                        [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
+                          const Real* p = probabilities + first;
+                          Real* dz = dlogits + first;
+                          // Read before dz, which may be p, is written.
+                          const Real at_label = label < 0 ? 0 : dloss[r] * (p[label] - 1);
+                          const Vec<Real> factor = broadcast(dloss[r]);
+                          for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
+                            lanes.store(dz + j, label < 0 ? zero<Real>() : factor * lanes.load(p + j));
+                          });
+                          if (label >= 0) dz[label] = at_label;
+                        });
 }
 
 // loss = sum over j of t[j] (log(sum over k of exp(z[k])) - z[j])  gives  dz[j] = dloss (p[j] sum t - t[j]).
 template <typename Real>
 void softmax_backward(Real* dlogits, const Real* dloss, const Real* probabilities, const Real* targets,
                       const CrossEntropyShape& shape, int64_t task) {
-  for_each_row(shape.rows, task, [&](int64_t r, int64_t first) FASTNN_INLINE_LAMBDA {
+  for_each_row(shape.rows, task, [&](int64_t r, int64_t first) __attribute__((always_inline)) {
     const Real *p = probabilities + first, *t = targets + first;
     const Vec<Real> factor = broadcast(dloss[r]), sum = row_sum(t, shape.rows.N);
-    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) FASTNN_INLINE_LAMBDA {
+    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
       lanes.store(dlogits + first + j, factor * (lanes.load(p + j) * sum - lanes.load(t + j)));
     });
   });
 }
 
-// ---- of probabilities -------------------------------------------------------------------------------------
+// ---- of probabilities -----------------------------------------------------------------------------------------------------
 
 template <typename Real>
 void sparse(Real* loss, const Real* probabilities, const void* labels, const CrossEntropyShape& shape, Errors& errors,
             int64_t task) {
-  for_each_labelled_row(labels, shape, errors, task, [&](int64_t r, int64_t first, int64_t label) FASTNN_INLINE_LAMBDA {
-    loss[r] = label < 0 ? nan<Real>() : -log1(clip<Real>(broadcast(probabilities[first + label]))[0]);
-  });
+  for_each_labelled_row(labels, shape, errors, task,
+                        [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
+                          loss[r] = label < 0 ? nan<Real>() : -log1(clip<Real>(broadcast(probabilities[first + label]))[0]);
+                        });
 }
 
 // loss = -log(clip(p[label]))  gives  dp[label] = -dloss / p[label] where nothing was clipped.
 template <typename Real>
 void sparse_backward(Real* dprobabilities, const Real* dloss, const Real* probabilities, const void* labels,
                      const CrossEntropyShape& shape, Errors& errors, int64_t task) {
-  for_each_labelled_row(labels, shape, errors, task, [&](int64_t r, int64_t first, int64_t label) FASTNN_INLINE_LAMBDA {
-    Real* dp = dprobabilities + first;
-    for (int64_t j = 0; j < shape.rows.N; ++j) dp[j] = 0;
-    if (label < 0) return;
-    const Real p = probabilities[first + label];
-    if (!(p < kLow<Real> || p > kHigh<Real>)) dp[label] = -dloss[r] / p;
-  });
+  for_each_labelled_row(labels, shape, errors, task,
+                        [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
+                          Real* dp = dprobabilities + first;
+                          for (int64_t j = 0; j < shape.rows.N; ++j) dp[j] = 0;
+                          if (label < 0) return;
+                          const Real p = probabilities[first + label];
+                          if (!(p < kLow<Real> || p > kHigh<Real>)) dp[label] = -dloss[r] / p;
+                        });
 }
 
 template <typename Real>
 void dense(Real* loss, const Real* probabilities, const Real* targets, const CrossEntropyShape& shape, int64_t task) {
-  for_each_row(shape.rows, task, [&](int64_t r, int64_t first) FASTNN_INLINE_LAMBDA {
+  for_each_row(shape.rows, task, [&](int64_t r, int64_t first) __attribute__((always_inline)) {
     const Real *p = probabilities + first, *t = targets + first;
     const Vec<Real> sum_p = row_sum(p, shape.rows.N);
     Vec<Real> sum = zero<Real>();
-    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) FASTNN_INLINE_LAMBDA {
+    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
       sum = fma(lanes.load(t + j), -log(clip<Real>(lanes.load(p + j) / sum_p)), sum);
     });
     loss[r] = sum_lanes<Real>(sum);
   });
 }
 
-// loss = -sum over j of t[j] log(clip(q[j])), q = p / s, s = sum p. With dq[j] = -t[j] / q[j] where nothing
-// was clipped, else 0: dp[j] = (dq[j] - sum over k of dq[k] q[k]) / s, and dq[k] q[k] = -t[k].
+// loss = -sum over j of t[j] log(clip(q[j])), q = p / s, s = sum p. With dq[j] = -t[j] / q[j] where nothing was clipped, else
+// 0: dp[j] = (dq[j] - sum over k of dq[k] q[k]) / s, and dq[k] q[k] = -t[k].
 template <typename Real>
 void dense_backward(Real* dprobabilities, const Real* dloss, const Real* probabilities, const Real* targets,
                     const CrossEntropyShape& shape, int64_t task) {
-  for_each_row(shape.rows, task, [&](int64_t r, int64_t first) FASTNN_INLINE_LAMBDA {
+  for_each_row(shape.rows, task, [&](int64_t r, int64_t first) __attribute__((always_inline)) {
     const Real *p = probabilities + first, *t = targets + first;
     const Vec<Real> sum_p = row_sum(p, shape.rows.N), factor = broadcast(dloss[r]) / sum_p;
     Vec<Real> sum_t = zero<Real>();
-    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) FASTNN_INLINE_LAMBDA {
+    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
       const Mask<Real> constant = clipped<Real>(lanes.load(p + j) / sum_p);
       sum_t += select<Real>(constant, zero<Real>(), lanes.load(t + j));
     });
     sum_t = sum_all_lanes<Real>(sum_t);
-    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) FASTNN_INLINE_LAMBDA {
+    for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> q = lanes.load(p + j) / sum_p;
       const Vec<Real> own = select<Real>(clipped<Real>(q), zero<Real>(), lanes.load(t + j) / q);
       lanes.store(dprobabilities + first + j, factor * (sum_t - own));

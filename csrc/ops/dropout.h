@@ -5,20 +5,19 @@
 // u[i] is uniform in [0, 1): uniform_float of word i % 4 of counter (i / 4, step), see base/random.h.
 //
 // Shapes     x any, random_state (2,) int64 = [seed, step], y as x.
-// Backward   dx = dropout(dy, random_state) with the same attributes: linear in x, and its own gradient.
-//            Nothing is saved, the mask is drawn again (2.5 integer instructions an element are cheaper than
-//            writing and reading it).
+// Backward   dx = dropout(dy, random_state) with the same attributes: linear in x, and its own gradient. Nothing is saved, the
+//            mask is drawn again (2.5 integer instructions an element are cheaper than writing and reading it).
 // Writes     every element of y once.
 // Aliasing   y may be x.
 // Scratch    none.
 // Requires   float or double; 0 <= rate < 1.
-// Edges      rate 0 is the identity. The mask depends on (seed, stream, step, i) alone: not on dtype, ISA,
-//            threads or batch. What is dropped is 0 even where x is NaN: the result does not depend on it.
+// Edges      rate 0 is the identity. The mask depends on (seed, stream, step, i) alone: not on dtype, ISA, threads or batch.
+//            What is dropped is 0 even where x is NaN: the result does not depend on it.
 // Tasks      chunks of 16384 elements.
 // Numerics   one rounding of 1 / (1 - rate), one of the product. The chance to keep is right to 2^-24.
 // Cost       1 flop per element; 2 elements moved; 10 Philox rounds per 4 elements.
-// Source     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014, in
-//            the inverted form of Keras and PyTorch; Philox: see base/random.h.
+// Source     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014, in the inverted form
+//            of Keras and PyTorch; Philox: see base/random.h.
 #pragma once
 
 #include "ops/op.h"

@@ -10,8 +10,8 @@ constexpr int kCounters = kLanes<uint64_t>;  // drawn at once
 constexpr int kWords = 4 * kCounters;        // their random numbers
 static_assert(kDropoutChunk % kWords == 0);
 
-// The words of kCounters consecutive counters, in order: `philox` of base/random.h with one counter per
-// 64-bit lane, whose upper halves hold rubbish between rounds.
+// The words of kCounters consecutive counters, in order: `philox` of base/random.h with one counter per 64-bit lane, whose
+// upper halves hold rubbish between rounds.
 FASTNN_INLINE void draw(uint32_t* words, uint64_t key, uint64_t counter, uint64_t step) {
   Vec<uint64_t> c0;
   FASTNN_UNROLL

@@ -8,9 +8,8 @@
 // Aliasing   y may be x.
 // Scratch    none.
 // Requires   float or double.
-// Edges      The element that is reported is the first one in row-major order that is NaN or infinite. Every
-//            value is passed through. A run that reports skips commit, so a loss that went to NaN leaves the
-//            weights as they were.
+// Edges      The element that is reported is the first one in row-major order that is NaN or infinite. Every value is passed
+//            through. A run that reports skips commit, so a loss that went to NaN leaves the weights as they were.
 // Tasks      chunks of 32768 elements.
 // Numerics   exact.
 // Cost       one comparison and one subtraction per element; 2 elements moved.

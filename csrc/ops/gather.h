@@ -3,20 +3,17 @@
 //     y[b, ...] = cast(x[indices[b], ...])
 //
 // Shapes     x (N, ...), indices (B,), y (B, ...).
-// Backward   none: data sets have no gradient. (The gradient of a table of weights is a scatter, which is
-//            another op.)
+// Backward   none: data sets have no gradient. (The gradient of a table of weights is a scatter, which is another op.)
 // Writes     every element of y once.
 // Aliasing   none.
 // Scratch    none.
 // Requires   x and y of any of the six dtypes, chosen by `dtype` ("" keeps x's); indices int64.
-// Edges      An index outside 0..N-1 (a negative one too) is reported with its position, and that row is
-//            zero. Float to integer drops the fraction; a value outside the integer's range is unspecified,
-//            as in NumPy. To bool: x != 0.
+// Edges      An index outside 0..N-1 (a negative one too) is reported with its position, and that row is zero. Float to integer
+//            drops the fraction; a value outside the integer's range is unspecified, as in NumPy. To bool: x != 0.
 // Tasks      blocks of rows that write about 64 kB.
 // Numerics   one rounding, and none where the dtypes are equal.
-// Cost       no flop; B rows read and written. 784 bytes of uint8 become float32 in 0.09 microseconds (Zen
-//            4), which is why `fit` keeps the data as the caller has it instead of converting it all
-//            beforehand.
+// Cost       no flop; B rows read and written. 784 bytes of uint8 become float32 in 0.09 microseconds (Zen 4), which is why
+//            `fit` keeps the data as the caller has it instead of converting it all beforehand.
 // Peers      NumPy's take along axis 0, without negative indices.
 #pragma once
 

@@ -5,8 +5,7 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-// Calls row(b, index) for every row b of the task; an index that is out of range is reported, and the row
-// calls it with -1.
+// Calls row(b, index) for every row b of the task; an index that is out of range is reported, and the row calls it with -1.
 template <typename Row>
 FASTNN_INLINE void for_each_row(const int64_t* indices, const GatherShape& shape, Errors& errors, int64_t task, Row row) {
   const int64_t begin = task * shape.rows_per_task;
@@ -22,7 +21,7 @@ FASTNN_INLINE void for_each_row(const int64_t* indices, const GatherShape& shape
 
 void copy_rows(char* y, const char* x, const int64_t* indices, const GatherShape& shape, Errors& errors, int64_t task) {
   const auto bytes = static_cast<size_t>(shape.row_bytes);
-  for_each_row(indices, shape, errors, task, [&](int64_t b, int64_t index) FASTNN_INLINE_LAMBDA {
+  for_each_row(indices, shape, errors, task, [&](int64_t b, int64_t index) __attribute__((always_inline)) {
     char* to = y + b * shape.row_bytes;
     if (index < 0) {
       __builtin_memset(to, 0, bytes);
@@ -32,12 +31,11 @@ void copy_rows(char* y, const char* x, const int64_t* indices, const GatherShape
   });
 }
 
-// `to_bool` writes x != 0. Bools are read as the 0 or 1 they are stored as. The compiler vectorises the
-// conversions.
+// `to_bool` writes x != 0. Bools are read as the 0 or 1 they are stored as. The compiler vectorises the conversions.
 template <typename To, typename From, bool to_bool>
 void cast_rows(To* y, const From* x, const int64_t* indices, const GatherShape& shape, Errors& errors, int64_t task) {
   const int64_t row = shape.row;
-  for_each_row(indices, shape, errors, task, [&](int64_t b, int64_t index) FASTNN_INLINE_LAMBDA {
+  for_each_row(indices, shape, errors, task, [&](int64_t b, int64_t index) __attribute__((always_inline)) {
     To* __restrict__ to = y + b * row;
     const From* __restrict__ from = x + index * row;
     if (index < 0) {

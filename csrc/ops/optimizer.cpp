@@ -122,7 +122,7 @@ Cost cost_update(const Call& call, const Layout& at, double flops, double moved)
   return {flops * total, moved * total * static_cast<double>(item_size(call.dtype(at.parameter(0))))};
 }
 
-// ---- sgd --------------------------------------------------------------------------------------------------
+// ---- sgd ------------------------------------------------------------------------------------------------------------------
 
 std::vector<TensorType> infer_sgd_update(const Call& call) {
   const Layout at = sgd_layout(call);
@@ -152,7 +152,7 @@ Cost cost_sgd_update(const Call& call) {
   return cost_update(call, sgd_layout(call), nesterov ? 5 : momentum ? 4 : 2, momentum ? 5 : 3);
 }
 
-// ---- adam -------------------------------------------------------------------------------------------------
+// ---- adam -----------------------------------------------------------------------------------------------------------------
 
 std::vector<TensorType> infer_adam_update(const Call& call) {
   const Layout at = adam_layout(call);

@@ -5,8 +5,8 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-// Calls piece(k, first, at, count) for every run of elements of this task's chunk that lies in one parameter:
-// elements first.. of parameter k, which are at.. of the flat state.
+// Calls piece(k, first, at, count) for every run of elements of this task's chunk that lies in one parameter: elements first..
+// of parameter k, which are at.. of the flat state.
 template <typename Piece>
 FASTNN_INLINE void for_each_piece(const UpdateShape& shape, int64_t task, Piece piece) {
   const int64_t* offsets = shape.offsets;
@@ -35,11 +35,11 @@ template <typename Real>
 void sgd(Buffers buffers, const UpdateShape& shape, int64_t task) {
   const int64_t n = shape.parameters;
   const Vec<Real> minus_rate = broadcast(-*array<Real>(buffers, n));
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t, int64_t count) FASTNN_INLINE_LAMBDA {
+  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t, int64_t count) __attribute__((always_inline)) {
     Real* new_p = array<Real>(buffers, k) + first;
     const Real* p = array<Real>(buffers, n + 2 + k) + first;
     const Real* g = array<Real>(buffers, 2 * n + 2 + k) + first;
-    for_each_vector<Real>(count, [&](int64_t i, auto lanes) FASTNN_INLINE_LAMBDA {
+    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       lanes.store(new_p + i, fma(minus_rate, lanes.load(g + i), lanes.load(p + i)));
     });
   });
@@ -51,13 +51,13 @@ void sgd_momentum(Buffers buffers, const UpdateShape& shape, int64_t task) {
   const int64_t n = shape.parameters;
   const Vec<Real> minus_rate = broadcast(-*array<Real>(buffers, n + 1));
   const Vec<Real> momentum = broadcast(static_cast<Real>(shape.momentum));
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t at, int64_t count) FASTNN_INLINE_LAMBDA {
+  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t at, int64_t count) __attribute__((always_inline)) {
     Real* new_velocity = array<Real>(buffers, 0) + at;
     Real* new_p = array<Real>(buffers, 1 + k) + first;
     const Real* velocity = array<Real>(buffers, n + 2) + at;
     const Real* p = array<Real>(buffers, n + 3 + k) + first;
     const Real* g = array<Real>(buffers, 2 * n + 3 + k) + first;
-    for_each_vector<Real>(count, [&](int64_t i, auto lanes) FASTNN_INLINE_LAMBDA {
+    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> step = minus_rate * lanes.load(g + i);
       const Vec<Real> v = fma(momentum, lanes.load(velocity + i), step);
       lanes.store(new_velocity + i, v);
@@ -76,7 +76,7 @@ void adam(Buffers buffers, const UpdateShape& shape, int64_t task) {
   const Vec<Real> minus_alpha = broadcast(static_cast<Real>(-rate)), epsilon = broadcast(static_cast<Real>(shape.epsilon));
   const Vec<Real> new_in_m = broadcast(static_cast<Real>(1 - shape.beta_1));
   const Vec<Real> new_in_v = broadcast(static_cast<Real>(1 - shape.beta_2));
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t at, int64_t count) FASTNN_INLINE_LAMBDA {
+  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t at, int64_t count) __attribute__((always_inline)) {
     Real* new_m = array<Real>(buffers, 0) + at;
     Real* new_v = array<Real>(buffers, 1) + at;
     Real* new_p = array<Real>(buffers, 2 + k) + first;
@@ -84,7 +84,7 @@ void adam(Buffers buffers, const UpdateShape& shape, int64_t task) {
     const Real* old_v = array<Real>(buffers, n + 5) + at;
     const Real* p = array<Real>(buffers, n + 6 + k) + first;
     const Real* gradient = array<Real>(buffers, 2 * n + 6 + k) + first;
-    for_each_vector<Real>(count, [&](int64_t i, auto lanes) FASTNN_INLINE_LAMBDA {
+    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> g = lanes.load(gradient + i);
       Vec<Real> m = lanes.load(old_m + i), v = lanes.load(old_v + i);
       m = fma(g - m, new_in_m, m);

@@ -8,15 +8,14 @@
 // Aliasing   none.
 // Scratch    none.
 // Requires   float or double, at least 1 axis.
-// Edges      -infinity is a class that is ruled out: its y is 0. A row that holds a NaN or +infinity, or
-//            -infinity alone, is NaN throughout.
+// Edges      -infinity is a class that is ruled out: its y is 0. A row that holds a NaN or +infinity, or -infinity alone, is
+//            NaN throughout.
 // Tasks      blocks of rows of about 8192 elements.
-// Numerics   relative error of y within about (4 + sqrt(N) + |x - max|) eps; a row's bits depend on nothing
-//            else.
-// Cost       4 N flop a row, forward and back; 2 and 3 elements moved per element. 10 classes take 0.02
-//            microseconds a row and long rows 0.6 nanoseconds an element (float, Zen 4).
-// Source     Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990. The
-//            shift by the maximum is that of every peer.
+// Numerics   relative error of y within about (4 + sqrt(N) + |x - max|) eps; a row's bits depend on nothing else.
+// Cost       4 N flop a row, forward and back; 2 and 3 elements moved per element. 10 classes take 0.02 microseconds a row and
+//            long rows 0.6 nanoseconds an element (float, Zen 4).
+// Source     Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990. The shift by the
+//            maximum is that of every peer.
 #pragma once
 
 #include "ops/op.h"

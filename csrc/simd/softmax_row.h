@@ -2,8 +2,8 @@
 //
 //     p[j] = exp(x[j] - max x) / sum over k of exp(x[k] - max x)
 //
-// Subtracting the maximum keeps every exponential at or below 1, so that nothing overflows; the largest is 1,
-// so that the sum is never 0. A row with a NaN, with +infinity, or of -infinity alone comes out as NaN.
+// Subtracting the maximum keeps every exponential at or below 1, so that nothing overflows; the largest is 1, so that the sum
+// is never 0. A row with a NaN, with +infinity, or of -infinity alone comes out as NaN.
 #pragma once
 
 #include "simd/math.h"
@@ -29,17 +29,19 @@ template <typename Real>
 FASTNN_INLINE SoftmaxRow<Real> softmax_row(Real* p, const Real* x, int64_t n) {
   const Real minus_infinity = -static_cast<Real>(__builtin_inf());  // whose exponential is 0: lanes past the row add nothing
   Vec<Real> largest = broadcast(minus_infinity), sum = zero<Real>();
-  for_each_vector<Real>(
-      n, [&](int64_t j, auto lanes) FASTNN_INLINE_LAMBDA { largest = max<Real>(largest, lanes.load(x + j, minus_infinity)); });
+  for_each_vector<Real>(n, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
+    largest = max<Real>(largest, lanes.load(x + j, minus_infinity));
+  });
   largest = max_all_lanes<Real>(largest);
-  for_each_vector<Real>(n, [&](int64_t j, auto lanes) FASTNN_INLINE_LAMBDA {
+  for_each_vector<Real>(n, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
     const Vec<Real> e = exp(lanes.load(x + j, minus_infinity) - largest);
     sum += e;
     lanes.store(p + j, e);
   });
   sum = sum_all_lanes<Real>(sum);
   const Vec<Real> scale = broadcast(Real(1)) / sum;
-  for_each_vector<Real>(n, [&](int64_t j, auto lanes) FASTNN_INLINE_LAMBDA { lanes.store(p + j, lanes.load(p + j) * scale); });
+  for_each_vector<Real>(
+      n, [&](int64_t j, auto lanes) __attribute__((always_inline)) { lanes.store(p + j, lanes.load(p + j) * scale); });
   return {largest, sum};
 }
 

@@ -15,7 +15,6 @@
 #endif
 
 #define FASTNN_INLINE inline __attribute__((always_inline))
-#define FASTNN_INLINE_LAMBDA __attribute__((always_inline))
 // GCC peels at most 16 iterations by itself; a longer register-tile loop keeps its accumulators in memory (seen: 17 against
 // 3.8 microseconds). On every loop over a register tile.
 #define FASTNN_UNROLL _Pragma("GCC unroll 64")
