@@ -19,7 +19,7 @@ class Recipe:
         seed: of weights and shuffling.
     """
 
-    epochs: int = 3
+    epochs: int = 5
     batch_size: int = 128
     learning_rate: float = 3e-3
     warm_up: float = 0.1
