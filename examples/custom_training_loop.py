@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 
-import fastnn
 import numpy as np
+
+import fastnn
 from fastnn import layers, ops
 
 parser = argparse.ArgumentParser(description="Tell two spirals apart with a training loop written by hand.")

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import fastnn
 import numpy as np
 import pytest
+
+import fastnn
 from fastnn.cli import curves, main
 from fastnn.cli.recipe import Recipe
 from fastnn.cli.run_folder import RunFolder

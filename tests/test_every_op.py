@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import fastnn
 from fastnn import _core, autodiff, kernels, ops
 from fastnn.reference import forward_ops
 from fastnn.tracing import Trace
@@ -40,8 +39,8 @@ def forward(op: str) -> bool:
 def test_there_are_as_many_cases_as_ever() -> None:
     """A table that is no longer found would otherwise pass for the rest of time. Raise the floors as tables grow."""
     assert len(tables()) >= 13
-    assert sum(map(len, cases().values())) >= 1500
-    assert sum(len(module.REFUSED) for module in tables().values()) >= 140
+    assert sum(map(len, cases().values())) >= 2000
+    assert sum(len(module.REFUSED) for module in tables().values()) >= 180
 
 
 def test_the_reference_specifies_every_forward_op() -> None:
@@ -191,5 +190,11 @@ def test_an_unknown_op_names_its_neighbour() -> None:
     assert_house_form(str(caught.value), "op")
 
 
-def test_public_functions_run_on_arrays() -> None:
-    assert fastnn.ops.relu(np.array([-1.0, 2.0])).tolist() == [0.0, 2.0]
+def test_results_do_take_an_operands_place() -> None:
+    """What `check` relies on to test that: a program of two ops without memory in between."""
+    x = np.ones((2, 3), np.float32)
+    graph = _core.Graph()
+    value = graph.input("x", "float32", x.shape)
+    (copy,) = graph.node("maximum", [value, value], {}, "", "")
+    graph.set_outputs(graph.node("relu", [copy], {}, "", ""))
+    assert _core.Function(graph).describe([list(x.shape)])["arena_bytes"] == 0

@@ -4,25 +4,20 @@
 //
 // over the taps that lie inside the image.
 //
-// Shapes     x (B, H, W, C), w (KH, KW, C, F), bias (F,) or none, y (B, OH, OW, F). padding='valid': OH = (H - KH)/SH + 1, top
-// = 0;
+// Shapes     x (B, H, W, C), w (KH, KW, C, F), bias (F,) or none, y (B, OH, OW, F). padding='valid': OH = (H - KH)/SH + 1, top = 0;
 //            'same': OH = ceil(H/SH), top = max((OH-1)*SH + KH - H, 0)/2, rounded down. Widths likewise.
-// Backward   conv2d_backward_input: dx[b,h,w,c] = sum over kh, kw, f of dy[b,oh,ow,f] * w[kh,kw,c,f] where oh*SH - top + kh =
-// h.
+// Backward   conv2d_backward_input: dx[b,h,w,c] = sum over kh, kw, f of dy[b,oh,ow,f] * w[kh,kw,c,f] where oh*SH - top + kh = h.
 //            conv2d_backward_kernel: dw[kh,kw,c,f] = sum over b, oh, ow of x[b, oh*SH - top + kh, ...] * dy[b,oh,ow,f].
 //            dbias = sum of dy over (b, oh, ow) (op sum). x and w are saved.
 // Writes     every element of y, dx or dw once (dw: once per block of samples, by the same task).
 // Aliasing   none.
 // Scratch    none. backward_input first writes w with each tap transposed and flipped into the workspace.
 // Requires   float or double; strides, windows and images of any positive size.
-// Edges      Taps outside the image contribute nothing, not even 0 * NaN. Empty batch: y and dx empty, dw zero. C = 0: y =
-// bias.
+// Edges      Taps outside the image contribute nothing, not even 0 * NaN. Empty batch: y and dx empty, dw zero. C = 0: y = bias.
 //            A window larger than the image is an error with padding='valid'.
-// Tasks      forward, backward_input: (samples, output rows, filters), each of some 20 microseconds. backward_kernel: blocks of
-// dw,
+// Tasks      forward, backward_input: (samples, output rows, filters), each of some 20 microseconds. backward_kernel: blocks of dw,
 //            each summing all samples in order, so no two tasks add into the same number.
-// Numerics   one chain of fused multiply-adds per element: kh, kw, c (or f) for y and dx, hence independent of batch and
-// blocks;
+// Numerics   one chain of fused multiply-adds per element: kh, kw, c (or f) for y and dx, hence independent of batch and blocks;
 //            samples in order for dw. |error| <= length of the chain * eps * sum of |products|.
 // Cost       2 B OH OW KH KW C F flop (less what padding cuts off); x, w and y read or written once.
 // Source     Georganas et al., "Anatomy of high-performance deep learning convolutions on SIMD architectures", 2018: direct

@@ -5,29 +5,30 @@
 //     sparse_cross_entropy           loss = -log(clip(p[label]))
 //     cross_entropy                  loss = -sum over j of t[j] log(clip(q[j])),   q = p / sum p
 //
-//     clip(x) keeps x within 1e-7 and 1 - 1e-7, as Keras does; a loss of logits needs no such limit.
+// clip(x) keeps x within 1e-7 and 1 - 1e-7, as Keras does; a loss of logits needs no such limit.
 //
 // Shapes     logits, probabilities, targets (..., N); labels and loss (...). The leading axes are one row axis to the kernel.
 // Backward   of logits, from the saved probabilities p = softmax(z):
-//                sparse  dz[j] = dloss (p[j] - [j = label])          dense  dz[j] = dloss (p[j] sum t - t[j])
-//            of probabilities, over the j that are not clipped (the others count as constants):
-//                sparse  dp[label] = -dloss / p[label], 0 elsewhere
-//                dense   dp[j] = dloss / sum p (sum over unclipped k of t[k] - t[j] / q[j], the last only where j is unclipped)
+//                sparse   dz[j] = dloss (p[j] - [j = label])
+//                dense    dz[j] = dloss (p[j] sum t - t[j])
+//            of probabilities, where the j that are clipped count as constants:
+//                sparse   dp[label] = -dloss / p[label], or 0 if clipped; 0 elsewhere
+//                dense    dp[j] = dloss / sum p (sum over unclipped k of t[k] - t[j] / q[j])
+//                         without the term t[j] / q[j] where j is clipped
 //            No gradient flows into targets.
 // Writes     every element.
 // Aliasing   the gradients of logits may take the memory of the probabilities.
 // Scratch    none.
 // Requires   float or double; labels int32, int64 or uint8; targets of the dtype of the logits.
 // Edges      A label outside 0..N-1 is reported with its position; that row's loss is NaN and its gradient 0. Targets need not
-// sum
-//            to 1. A NaN in a row of logits makes its loss NaN, and so does +infinity. -infinity is a class that is ruled out:
-//            with a label elsewhere it counts for nothing, but a target of 0 times its infinite loss is NaN, as in PyTorch.
-//            Rows of probabilities that sum to 0 are NaN in cross_entropy.
+//            sum to 1. A NaN in a row of logits makes its loss NaN, and so does +infinity. -infinity is a class that is ruled
+//            out: with a label elsewhere it counts for nothing, but a target of 0 times its infinite loss is NaN, as in
+//            PyTorch. Rows of probabilities that sum to 0 are NaN in cross_entropy.
 // Tasks      blocks of rows of about 8192 elements, as softmax.
 // Numerics   the maximum is subtracted first, so nothing overflows; |error| about 4 eps (1 + |z[label] - max z|). At p near 1
 //            the loss has an absolute error of eps, not a relative one.
 // Cost       softmax's and 2 to 4 flop per element; 2 or 3 elements moved per element.
-// Source     Peers: Keras's (sparse_)categorical_crossentropy with and without from_logits (Keras also divides the sparse one's
+// Peers      Keras's (sparse_)categorical_crossentropy with and without from_logits (Keras also divides the sparse one's
 //            probabilities by their sum); PyTorch's cross_entropy on logits.
 #pragma once
 

@@ -1,6 +1,8 @@
-// Dropout: keeps each element with probability 1 - rate, and scales what it keeps so that the expectation stays.
+// Dropout: keeps each element with probability 1 - rate, and scales what it keeps to keep the expectation.
 //
-//     y[i] = u[i] >= rate ? x[i] / (1 - rate) : 0,    u[i] uniform in [0, 1): uniform_float of element i of base/random.h
+//     y[i] = u[i] >= rate ? x[i] / (1 - rate) : 0
+//
+// u[i] is uniform in [0, 1): uniform_float of word i % 4 of counter (i / 4, step), see base/random.h.
 //
 // Shapes     x any, random_state (2,) int64 = [seed, step], y as x.
 // Backward   dx = dropout(dy, random_state) with the same attributes: linear in x, and its own gradient. Nothing is saved, the

@@ -4,12 +4,12 @@
 //                   with momentum      v' = momentum v - lr g;  p' = p + v'
 //                   nesterov           v' = momentum v - lr g;  p' = p + momentum v' - lr g
 //     adam_update   m' = m + (g - m)(1 - beta_1);  v' = v + (g^2 - v)(1 - beta_2)
-//                   p' = p - alpha m' / (sqrt(v') + epsilon),  alpha = lr sqrt(1 - beta_2^step) / (1 - beta_1^step)
+//                   p' = p - alpha m' / (sqrt(v') + epsilon)
+//                   alpha = lr sqrt(1 - beta_2^step) / (1 - beta_1^step)
 //
-// Shapes     n parameters p of any shapes, then their n gradients g, of the same shapes. learning_rate lr () ; step () int64,
-// the
-//            number of this update, 1 for the first. The state m, v, velocity is flat: (total,), all parameters' elements in
-//            order. sgd_update has a velocity exactly when momentum is not 0.
+// Shapes     n parameters p of any shapes, then their n gradients g, of the same shapes. learning_rate lr (); step () int64,
+//            the number of this update, 1 for the first. The state m, v, velocity is flat: (total,), all parameters' elements
+//            in order. sgd_update has a velocity exactly when momentum is not 0.
 // Backward   none.
 // Writes     every element of every result once.
 // Aliasing   each result may be its own operand, and is, when the update runs in commit on the variables. No gradient may share

@@ -9,8 +9,7 @@
 // Aliasing   none.
 // Scratch    none.
 // Requires   float or double; windows of at most 256 positions.
-// Edges      Of equal values the first in row-major order wins, and -0 equals 0. A NaN wins over every number, the first NaN
-// over
+// Edges      Of equal values the first in row-major order wins, and -0 equals 0. A NaN wins over every number, the first NaN over
 //            later ones. Padding never wins. Positions that no window chose get 0, whatever dy holds.
 // Tasks      blocks of output rows (forward) or image rows (backward), over all samples.
 // Numerics   exact; where windows overlap, dx is a sum in row-major order of the windows.

@@ -4,17 +4,15 @@
 //     sum_to_like  y = x summed over the axes along which `like` was stretched
 //     argmax       y[kept] = the first index along one axis where x is largest
 //
-// Shapes     x of any rank; axes=() means all; keepdims leaves reduced axes as 1. sum_to_like and broadcast_like have the shape
-// of
+// Shapes     x of any rank; axes=() means all; keepdims leaves reduced axes as 1. sum_to_like and broadcast_like have the shape of
 //            `like`, which broadcasts to x's shape, or x to its.
 // Backward   sum_backward and mean_backward spread dy over the shape of x, whose values nobody keeps; sum_to_like and
 //            broadcast_like are each other's gradient. argmax has none.
 // Writes     every element of y once.
 // Aliasing   y may take x's memory where nothing is summed or stretched: then it is a copy.
 // Scratch    none; what parts of a long axis and several separate axes leave between steps lies in the workspace.
-// Requires   float or double; sum, sum_to_like, broadcast_like and argmax also int32 and int64, whose sums wrap. At most 32
-// axes. Edges      a sum of nothing is 0, a mean of nothing NaN, argmax of nothing an error. NaN and infinities propagate.
-// argmax: the
+// Requires   float or double; sum, sum_to_like, broadcast_like and argmax also int32 and int64, whose sums wrap. At most 32 axes.
+// Edges      a sum of nothing is 0, a mean of nothing NaN, argmax of nothing an error. NaN and infinities propagate. argmax: the
 //            first of a tie wins, and the first NaN wins over everything.
 // Tasks      about 16384 elements of x: rows, parts of a long row, blocks of columns.
 // Numerics   sums run in x's dtype in a fixed order that depends on the length of the summed axis alone (and the ISA). A row: 4

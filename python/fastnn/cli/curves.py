@@ -33,11 +33,11 @@ def draw(
     # Without pyplot: no window system, no backend from the user's settings, no global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    figure = Figure(figsize=(9.0, 4.2), dpi=150, layout="constrained")
+    figure = Figure(figsize=(9.0, 4.2), dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
     figure.suptitle(title, fontsize=17, fontweight="bold", color=_INK)
     loss_panel, accuracy_panel = figure.subplots(1, 2)
     epochs = range(1, len(loss) + 1)
