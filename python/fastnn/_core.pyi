@@ -94,6 +94,14 @@ def _disable_passes(names: collections.abc.Set[str]) -> None:
     ...
 def _last_run_threads() -> int:
     ...
+def _peak_bytes(threads: typing.SupportsInt | typing.SupportsIndex, size: typing.SupportsInt | typing.SupportsIndex) -> float:
+    """
+    Bytes per second of copies that read and write `size` bytes.
+    """
+def _peak_flops(threads: typing.SupportsInt | typing.SupportsIndex) -> float:
+    """
+    Measures what the machine can do: float32 operations per second.
+    """
 def _philox(key: typing.SupportsInt | typing.SupportsIndex, counter_low: typing.SupportsInt | typing.SupportsIndex, counter_high: typing.SupportsInt | typing.SupportsIndex) -> tuple[int, int, int, int]:
     ...
 def _serial_below(seconds: typing.SupportsFloat | typing.SupportsIndex) -> None:
