@@ -246,6 +246,12 @@ class TestFit:
         model.evaluate(*data)
         model.predict(data[0])
         assert capsys.readouterr() == ("", "")
+        model.evaluate(*data, verbose=1)
+        model.predict(data[0], verbose=1)
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "loss: " in err
+        assert "70 samples" in err
 
     def test_interrupting_keeps_the_last_whole_step(self, data):
         weights = []
@@ -465,6 +471,12 @@ class TestBadInput:
     def test_compile(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             small_cnn(**arguments)
+
+    def test_freezing_is_refused(self):
+        layer = layers.Dense(2, input_shape=(3,))
+        layer.trainable = True
+        with pytest.raises(ValueError, match="cannot be frozen yet"):
+            layer.trainable = False
 
     def test_names(self):
         with pytest.raises(ValueError, match="did you mean 'relu'"):

@@ -5,7 +5,9 @@
 #include <cstdlib>
 #include <fstream>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <vector>
 
 #if defined(__linux__)
 #include <sched.h>
@@ -126,18 +128,16 @@ class WorkerTeam final : public Team {
   std::atomic<uint32_t> phase_{0};
 };
 
-// Threads that live as long as the process and sleep between runs. One team at a time: a second caller runs alone.
+// Threads that live as long as the process and sleep between runs. It serves one run at a time.
 class WorkerPool {
  public:
   void run(int threads, TeamBody body, void* context) {
-    std::unique_lock lock(owner_, std::try_to_lock);
-    if (threads == 1 || !lock.owns_lock()) {
-      WorkerTeam alone;
-      body(context, alone, 0);
-      return;
-    }
-    for (; workers_ < threads - 1; ++workers_) {
-      std::thread([this, rank = workers_ + 1, seen = job_.load()] { work(rank, seen); }).detach();
+    try {
+      for (; workers_ < threads - 1; ++workers_) {
+        std::thread([this, rank = workers_ + 1, seen = job_.load()] { work(rank, seen); }).detach();
+      }
+    } catch (const std::system_error&) {
+      threads = workers_ + 1;  // the system grants no more threads: a smaller team gives the same bits
     }
     team_.reset(threads);
     body_ = body;
@@ -171,7 +171,6 @@ class WorkerPool {
     }
   }
 
-  std::mutex owner_;
   int workers_ = 0;
   WorkerTeam team_;
   TeamBody body_ = nullptr;
@@ -180,24 +179,44 @@ class WorkerPool {
   std::atomic<uint32_t> job_{0};  // generation << kSizeBits | team size
 };
 
-// Never destroyed: workers may be asleep in it when the process ends. A forked child has none of its parent's threads, so it
-// gets a new pool and leaves the old one alone.
-std::atomic<WorkerPool*> pool{nullptr};
+// The pools that serve nobody now; concurrent runs have one each. Never destroyed, because workers may be asleep in a pool when
+// the process ends. A forked child has none of its parent's threads (and perhaps a lock that nobody will release), so it gets
+// a new list and leaves the old one alone.
+struct IdlePools {
+  std::mutex mutex;
+  std::vector<WorkerPool*> pools;
+
+  WorkerPool* take() {
+    std::lock_guard lock(mutex);
+    if (pools.empty()) return new WorkerPool;
+    WorkerPool* pool = pools.back();
+    pools.pop_back();
+    return pool;
+  }
+  void give_back(WorkerPool* pool) {
+    std::lock_guard lock(mutex);
+    pools.push_back(pool);
+  }
+};
+std::atomic<IdlePools*> idle_pools{new IdlePools};
 std::atomic<bool> forked{false};
 
 void after_fork_in_child() {
   forked = true;
-  pool = new WorkerPool;
+  idle_pools = new IdlePools;
   active_runs = 0;
 }
 
-WorkerPool& worker_pool() {
-  static const bool once = [] {
-    pool = new WorkerPool;
-    return true;
-  }();
-  (void)once;
-  return *pool.load();
+void run_on_workers(int threads, TeamBody body, void* context) {
+  if (threads == 1) {
+    WorkerTeam alone;
+    body(context, alone, 0);
+    return;
+  }
+  IdlePools& idle = *idle_pools.load();
+  WorkerPool* pool = idle.take();
+  pool->run(threads, body, context);
+  idle.give_back(pool);
 }
 
 #if defined(FASTNN_PARALLEL_OPENMP)
@@ -225,7 +244,7 @@ void run_team(int threads, TeamBody body, void* context) {
     return;
   }
 #endif
-  worker_pool().run(threads, body, context);
+  run_on_workers(threads, body, context);
 }
 
 namespace {

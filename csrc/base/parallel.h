@@ -1,8 +1,8 @@
 // Threads. The only interface of the core to them, and `parallel.cpp` the only file that names OpenMP.
 //
 // A team of workers runs one function; between its parts it meets at barriers. Three backends, chosen when built
-// (FASTNN_PARALLEL): OpenMP, std::thread workers, serial. Kernels never see any of this: they compute one task, and which
-// worker runs a task must not change a bit of the result.
+// (FASTNN_PARALLEL): our own workers (the default), OpenMP, none. Kernels never see any of this: they compute one task, and
+// which worker runs a task must not change a bit of the result.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,8 @@ and its gradients, updates the weights and adds to the metrics. Python only shuf
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ import numpy as np
 
 from fastnn import _core, losses, metrics, ops, optimizers
 from fastnn.autodiff import backward
-from fastnn.callbacks import Callback, CallbackList, History, Logs, Progress
+from fastnn.callbacks import Callback, CallbackList, History, Logs, Progress, format_logs
 from fastnn.tracing import Array, Tensor, Trace, as_tensor, layer_scope
 from fastnn.utils import generator
 
@@ -238,10 +240,6 @@ class Trainer:
         batch_size = _positive(self.name, "batch_size", batch_size)
         results = self._evaluate(*self._prepare(x, y, "evaluate"), batch_size)
         if verbose not in (0, "auto"):
-            import sys
-
-            from fastnn.callbacks import format_logs
-
             print(format_logs(results), file=sys.stderr)
         if return_dict:
             return results
@@ -262,15 +260,18 @@ class Trainer:
         Args:
             x: samples, as for `fit`.
             batch_size: samples per run, for memory only: the bits of a row do not depend on it. Default 256.
-            verbose: accepted for Keras's sake; nothing is printed.
+            verbose: 0 silent, 1 or 2 one line on standard error.
 
         Several threads may call it at once.
         """
         batch_size = 256 if batch_size is None else _positive(self.name, "batch_size", batch_size)
         x = self._prepare_x(x, "predict")
         run = self._prediction_program(x, training=False)
+        began = time.perf_counter()
         starts = range(0, len(x), batch_size) if len(x) else [0]
         parts: list[Array] = [run.run([x[i : i + batch_size]], False)[0] for i in starts]
+        if verbose not in (0, "auto"):
+            print(f"{len(x)} samples in {time.perf_counter() - began:.3f} s", file=sys.stderr)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _call_on_array(self, x: Any, training: bool) -> Array:

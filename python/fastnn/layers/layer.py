@@ -72,6 +72,19 @@ class Layer:
     def trainable_variables(self) -> list[Variable]:
         return [w for w in self._weights if w.trainable]
 
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the layer's weights."""
+        return all(w.trainable for w in self._weights)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if value != self.trainable:
+            raise ValueError(
+                f"{self.name}: trainable={value}; expected {self.trainable}, because layers cannot be frozen yet; leave the "
+                "weights out of the list that a training loop of your own differentiates by"
+            )
+
     def count_params(self) -> int:
         """How many numbers the weights hold."""
         return sum(w.size for w in self.weights)
