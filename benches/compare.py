@@ -84,6 +84,7 @@ def compare(peers: list[Contender], batch_size: int, threads: int, seconds: floa
                 if contender is FASTNN:
                     raise
                 failed[contender.name] = str(error)
+                _progress(f"{contender.name} failed: {error}\n")
     _progress("")
     speeds = {name: [run["images_per_second"] for run in runs[name]] for name in runs if name not in failed}
     ours = speeds[FASTNN.name]
