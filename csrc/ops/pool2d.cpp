@@ -9,8 +9,8 @@ constexpr int64_t kMaxPositions = 256;  // argmax is one byte
 ImageWindow pool_window(const Call& call, std::pair<int64_t, int64_t> image) {
   const auto size = positive_pair(call, "pool_size");
   if (size.first > kMaxPositions || size.second > kMaxPositions / size.first) {
-    call.fail_value(concat("pool_size=", to_shape(call.attributes.dims("pool_size")), "; expected at most ", kMaxPositions,
-                           " positions in a window; pool in two steps"));
+    call.fail_value(concat("pool_size=", to_shape(call.attributes.dims("pool_size")), "; expected at most ",
+                           kMaxPositions, " positions in a window; pool in two steps"));
   }
   return image_window(call, image, size);
 }
@@ -25,7 +25,8 @@ std::vector<TensorType> infer_max_pool2d(const Call& call) {
 std::vector<TensorType> infer_max_pool2d_backward(const Call& call) {
   call.expect_float(0);
   if (call.dtype(1) != DType::uint8) {
-    call.fail_type(concat("`argmax` is ", dtype_name(call.dtype(1)), "; expected uint8; pass the second result of max_pool2d"));
+    call.fail_type(concat("`argmax` is ", dtype_name(call.dtype(1)),
+                          "; expected uint8; pass the second result of max_pool2d"));
   }
   const ImageWindow window = pool_window(call, positive_pair(call, "image_size"));
   expect_outputs(call, 0, window);
@@ -39,7 +40,8 @@ KernelPlan plan_rows(KernelFn kernel, const Shape& result, const ImageWindow& wi
   shape.C = result[3].factor();
   shape.height = window.height, shape.width = window.width;
   shape.rows = row_bytes > 0 ? result[0].factor() * result[1].factor() : 0;
-  shape.row_block = std::max<int64_t>({int64_t{64} * 1024 / std::max<int64_t>(row_bytes, 1), (shape.rows + 63) / 64, 1});
+  shape.row_block =
+      std::max<int64_t>({int64_t{64} * 1024 / std::max<int64_t>(row_bytes, 1), (shape.rows + 63) / 64, 1});
   return {{kernel_step(kernel, (shape.rows + shape.row_block - 1) / shape.row_block, shape)}};
 }
 
@@ -48,34 +50,35 @@ KernelPlan plan_max_pool2d(const Call& call, Isa isa) {
   const int64_t item = static_cast<int64_t>(item_size(call.dtype(0))), C = call.shape(0)[3].factor();
   const int64_t read = std::min(window.height.stride, window.height.window) * window.width.image * C * item;
   const int64_t written = window.width.output * C * (item + 1);
-  return plan_rows(pool2d_kernels(isa).max[call.dtype(0) == DType::float64], call.outputs[0].shape, window, written > 0 ? read + written : 0);
+  return plan_rows(pool2d_kernels(isa).max[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
+                   written > 0 ? read + written : 0);
 }
 
 KernelPlan plan_max_pool2d_backward(const Call& call, Isa isa) {
   const ImageWindow window = pool_window(call, positive_pair(call, "image_size"));
   const int64_t item = static_cast<int64_t>(item_size(call.dtype(0)));
-  return plan_rows(pool2d_kernels(isa).max_backward[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
-                   window.width.image * call.shape(0)[3].factor() * item);
+  return plan_rows(pool2d_kernels(isa).max_backward[call.dtype(0) == DType::float64], call.outputs[0].shape,
+                   window, window.width.image * call.shape(0)[3].factor() * item);
 }
-
-const AttributeSpec kPoolSize{"pool_size", Dims{2, 2}}, kStrides{"strides", Dims{2, 2}}, kPadding{"padding", std::string("valid")};
 
 }  // namespace
 
 std::span<const Op> pool2d_ops() {
+  const AttributeSpec pool_size{"pool_size", Dims{2, 2}}, strides{"strides", Dims{2, 2}};
+  const AttributeSpec padding{"padding", std::string("valid")};
   static const std::vector<Op> ops = {
       {.name = "max_pool2d",
        .doc = "y = the largest value of each window, argmax = its position in the window, row-major",
        .inputs = {"x"},
        .outputs = {"y", "argmax"},
-       .attributes = {kPoolSize, kStrides, kPadding},
+       .attributes = {pool_size, strides, padding},
        .infer = infer_max_pool2d,
        .variants = {{"direct", nullptr, plan_max_pool2d}}},
       {.name = "max_pool2d_backward",
        .doc = "dx, the gradient of max_pool2d: each window's dy at the position that won",
        .inputs = {"dy", "argmax"},
        .outputs = {"dx"},
-       .attributes = {{"image_size", Dims{1, 1}, true}, kPoolSize, kStrides, kPadding},
+       .attributes = {{"image_size", Dims{1, 1}, true}, pool_size, strides, padding},
        .infer = infer_max_pool2d_backward,
        .variants = {{"direct", nullptr, plan_max_pool2d_backward}}},
   };

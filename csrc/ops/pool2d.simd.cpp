@@ -5,7 +5,9 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-FASTNN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+FASTNN_INLINE int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
 
 // A vector of Real at p, of which the first `tail` lanes exist if `partial`; likewise of bytes.
 template <typename Real, bool partial>
@@ -35,10 +37,11 @@ FASTNN_INLINE void for_channels(int64_t C, Body&& body) {
   if (c < C) body(c, Channels<Real, true>{static_cast<int>(C - c)});
 }
 
-// The window's largest value and its index, `rows` by `columns` positions from x on, of which the first is number `first`.
+// The largest value of `rows` by `columns` positions from x on, and its number; the first position's is
+// `first`.
 template <typename Real>
-FASTNN_INLINE void max_of_window(Real* y, uint8_t* argmax, const Real* x, int64_t C, int64_t x_row, int64_t rows, int64_t columns,
-                                 int64_t KW, int64_t first) {
+FASTNN_INLINE void max_of_window(Real* y, uint8_t* argmax, const Real* x, int64_t C, int64_t x_row,
+                                 int64_t rows, int64_t columns, int64_t KW, int64_t first) {
   using Index = typename MaskLane<Real>::type;
   for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
     Vec<Real> best = channels.read(x + c);
@@ -89,10 +92,10 @@ struct Seeing {
   }
 };
 
-// Each pixel of dx collects from the windows that see it: no zeroing, no adding to memory, each element written once.
+// Each pixel of dx collects from the windows that see it: no zeroing, no adding to memory, one write.
 template <typename Real>
-FASTNN_INLINE void collect_row(Real* dx, const Real* dy, const uint8_t* argmax, int64_t C, const Window& h, const Window& w,
-                               int64_t ih) {
+FASTNN_INLINE void collect_row(Real* dx, const Real* dy, const uint8_t* argmax, int64_t C, const Window& h,
+                               const Window& w, int64_t ih) {
   using Index = typename MaskLane<Real>::type;
   int64_t window_at[256], window_tap[256];  // no pixel is seen by more windows than a window has positions
   Seeing rows{h}, columns{w};
@@ -110,7 +113,8 @@ FASTNN_INLINE void collect_row(Real* dx, const Real* dy, const uint8_t* argmax, 
       Vec<Real> sum = zero<Real>();
       for (int64_t i = 0; i < windows; ++i) {
         const int64_t at = window_at[i] + c;
-        const Mask<Real> mine = channels.read_bytes(argmax + at) == Mask<Real>{} + static_cast<Index>(window_tap[i]);
+        const Mask<Real> mine =
+            channels.read_bytes(argmax + at) == Mask<Real>{} + static_cast<Index>(window_tap[i]);
         sum += select<Real>(mine, channels.read(dy + at), zero<Real>());
       }
       channels.write(dx + iw * C + c, sum);
@@ -118,10 +122,10 @@ FASTNN_INLINE void collect_row(Real* dx, const Real* dy, const uint8_t* argmax, 
   }
 }
 
-// The same where windows do not overlap (measured: 3 times as fast): each hands its gradient out to its own pixels.
+// The same where windows do not overlap: each hands its gradient out to its own pixels (three times as fast).
 template <typename Real>
-FASTNN_INLINE void hand_out_row(Real* dx, const Real* dy, const uint8_t* argmax, int64_t C, const Window& h, const Window& w,
-                                int64_t ih) {
+FASTNN_INLINE void hand_out_row(Real* dx, const Real* dy, const uint8_t* argmax, int64_t C, const Window& h,
+                                const Window& w, int64_t ih) {
   using Index = typename MaskLane<Real>::type;
   const int64_t oh = (ih + h.before) / h.stride, kh = (ih + h.before) % h.stride;
   const bool seen = oh < h.output && kh < h.window;
@@ -131,7 +135,8 @@ FASTNN_INLINE void hand_out_row(Real* dx, const Real* dy, const uint8_t* argmax,
   };
   for (int64_t ow = 0; ow < w.output && seen; ++ow) {
     const Span kw = taps_inside(w, ow);
-    const int64_t first = ow * w.stride - w.before + kw.begin, at = (oh * w.output + ow) * C, tap = kh * w.window + kw.begin;
+    const int64_t first = ow * w.stride - w.before + kw.begin, at = (oh * w.output + ow) * C,
+                  tap = kh * w.window + kw.begin;
     clear_until(first);
     for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
       const Mask<Real> winner = channels.read_bytes(argmax + at + c) - static_cast<Index>(tap);
@@ -148,7 +153,7 @@ FASTNN_INLINE void hand_out_row(Real* dx, const Real* dy, const uint8_t* argmax,
 
 template <typename Real>
 void max_backward(Real* dx, const Real* dy, const uint8_t* argmax, const Pool2dShape& shape, int64_t task) {
-  const Window h = shape.height, w = shape.width;  // copies: stores could change the originals, for all the compiler knows
+  const Window h = shape.height, w = shape.width;  // copies: vector stores may alias the originals
   const int64_t C = shape.C, end = smaller(shape.rows, (task + 1) * shape.row_block);
   const bool overlap = h.window > h.stride || w.window > w.stride;
   for (int64_t row = task * shape.row_block; row < end; ++row) {

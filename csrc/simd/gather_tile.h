@@ -1,11 +1,13 @@
 // The register tile of simd/tile.h with rows that lie anywhere: convolution's pixels and window taps.
 //
-//     c[c_rows[r] + n] = start + sum over i, s, k of a[a_rows[r] + i*a_block + s*a_segment + k*a_k] * b[i*b_block + s*b_segment + k*b_k + n]
+//     c[c_rows[r] + n] = start + sum over i, s, k of a[a_rows[r] + i*a_block + s*a_segment + k*a_k]
+//                                                  * b[i*b_block + s*b_segment + k*b_k + n]
 //
-// Rows that follow no single stride let a 3 x 3 map fill a tile (nine pixels, or fourteen of two samples) where a strided tile
-// would hold three, and let one tile hold all taps of a one-channel kernel. Not all row addresses fit into general registers, so
-// some are read again for every k; beside 28 multiply-adds that costs nothing: the speed is the strided tile's (14 x 2 vectors of
-// 16 lanes: 115 GFLOP/s, Zen 4, the peak).
+// Rows that follow no single stride let a 3 x 3 map fill a tile (nine pixels, or fourteen of two samples)
+// where a strided tile would hold three, and let one tile hold all taps of a one-channel kernel. Not all row
+// addresses fit into general registers, so some are read again for every k; beside 28 multiply-adds that
+// costs nothing: the speed is the strided tile's (14 x 2 vectors of 16 lanes: 115 GFLOP/s, the peak of Zen
+// 4).
 //
 // Every element of c is one chain of fused multiply-adds over (i, s, k) in order, whatever the tile.
 #pragma once
@@ -27,8 +29,9 @@ struct GatherTile {
   Start start = Start::zero;
 };
 
-// Rows whose address is kept in a general register. The others' are volatile, so that they stay in memory: left to itself GCC
-// keeps them in vector registers, and moving them back delays each load (12 rows, runs of three k: 98 against 115 GFLOP/s).
+// Rows whose address is kept in a general register. The others' are volatile, so that they stay in memory:
+// left to itself GCC keeps them in vector registers, and moving them back delays each load (12 rows, runs of
+// three k: 98 against 115 GFLOP/s).
 constexpr int kNearRows = 8;
 
 // `tail` is the number of columns in the last vector, kLanes for a whole one.
@@ -39,14 +42,22 @@ __attribute__((noinline)) void gather_tile(const GatherTile<Real>& t, int tail) 
   auto read = [&](const Real* p, int v) __attribute__((always_inline)) {
     return partial && v == vectors - 1 ? load_first(p + v * lanes, tail) : load(p + v * lanes);
   };
-  FASTNN_UNROLL
-  for (int r = 0; r < rows; ++r) {
+  auto start_with = [&](auto&& first) __attribute__((always_inline)) {
     FASTNN_UNROLL
-    for (int v = 0; v < vectors; ++v) {
-      sum[r][v] = t.start == Start::zero   ? zero<Real>()
-                  : t.start == Start::bias ? read(t.bias, v)
-                                           : read(t.c + t.c_rows[r], v);
+    for (int r = 0; r < rows; ++r) {
+      FASTNN_UNROLL
+      for (int v = 0; v < vectors; ++v) sum[r][v] = first(r, v);
     }
+  };
+  if (t.start == Start::zero) {
+    start_with([](int, int) __attribute__((always_inline)) { return zero<Real>(); });
+  } else if (t.start == Start::bias) {
+    Vec<Real> bias[vectors];
+    FASTNN_UNROLL
+    for (int v = 0; v < vectors; ++v) bias[v] = read(t.bias, v);
+    start_with([&](int, int v) __attribute__((always_inline)) { return bias[v]; });
+  } else {
+    start_with([&](int r, int v) __attribute__((always_inline)) { return read(t.c + t.c_rows[r], v); });
   }
   constexpr int near = rows < kNearRows ? rows : kNearRows;
   const Real* row[near];
@@ -76,15 +87,17 @@ __attribute__((noinline)) void gather_tile(const GatherTile<Real>& t, int tail) 
       }
     }
   }
+  Real* const c = t.c;
+  const int64_t* const c_rows = t.c_rows;
   FASTNN_UNROLL
   for (int r = 0; r < rows; ++r) {
+    Real* row_of_c = c + c_rows[r];
     FASTNN_UNROLL
     for (int v = 0; v < vectors; ++v) {
-      Real* c = t.c + t.c_rows[r] + v * lanes;
       if (partial && v == vectors - 1) {
-        store_first(c, sum[r][v], tail);
+        store_first(row_of_c + v * lanes, sum[r][v], tail);
       } else {
-        store(c, sum[r][v]);
+        store(row_of_c + v * lanes, sum[r][v]);
       }
     }
   }
