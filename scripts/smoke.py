@@ -20,9 +20,7 @@ from fastnn import layers  # noqa: E402
 rng = np.random.default_rng(0)
 x = rng.normal(size=(256, 8)).astype(np.float32)
 labels = (x[:, 0] + x[:, 1] > 0).astype(np.int64)
-model = fastnn.Sequential(
-    [layers.Dense(16, activation="relu", input_shape=(8,)), layers.Dense(2, activation="softmax")]
-)
+model = fastnn.Sequential([layers.Dense(16, activation="relu", input_shape=(8,)), layers.Dense(2, activation="softmax")])
 model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.fit(x, labels, epochs=40, batch_size=32, verbose=0)
 accuracy = float((model.predict(x, verbose=0).argmax(axis=1) == labels).mean())

@@ -64,12 +64,8 @@ def _unpacked(path: Path, expected: str) -> bytes:
     try:
         content = lzma.decompress(_content(path))
     except lzma.LZMAError as error:
-        raise ValueError(
-            f"fastnn_datasets: {path}: {error}; expected a whole .xz file; {_REINSTALL}"
-        ) from error
+        raise ValueError(f"fastnn_datasets: {path}: {error}; expected a whole .xz file; {_REINSTALL}") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != expected:
-        raise ValueError(
-            f"fastnn_datasets: {path} unpacks to SHA-256 {digest}; expected {expected}; {_REINSTALL}"
-        )
+        raise ValueError(f"fastnn_datasets: {path} unpacks to SHA-256 {digest}; expected {expected}; {_REINSTALL}")
     return content
