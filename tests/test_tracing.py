@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,8 @@ def test_flatten_round_trip():
         (lambda t: list(t), "fastnn.ops"),
         (lambda t: [1, 2, 3][t], "gather_rows"),
         (lambda t: len(t), ".shape"),
+        (lambda t: t > 1, "maximum"),
+        (lambda t: t == 1, "equal"),
     ],
 )
 def test_a_tensor_has_no_numbers(misuse, instead):
@@ -119,6 +123,63 @@ def test_python_numbers_are_weak():
         assert fastnn.function(lambda x: x * 2 + 0.5)(np.ones(2, dtype)).dtype == dtype
     with pytest.raises(TypeError, match="same dtype"):
         ops.add(np.ones(2, np.float32), np.ones(2, np.float64))
+
+
+@pytest.mark.parametrize(("array", "number"), [("int64", 0.5), ("uint8", -1), ("uint8", 256), ("bool", 2), ("int32", np.inf)])
+def test_python_numbers_that_an_integer_dtype_does_not_hold(array, number):
+    x = np.ones(2, array)
+    with pytest.raises(TypeError, match="expected a number that"):
+        ops.equal(x, number)
+    with pytest.raises(TypeError, match="expected a number that"):
+        fastnn.function(lambda t: ops.equal(t, number))(x)
+    with pytest.raises(TypeError, match="expected a number that"):
+        fastnn.Variable(x).assign(number)
+    np.testing.assert_array_equal(ops.equal(x, 1.0), [True, True])
+
+
+def test_another_variable_is_another_trace():
+    f = fastnn.function(lambda x, v: x * v)
+    for i in range(8):
+        variable = fastnn.Variable(float(i))
+        assert f(np.float32(1.0), variable) == i
+        del variable
+        gc.collect()
+
+
+def test_zero_and_minus_zero_are_different_constants():
+    f = fastnn.function(lambda x, c: x / c)
+    assert f(np.float32(1.0), 0.0) == np.inf
+    assert f(np.float32(1.0), -0.0) == -np.inf
+
+
+def test_an_empty_batch_keeps_its_shape_through_reshape():
+    f = fastnn.function(lambda x: ops.reshape(x, (x.shape[0] * 2, -1)), shapes=[("batch", 6)])
+    assert f(np.ones((2, 6))).shape == (4, 3)
+    assert f(np.ones((0, 6))).shape == (0, 3)
+
+
+def test_shapes_that_overflow():
+    with pytest.raises(ValueError, match="2\\^63"):
+        fastnn.function(lambda x: ops.reshape(x, (1 << 62, 4)))(np.ones(0))
+    with pytest.raises((MemoryError, ValueError)):
+        ops.relu(np.broadcast_to(np.float32(0), (1 << 42,)))
+
+
+def test_misaligned_arrays():
+    x = np.frombuffer(bytearray(b"\0" + np.arange(10, dtype=np.float32).tobytes()), np.float32, 10, 1)
+    np.testing.assert_array_equal(ops.relu(x), np.arange(10))
+
+
+def test_the_core_checks_values_of_a_graph():
+    graph = _core.Graph()
+    for call in (lambda: graph.shape(0), lambda: graph.dtype(-1), lambda: graph.set_outputs([3])):
+        with pytest.raises(ValueError, match="value"):
+            call()
+    for bad in (lambda: graph.variable(None), lambda: graph.node("relu", [None], {}, "", "")):
+        with pytest.raises((TypeError, ValueError)):
+            bad()
+    with pytest.raises(ValueError, match="single symbols"):
+        graph.input("x", "float32", (_core.Extent("b") * 2,))
 
 
 def test_errors_come_at_the_line_that_made_them():
@@ -199,6 +260,32 @@ class TestGradients:
 
     def test_a_tensor_used_twice_gets_the_sum(self):
         np.testing.assert_allclose(fastnn.grad(lambda x: ops.sum(x + x * x))(np.array([3.0])), [7.0])
+
+    def test_only_the_argument_counts(self):
+        x = np.array([3.0, 5.0])
+        inside = fastnn.function(lambda x: fastnn.grad(lambda a: ops.sum(a * x))(x))
+        np.testing.assert_array_equal(inside(x), x)
+        both = fastnn.function(lambda x: fastnn.grad(lambda a, b: ops.sum(a * b), argnums=(0, 1))(x, x))
+        np.testing.assert_array_equal(both(x)[0], x)
+        w = fastnn.Variable(x)
+        np.testing.assert_array_equal(fastnn.grad(lambda a: ops.sum(a * w))(w), x)
+
+    def test_by_probabilities_inside_a_trace(self):
+        labels = np.array([0, 1])
+
+        @fastnn.function
+        def f(z):
+            p = ops.softmax(z)
+            return p, fastnn.grad(lambda q: ops.sum(ops.sparse_cross_entropy(q, labels)))(p)
+
+        p, gradient = f(np.array([[1.0, 2.0], [0.5, 0.0]]))
+        np.testing.assert_allclose(gradient, -np.eye(2)[labels] / p, rtol=1e-12)
+
+    def test_arguments_that_have_no_gradient(self):
+        with pytest.raises(TypeError, match="expected a float"):
+            fastnn.grad(lambda x: ops.sum(x))(np.array([1, 2]))
+        with pytest.raises(ValueError, match="positional"):
+            fastnn.grad(lambda x: ops.sum(x))(x=np.ones(2))
 
     def test_results_that_are_no_number(self):
         with pytest.raises(ValueError, match=r"expected one float of shape \(\)"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -271,10 +272,10 @@ class TestFit:
 
     def test_train_on_batch(self, data):
         model = small_cnn()
-        first = model.train_on_batch(*data)
+        first, _ = model.train_on_batch(*data)
         for _ in range(30):
-            last = model.train_on_batch(*data)
-        assert last["loss"] < first["loss"]
+            last = model.train_on_batch(*data, return_dict=True)
+        assert last["loss"] < first
         assert set(last) == {"loss", "accuracy"}
 
     def test_dropout_drops_in_training_only(self):
@@ -391,6 +392,71 @@ class TestModelSurface:
         assert model.predict(np.ones((3, 4, 5))).shape == (3, 2)
         assert model.count_params() == 42
 
+    def test_a_layer_that_does_not_fit_is_not_kept(self):
+        model = fastnn.Sequential([layers.Dense(3, input_shape=(4,))])
+        with pytest.raises(ValueError, match="4 axes"):
+            model.add(layers.Conv2D(2, 3))
+        model.add(layers.Dense(2))
+        assert model.output_shape == (None, 2)
+        late = fastnn.Sequential([layers.Conv2D(2, 3)])
+        with pytest.raises(ValueError, match="expected"):
+            late.predict(np.ones((1, 2, 2, 1)))
+        assert late.predict(np.ones((1, 8, 8, 3))).shape == (1, 6, 6, 2)
+
+    def test_an_input_shape_that_contradicts(self):
+        with pytest.raises(ValueError, match=r"input_shape=\(5,\) for an input of shape \(batch, 4\)"):
+            fastnn.Sequential([fastnn.Input((4,)), layers.Dense(3, input_shape=(5,))])
+        model = fastnn.Sequential([layers.Dense(3, input_shape=(4,))])
+        model.pop()
+        model.add(layers.Dense(3, input_shape=(5,)))
+        assert model.input_shape == (None, 5)
+        model.build((None, 5))
+
+    def test_weights_of_inner_layers_are_not_silently_left_out(self, data):
+        class Outer(layers.Layer):
+            def __init__(self):
+                super().__init__()
+                self.inner = layers.Dense(3)
+
+            def call(self, x):
+                return self.inner(x)
+
+        model = fastnn.Sequential([layers.Flatten(), Outer(), layers.Dense(3, activation="softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        with pytest.raises(ValueError, match="would never be trained"):
+            model.fit(*data, verbose=0)
+
+    def test_a_layer_of_ones_own(self, data):
+        class Scale(layers.Layer):
+            def build(self, input_shape):
+                self.factor = self.add_weight("factor", (input_shape[-1],), fastnn.initializers.get("ones"))
+
+            def call(self, x):
+                return x * self.factor
+
+        model = fastnn.Sequential([layers.Flatten(), Scale(), layers.Dense(3, activation="softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.fit(*data, epochs=2, verbose=0)
+        assert not np.array_equal(model.layers[1].factor.numpy(), np.ones(144))
+
+    def test_the_first_prediction_from_several_threads_builds_once(self):
+        for _ in range(10):
+            model = fastnn.Sequential([layers.Dense(8) for _ in range(3)])
+            barrier = threading.Barrier(4)
+            results = []
+
+            def work(model=model, barrier=barrier, results=results):
+                barrier.wait()
+                results.append(model.predict(np.ones((2, 5))))
+
+            workers = [threading.Thread(target=work) for _ in range(4)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+            assert len(model.weights) == 6
+            assert all(np.array_equal(r, results[0]) for r in results)
+
     def test_layers_alone(self):
         x = np.arange(4.0, dtype=np.float32).reshape(1, 2, 2, 1)
         np.testing.assert_array_equal(layers.Rescaling(0.5, 1.0)(x), x * 0.5 + 1.0)
@@ -471,6 +537,33 @@ class TestBadInput:
     def test_compile(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             small_cnn(**arguments)
+
+    def test_one_hot_targets_for_a_sparse_loss(self, data):
+        with pytest.raises(ValueError, match="use categorical_crossentropy"):
+            small_cnn().fit(data[0], np.eye(3)[data[1]])
+
+    def test_classes_instead_of_objects(self):
+        for make in (
+            lambda: small_cnn(loss=fastnn.losses.SparseCategoricalCrossentropy),
+            lambda: small_cnn(optimizer=fastnn.optimizers.Adam),
+            lambda: layers.Dense(2, kernel_initializer=fastnn.initializers.HeNormal),
+        ):
+            with pytest.raises(TypeError, match="expected"):
+                make()
+
+    def test_hooks_that_do_not_exist(self, data):
+        class Typo(fastnn.callbacks.Callback):
+            def on_epoch_ends(self, epoch, logs=None): ...
+
+        with pytest.raises(ValueError, match="did you mean 'on_epoch_end'"):
+            small_cnn().fit(*data, callbacks=Typo(), verbose=0)
+
+    @pytest.mark.parametrize("rate", [float("nan"), -1.0, "fast"])
+    def test_learning_rates(self, rate):
+        optimizer = fastnn.optimizers.SGD(0.5)
+        with pytest.raises(ValueError, match="expected a finite number"):
+            optimizer.learning_rate = rate
+        assert float(optimizer.learning_rate) == 0.5
 
     def test_freezing_is_refused(self):
         layer = layers.Dense(2, input_shape=(3,))

@@ -53,8 +53,16 @@ Extent Extent::bind(const Bindings& bindings) const {
   return bound;
 }
 
+namespace {
+int64_t multiply_checked(int64_t a, int64_t b) {
+  int64_t product;
+  if (!__builtin_mul_overflow(a, b, &product)) return product;
+  throw ValueError(concat("shape: ", a, " times ", b, " elements; expected fewer than 2^63; use smaller arrays"));
+}
+}  // namespace
+
 Extent operator*(const Extent& a, const Extent& b) {
-  Extent product(a.factor_ * b.factor_);
+  Extent product(multiply_checked(a.factor_, b.factor_));
   if (product.factor_ == 0) return product;
   product.symbols_.resize(a.symbols_.size() + b.symbols_.size());
   std::merge(a.symbols_.begin(), a.symbols_.end(), b.symbols_.begin(), b.symbols_.end(), product.symbols_.begin());
@@ -110,7 +118,7 @@ Extent count(const Shape& shape) { return count(shape, 0, shape.size()); }
 
 int64_t count(const Dims& dims) {
   int64_t product = 1;
-  for (int64_t length : dims) product *= length;
+  for (int64_t length : dims) product = multiply_checked(product, length);
   return product;
 }
 

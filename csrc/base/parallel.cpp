@@ -232,6 +232,7 @@ class OpenMPTeam final : public Team {
 }  // namespace
 
 void run_team(int threads, TeamBody body, void* context) {
+  threads = std::clamp(threads, 1, kMaxThreads);
 #if defined(FASTNN_PARALLEL_SERIAL)
   threads = 1;
 #endif

@@ -6,7 +6,7 @@ namespace fastnn {
 
 namespace {
 
-// ---- Shape rules ----------------------------------------------------------------------------------------------------------
+// ---- Shape rules ------------------------------------------------------------------------------------------
 
 std::vector<TensorType> infer_conv2d(const Call& call) {
   call.expect_float(0);
@@ -59,7 +59,7 @@ std::vector<TensorType> infer_conv2d_backward_kernel(const Call& call) {
   return {{call.dtype(0), {window.height.window, window.width.window, x[3], dy[3]}}};
 }
 
-// ---- Plans ----------------------------------------------------------------------------------------------------------------
+// ---- Plans ------------------------------------------------------------------------------------------------
 
 constexpr double kTaskFlops = 2e6;  // some 20 microseconds
 
@@ -77,17 +77,20 @@ double flops_of(const Conv2dShape& s) {
          static_cast<double>(s.height.window * s.width.window * s.C * s.F);
 }
 
-// Cuts `rows` by `columns` results of every sample into tasks: several samples where these are small; parts of a sample where
-// there would be fewer tasks than the work is worth or 16.
+// Cuts `rows` by `columns` results of every sample into tasks: whole samples, several where they are small;
+// parts of them where the batch is too small to make 16 tasks that are worth it.
 int64_t cut_images(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t inner) {
-  const double flops = flops_of(shape), per_sample = flops / static_cast<double>(std::max<int64_t>(shape.B, 1));
-  shape.samples = per_sample < kTaskFlops ? static_cast<int64_t>(std::ceil(kTaskFlops / std::max(per_sample, 1.0))) : 1;
-  shape.sample_tasks = parts(shape.B, shape.samples);
+  const double flops = flops_of(shape);
+  const auto worth = static_cast<int64_t>(flops / kTaskFlops);
+  // A multiple of four gives two or four threads equal shares. It is rounded down: where the map is tiny,
+  // backward_input's tiles have a row per sample (5 x 5 maps in groups of 3 instead of 4: 76 against 109
+  // GFLOP/s).
+  shape.sample_tasks = std::min(worth < 4 ? std::max<int64_t>(worth, 1) : worth / 4 * 4, shape.B);
   shape.row_blocks = 1;
   shape.column_block = columns;
-  const auto worth = static_cast<int64_t>(std::min(flops / kTaskFlops, 16.0));
-  if (const int64_t cuts = worth / std::max<int64_t>(shape.sample_tasks, 1); cuts > 1) {
-    // Every task reads its whole part of the image and of the kernel. Cut what is larger: a deep layer's kernel, by columns.
+  const int64_t cuts = std::min<int64_t>(worth, 16) / std::max<int64_t>(shape.sample_tasks, 1);
+  if (cuts > 1) {
+    // Each task reads its part of the image and of the kernel. Cut what is larger: a deep layer's kernel.
     const int64_t image = shape.height.image * shape.width.image * shape.C;
     const int64_t kernel = shape.height.window * shape.width.window * inner * columns;
     if (kernel > image && columns >= 64) {
@@ -130,24 +133,25 @@ KernelPlan plan_conv2d_backward_kernel(const Call& call, Isa isa) {
   const ImageWindow window = image_window(call, image_size_of(call, 0), positive_pair(call, "kernel_size"));
   Conv2dShape shape = shape_of(x, window, x[3], dy[3]);
   const int64_t taps = window.height.window * window.width.window, rows = taps * shape.C;
-  // Without padding every tap sees every output, and a tile may hold rows of several taps. With padding a tile within one tap
-  // has one rectangle of outputs; with few channels fuller tiles are worth the cuts at the image's border.
+  // Without padding every tap sees every output, and a tile may hold rows of several taps. With padding the
+  // taps of a tile must see the same outputs, so tiles stay within one tap; with few channels fuller tiles
+  // are worth more than whole rectangles of outputs.
   const bool padded = taps > 1 && call.attributes.text("padding") == "same";
   shape.unit_rows = padded && shape.C >= 8 ? shape.C : rows;
   const int64_t units = parts(rows, shape.unit_rows);
-  // 24 rows are two tiles of 12 (AVX-512) or four of 6 (AVX2). Tasks take multiples of them: enough for 10 microseconds, and so
-  // many that there are no more than 64 tasks.
-  const double flops = flops_of(shape),
-               rows_flops = std::max(24 * flops / static_cast<double>(std::max<int64_t>(rows, 1)), 1.0);
-  const int64_t multiple = std::max(static_cast<int64_t>(std::ceil(kTaskFlops / 2 / rows_flops)), parts(rows, 24 * 64));
-  shape.unit_tasks = parts(shape.unit_rows, 24 * multiple);
-  shape.column_block = shape.F;
+  // 24 rows are two tiles of 12 (AVX-512) or four of 6 (AVX2). A task has a multiple of them: enough for 10
+  // microseconds, and so many that there are some 64 tasks at most.
+  constexpr int64_t kRows = 24;
+  const double flops = flops_of(shape), row_flops = flops / static_cast<double>(std::max<int64_t>(rows, 1));
+  const double enough = std::ceil(kTaskFlops / 2 / std::max(kRows * row_flops, 1.0));
+  const int64_t multiple = std::max(static_cast<int64_t>(enough), parts(rows, kRows * 64));
+  shape.unit_tasks = parts(shape.unit_rows, kRows * multiple);
+  // A first layer has few rows: cut its columns.
   const auto worth = static_cast<int64_t>(std::min(flops / (kTaskFlops / 2), 8.0));
-  if (const int64_t cuts = worth / std::max<int64_t>(units * shape.unit_tasks, 1); cuts > 1) {  // a first layer of few channels
-    shape.column_block = parts(parts(shape.F, cuts), 16) * 16;
-  }
+  const int64_t cuts = worth / std::max<int64_t>(units * shape.unit_tasks, 1);
+  shape.column_block = cuts > 1 ? parts(parts(shape.F, cuts), 16) * 16 : shape.F;
   shape.column_tasks = parts(shape.F, shape.column_block);
-  // What a visit reads stays in half of a second-level cache of 1 MiB while the tiles of a task take their turns.
+  // What a visit reads stays in half of a second-level cache of 1 MiB while the tiles of a task take turns.
   const int64_t budget = int64_t{512} * 1024 / static_cast<int64_t>(item_size(call.dtype(0)));
   const int64_t sample =
       window.height.image * window.width.image * shape.C + window.height.output * window.width.output * shape.F;
@@ -158,31 +162,31 @@ KernelPlan plan_conv2d_backward_kernel(const Call& call, Isa isa) {
   return {{kernel_step(conv2d_kernels(isa).backward_kernel[is_double], units * shape.unit_tasks * shape.column_tasks, shape)}};
 }
 
-// All three multiply the same numbers in pairs.
-Cost cost_conv2d(const Call& call) {
-  const bool backward_kernel = call.name() == "conv2d_backward_kernel", backward_input = call.name() == "conv2d_backward_input";
-  const Shape& outputs = backward_kernel ? call.shape(1) : backward_input ? call.shape(0) : call.outputs[0].shape;
-  const Shape& w = backward_kernel ? call.outputs[0].shape : call.shape(1);
-  const double results = static_cast<double>(count(to_dims(outputs, "conv2d")));
+// All three multiply the same pairs of numbers: 2 * (elements of y) * KH * KW * C.
+Cost cost_of_shapes(const Call& call, const Shape& x, const Shape& w, const Shape& y) {
   double elements = 0;
-  for (const Shape* shape : {&call.shape(0), &call.shape(1), static_cast<const Shape*>(&call.outputs[0].shape)}) {
-    elements += static_cast<double>(count(to_dims(*shape, "conv2d")));
-  }
-  return {2 * results * static_cast<double>(w[0].factor() * w[1].factor() * w[2].factor()),
+  for (const Shape* shape : {&x, &w, &y}) elements += static_cast<double>(count(*shape).factor());
+  return {2 * static_cast<double>(count(y).factor()) * static_cast<double>(count(w, 0, 3).factor()),
           elements * static_cast<double>(item_size(call.dtype(0)))};
 }
-
-const AttributeSpec kStrides{"strides", Dims{1, 1}}, kPadding{"padding", std::string("valid")};
+Cost cost_conv2d(const Call& call) { return cost_of_shapes(call, call.shape(0), call.shape(1), call.outputs[0].shape); }
+Cost cost_conv2d_backward_input(const Call& call) {
+  return cost_of_shapes(call, call.outputs[0].shape, call.shape(1), call.shape(0));
+}
+Cost cost_conv2d_backward_kernel(const Call& call) {
+  return cost_of_shapes(call, call.shape(0), call.outputs[0].shape, call.shape(1));
+}
 
 }  // namespace
 
 std::span<const Op> conv2d_ops() {
+  const AttributeSpec strides{"strides", Dims{1, 1}}, padding{"padding", std::string("valid")};
   static const std::vector<Op> ops = {
       {.name = "conv2d",
-       .doc = "y[b,oh,ow,f] = bias[f] + sum over kh, kw, c of x[b, oh*SH - top + kh, ow*SW - left + kw, c] w[kh,kw,c,f]",
+       .doc = "y[b,oh,ow] = bias + sum over kh, kw of x[b, oh*SH - top + kh, ow*SW - left + kw] w[kh,kw]",
        .inputs = {"x", "w", "bias?"},
        .outputs = {"y"},
-       .attributes = {kStrides, kPadding},
+       .attributes = {strides, padding},
        .infer = infer_conv2d,
        .variants = {{"direct", nullptr, plan_conv2d}},
        .cost = cost_conv2d},
@@ -190,18 +194,18 @@ std::span<const Op> conv2d_ops() {
        .doc = "dx, the gradient of conv2d with respect to x",
        .inputs = {"dy", "w"},
        .outputs = {"dx"},
-       .attributes = {{"image_size", Dims{1, 1}, true}, kStrides, kPadding},
+       .attributes = {{"image_size", Dims{1, 1}, true}, strides, padding},
        .infer = infer_conv2d_backward_input,
        .variants = {{"direct", nullptr, plan_conv2d_backward_input}},
-       .cost = cost_conv2d},
+       .cost = cost_conv2d_backward_input},
       {.name = "conv2d_backward_kernel",
        .doc = "dw, the gradient of conv2d with respect to w, summed over all samples and outputs",
        .inputs = {"x", "dy"},
        .outputs = {"dw"},
-       .attributes = {{"kernel_size", Dims{1, 1}, true}, kStrides, kPadding},
+       .attributes = {{"kernel_size", Dims{1, 1}, true}, strides, padding},
        .infer = infer_conv2d_backward_kernel,
        .variants = {{"direct", nullptr, plan_conv2d_backward_kernel}},
-       .cost = cost_conv2d},
+       .cost = cost_conv2d_backward_kernel},
   };
   return ops;
 }

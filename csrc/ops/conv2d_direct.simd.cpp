@@ -7,51 +7,50 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 FASTNN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+FASTNN_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-// -- Forward and backward_input: one convolution ----------------------------------------------------------------------------
+// -- Forward and backward_input: one convolution ------------------------------------------------------------
 
-// One axis of it: result o, stored at place + o * step, sums the source positions first + o * stride + t, 0 <= t < taps.
+// One axis of it: result o, stored at place + o * step, sums the positions first + o * stride + t of the
+// source, for the taps 0 <= t < taps inside it. `taps_before` is where its taps begin in the turned kernel of
+// backward_input.
 struct Axis {
   int64_t results, place, step;
   int64_t source, first, stride, taps;
-  FASTNN_INLINE Span inside(int64_t o) const {
-    const int64_t start = first + o * stride;
-    const int64_t begin = start < 0 ? -start : 0, end = smaller(taps, source - start);
-    return end > begin ? Span{begin, end} : Span{0, 0};
-  }
-  // The end of the results from o on, before `end`, that see the same taps.
-  FASTNN_INLINE int64_t run_end(int64_t o, int64_t end) const {
-    const Span taps_of_run = inside(o);
-    int64_t next = o + 1;
-    for (; next < end; ++next) {
-      const Span s = inside(next);
-      if (s.begin != taps_of_run.begin || s.end != taps_of_run.end) break;
-    }
-    return next;
-  }
+  int64_t taps_before = 0;
 };
+
+// The taps of result o inside the source, of those in `wanted`.
+FASTNN_INLINE Span taps_of(const Axis& axis, int64_t o, Span wanted) {
+  const int64_t start = axis.first + o * axis.stride;
+  const int64_t begin = larger(-start, wanted.begin), end = smaller(axis.source - start, wanted.end);
+  return end > begin ? Span{begin, end} : Span{0, 0};
+}
+// The end of the results from o on, before `end`, that have the same.
+FASTNN_INLINE int64_t run_end(const Axis& axis, int64_t o, int64_t end, Span wanted) {
+  const Span taps = taps_of(axis, o, wanted);
+  for (++o; o < end; ++o) {
+    const Span other = taps_of(axis, o, wanted);
+    if (other.begin != taps.begin || other.end != taps.end) break;
+  }
+  return o;
+}
 
 FASTNN_INLINE Axis forward_axis(const Window& w) { return {w.output, 0, 1, w.image, -w.before, w.stride, w.window}; }
 
-// Image positions h = phase + j * stride take the taps k = remainder + q * stride of the outputs o = j + shift - q, where
-// phase + before = shift * stride + remainder. With q turned round (t = taps - 1 - q) these are a convolution of stride 1.
-struct Phase {
-  int64_t taps, shift, taps_before;  // taps_before: taps of the phases before this one, for the layout of the turned kernel
-};
-FASTNN_INLINE Phase phase_of(const Window& w, int64_t phase) {
-  Phase result{0, 0, 0};
-  for (int64_t p = 0; p <= phase; ++p) {
-    result.taps_before += result.taps;
-    const int64_t remainder = (p + w.before) % w.stride;
-    result.shift = (p + w.before) / w.stride;
-    result.taps = remainder < w.window ? (w.window - remainder + w.stride - 1) / w.stride : 0;
-  }
-  return result;
-}
+// The image positions h = phase + j * stride. Let phase + before = shift * stride + remainder; then they take
+// the taps k = remainder + q * stride of the outputs j + shift - q. With q turned round, t = taps - 1 - q,
+// that is a convolution of stride 1 over the outputs.
 FASTNN_INLINE Axis backward_axis(const Window& w, int64_t phase) {
-  const Phase p = phase_of(w, phase);
+  auto taps_of_phase = [&](int64_t p) {
+    const int64_t remainder = (p + w.before) % w.stride;
+    return remainder < w.window ? (w.window - remainder + w.stride - 1) / w.stride : 0;
+  };
+  const int64_t taps = taps_of_phase(phase), shift = (phase + w.before) / w.stride;
   const int64_t results = phase < w.image ? (w.image - phase + w.stride - 1) / w.stride : 0;
-  return {results, phase, w.stride, w.output, p.shift - p.taps + 1, 1, p.taps};
+  Axis axis{results, phase, w.stride, w.output, shift - taps + 1, 1, taps};
+  for (int64_t p = 0; p < phase; ++p) axis.taps_before += taps_of_phase(p);
+  return axis;
 }
 
 // The part of the results that a task computes.
@@ -63,13 +62,14 @@ struct Part {
 
 FASTNN_INLINE Part part_of(const Conv2dShape& shape, int64_t all_columns, int64_t task) {
   const int64_t column = task % shape.column_tasks * shape.column_block, rest = task / shape.column_tasks;
-  const int64_t sample = rest / shape.row_blocks * shape.samples;
-  return {sample, smaller(shape.samples, shape.B - sample),         rest % shape.row_blocks, shape.row_blocks,
+  const int64_t i = rest / shape.row_blocks, sample = shape.B * i / shape.sample_tasks;
+  return {sample, shape.B * (i + 1) / shape.sample_tasks - sample,  rest % shape.row_blocks, shape.row_blocks,
           column, smaller(shape.column_block, all_columns - column)};
 }
 
-// y (B, h.source.., w..., N) from x (..., K) and the kernel w (h.taps, w.taps, K, N). The results are cut into rectangles that
-// see the same taps, so padding costs nothing; their pixels, of all samples of the part, fill tiles one after the other.
+// y (B, y_height, y_width, N) from x (B, h.source, w.source, K) and the kernel (h.taps, w.taps, K, N). The
+// results are cut into rectangles that see the same taps, so that padding costs nothing; their pixels, of all
+// samples of the part, fill one tile after the other.
 template <typename Real>
 void convolve(Real* y, const Real* x, const Real* kernel, const Real* bias, const Axis& h, const Axis& w, int64_t y_height,
               int64_t y_width, int64_t K, int64_t N, const Part& part) {
@@ -88,18 +88,17 @@ void convolve(Real* y, const Real* x, const Real* kernel, const Real* bias, cons
   t.a_segment = x_row;
   t.b_segment = w.taps * K * N;
   for (int64_t row = h.results * part.row_block / part.row_blocks; row < end_row;) {
-    const Span h_taps = h.inside(row);
-    const int64_t rows = h.run_end(row, end_row) - row;
+    const Span h_taps = taps_of(h, row, {0, h.taps});
+    const int64_t rows = run_end(h, row, end_row, {0, h.taps}) - row;
     t.segments = h_taps.end - h_taps.begin;
     for (int64_t column = 0; column < w.results;) {
-      const Span w_taps = w.inside(column);
-      const int64_t columns = w.run_end(column, w.results) - column;
+      const Span w_taps = taps_of(w, column, {0, w.taps});
+      const int64_t columns = run_end(w, column, w.results, {0, w.taps}) - column;
       t.k = (w_taps.end - w_taps.begin) * K;
       t.a = x;
       t.b = kernel + (h_taps.begin * w.taps + w_taps.begin) * K * N + part.column;
 
-      // The pixels row-major, sample after sample, in tiles that differ by one pixel at most. Where a row ends is not
-      // predictable, hence the selections instead of a branch.
+      // The pixels row-major, sample after sample, in tiles that differ by one pixel at most.
       int64_t a_line = part.sample * x_sample + (h.first + row * h.stride + h_taps.begin) * x_row +
                        (w.first + column * w.stride + w_taps.begin) * K;
       int64_t c_line = part.sample * y_sample + (h.place + row * h.step) * y_row + (w.place + column * w.step) * N;
@@ -111,18 +110,19 @@ void convolve(Real* y, const Real* x, const Real* kernel, const Real* bias, cons
         for (int64_t r = 0; r < tile_rows; ++r) {
           a_rows[r] = a_pixel;
           c_rows[r] = c_pixel;
-          const bool row_ends = ++j == columns;
-          j = row_ends ? 0 : j;
-          i += row_ends;
-          a_line += row_ends ? h.stride * x_row : 0;
-          c_line += row_ends ? h.step * y_row : 0;
-          if (i == rows) {
+          a_pixel += w.stride * K;
+          c_pixel += w.step * N;
+          if (++j < columns) continue;
+          j = 0;
+          a_line += h.stride * x_row;
+          c_line += h.step * y_row;
+          if (++i == rows) {
             i = 0;
             a_line += x_sample - rows * h.stride * x_row;
             c_line += y_sample - rows * h.step * y_row;
           }
-          a_pixel = row_ends ? a_line : a_pixel + w.stride * K;
-          c_pixel = row_ends ? c_line : c_pixel + w.step * N;
+          a_pixel = a_line;
+          c_pixel = c_line;
         }
         run_tile_row(t, tile_rows, part.columns);
       }
@@ -146,50 +146,35 @@ void backward_input(Real* dx, const Real* dy, const Real*, const Real* turned, c
     const Axis h = backward_axis(height, i);
     for (int64_t j = 0; j < smaller(width.stride, width.image); ++j) {
       const Axis w = backward_axis(width, j);
-      const int64_t taps_before = phase_of(height, i).taps_before * width.window + h.taps * phase_of(width, j).taps_before;
+      const int64_t taps_before = h.taps_before * width.window + h.taps * w.taps_before;
       convolve<Real>(dx, dy, turned + taps_before * shape.F * shape.C, nullptr, h, w, height.image, width.image, shape.F,
                      shape.C, part);
     }
   }
 }
 
-// The kernel that backward_input multiplies by: phase by phase of the stride, in each the taps in reverse, each tap (F, C). A
-// task writes a block of filters of one tap.
+// The kernel that backward_input multiplies by: phase by phase, in each the taps in reverse, each tap (F, C).
+// A task writes a block of filters of one tap.
 template <typename Real>
 void turn_kernel(Real*, const Real*, const Real* w, Real* turned, const Conv2dShape& shape, int64_t task) {
   const Window &height = shape.height, &width = shape.width;
   const int64_t C = shape.C, F = shape.F;
   const int64_t f = task % shape.turn_tasks * kTurnedFilters, tap = task / shape.turn_tasks;
   const int64_t kh = tap / width.window, kw = tap % width.window;
-  auto phase_with = [](const Window& axis, int64_t k) {
-    return phase_of(axis, ((k - axis.before) % axis.stride + axis.stride) % axis.stride);
+  auto axis_with = [](const Window& axis, int64_t k) {
+    return backward_axis(axis, ((k - axis.before) % axis.stride + axis.stride) % axis.stride);
   };
-  const Phase h = phase_with(height, kh), v = phase_with(width, kw);
+  const Axis h = axis_with(height, kh), v = axis_with(width, kw);
   const int64_t row = h.taps - 1 - kh / height.stride, column = v.taps - 1 - kw / width.stride;
   const int64_t place = h.taps_before * width.window + h.taps * v.taps_before + row * v.taps + column;
   transpose(turned + (place * F + f) * C, C, w + tap * C * F + f, F, C, smaller(kTurnedFilters, F - f));
 }
 
-// -- backward_kernel --------------------------------------------------------------------------------------------------------
+// -- backward_kernel ----------------------------------------------------------------------------------------
 
-// The taps inside the image of those in `wanted`, and the end of the outputs from o on, before `end`, that have the same.
-FASTNN_INLINE Span clipped(const Axis& axis, int64_t o, Span wanted) {
-  const Span s = axis.inside(o);
-  const int64_t begin = s.begin > wanted.begin ? s.begin : wanted.begin, end = smaller(s.end, wanted.end);
-  return end > begin ? Span{begin, end} : Span{0, 0};
-}
-FASTNN_INLINE int64_t clipped_run_end(const Axis& axis, int64_t o, int64_t end, Span wanted) {
-  const Span first = clipped(axis, o, wanted);
-  int64_t next = o + 1;
-  for (; next < end; ++next) {
-    const Span s = clipped(axis, next, wanted);
-    if (s.begin != first.begin || s.end != first.end) break;
-  }
-  return next;
-}
-
-// Adds what the given outputs contribute to `rows` rows of dw from row m on. A row is one (kh, kw, c); the outputs are cut into
-// rectangles in which the same taps of these rows lie inside the image, and only those rows take part.
+// Adds what the given outputs contribute to `rows` rows of dw from row m on. A row is one (kh, kw, c). The
+// outputs are cut into rectangles in which the same taps of these rows lie inside the image; only their rows
+// take part.
 template <typename Real>
 void add_outputs(Real* dw, const Real* x, const Real* dy, const Conv2dShape& shape, int64_t m, int64_t rows, int64_t column,
                  int64_t columns, int64_t sample, int64_t samples, int64_t oh, int64_t oh_last) {
@@ -213,12 +198,12 @@ void add_outputs(Real* dw, const Real* x, const Real* dy, const Conv2dShape& sha
   t.start = Start::accumulate;
   t.a = x + sample * t.a_block;
   while (oh < oh_last) {
-    const Span h_taps = clipped(h, oh, kh);
-    const int64_t oh_end = clipped_run_end(h, oh, oh_last, kh);
+    const Span h_taps = taps_of(h, oh, kh);
+    const int64_t oh_end = run_end(h, oh, oh_last, kh);
     t.segments = oh_end - oh;
     for (int64_t ow = 0; ow < w.results;) {
-      const Span w_taps = clipped(w, ow, kw);
-      const int64_t ow_end = clipped_run_end(w, ow, w.results, kw);
+      const Span w_taps = taps_of(w, ow, kw);
+      const int64_t ow_end = run_end(w, ow, w.results, kw);
       t.k = ow_end - ow;
       t.b = dy + sample * t.b_block + (oh * w.results + ow) * F + column;
       int64_t active = 0, tap_h = first_tap / KW, tap_w = first_tap % KW, c = m % C;
@@ -246,20 +231,20 @@ void backward_kernel(Real* dw, const Real* x, const Real* dy, const Conv2dShape&
   const int64_t column = task % shape.column_tasks * shape.column_block, part = task / shape.column_tasks;
   const int64_t columns = smaller(shape.column_block, shape.F - column);
   const int64_t unit = part / shape.unit_tasks * shape.unit_rows, i = part % shape.unit_tasks;
-  const int64_t begin = unit + shape.unit_rows * i / shape.unit_tasks,
-                end = unit + shape.unit_rows * (i + 1) / shape.unit_tasks;
+  const int64_t begin = unit + shape.unit_rows * i / shape.unit_tasks;
+  const int64_t end = unit + shape.unit_rows * (i + 1) / shape.unit_tasks;
   for (int64_t m = begin; m < end; ++m) {
     for (int64_t f = column; f < column + columns; ++f) dw[m * shape.F + f] = 0;
   }
-  const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows,
-                visits = (shape.height.output + shape.visit_rows - 1) / shape.visit_rows;
+  const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows;
   for (int64_t sample = 0; sample < shape.B; sample += shape.visit_samples) {
     const int64_t samples = smaller(shape.visit_samples, shape.B - sample);
-    for (int64_t visit = 0; visit < visits; ++visit) {
-      const int64_t oh = visit * shape.visit_rows, oh_last = smaller(oh + shape.visit_rows, shape.height.output);
+    for (int64_t oh = 0; oh < shape.height.output; oh += shape.visit_rows) {
+      const int64_t oh_end = smaller(oh + shape.visit_rows, shape.height.output);
       for (int64_t tile = 0; tile < tiles; ++tile) {
-        const int64_t first = begin + (end - begin) * tile / tiles, last = begin + (end - begin) * (tile + 1) / tiles;
-        add_outputs(dw, x, dy, shape, first, last - first, column, columns, sample, samples, oh, oh_last);
+        const int64_t first = begin + (end - begin) * tile / tiles;
+        const int64_t rows = begin + (end - begin) * (tile + 1) / tiles - first;
+        add_outputs(dw, x, dy, shape, first, rows, column, columns, sample, samples, oh, oh_end);
       }
     }
   }

@@ -59,25 +59,24 @@ KernelPlan plan_max_pool2d_backward(const Call& call, Isa isa) {
                    window.width.image * call.shape(0)[3].factor() * item);
 }
 
-const AttributeSpec kPoolSize{"pool_size", Dims{2, 2}}, kStrides{"strides", Dims{2, 2}},
-    kPadding{"padding", std::string("valid")};
-
 }  // namespace
 
 std::span<const Op> pool2d_ops() {
+  const AttributeSpec pool_size{"pool_size", Dims{2, 2}}, strides{"strides", Dims{2, 2}};
+  const AttributeSpec padding{"padding", std::string("valid")};
   static const std::vector<Op> ops = {
       {.name = "max_pool2d",
        .doc = "y = the largest value of each window, argmax = its position in the window, row-major",
        .inputs = {"x"},
        .outputs = {"y", "argmax"},
-       .attributes = {kPoolSize, kStrides, kPadding},
+       .attributes = {pool_size, strides, padding},
        .infer = infer_max_pool2d,
        .variants = {{"direct", nullptr, plan_max_pool2d}}},
       {.name = "max_pool2d_backward",
        .doc = "dx, the gradient of max_pool2d: each window's dy at the position that won",
        .inputs = {"dy", "argmax"},
        .outputs = {"dx"},
-       .attributes = {{"image_size", Dims{1, 1}, true}, kPoolSize, kStrides, kPadding},
+       .attributes = {{"image_size", Dims{1, 1}, true}, pool_size, strides, padding},
        .infer = infer_max_pool2d_backward,
        .variants = {{"direct", nullptr, plan_max_pool2d_backward}}},
   };

@@ -1,21 +1,24 @@
 // Two-dimensional max-pooling, channels-last.
 //
-//     y[b,oh,ow,c] = max over kh, kw of x[b, oh*SH - top + kh, ow*SW - left + kw, c]     over the positions inside the image
+//     y[b,oh,ow,c] = max over kh, kw of x[b, oh*SH - top + kh, ow*SW - left + kw, c]
 //     argmax[b,oh,ow,c] = kh*KW + kw of that position
 //
+// over the positions inside the image.
+//
 // Shapes     x (B, H, W, C), y and argmax (B, OH, OW, C). OH, OW, top and left as in ops/conv2d.h.
-// Backward   dx[b,h,w,c] = sum of dy[b,oh,ow,c] over the windows whose argmax is (h, w). argmax is saved, one byte an output.
-// Writes     every element of y, argmax or dx once.
+// Backward   dx[b,h,w,c] = sum of dy[b,oh,ow,c] over the windows whose winner is (h, w). argmax is saved.
+// Writes     every element of y, argmax and dx once.
 // Aliasing   none.
 // Scratch    none.
-// Requires   float or double; windows of at most 256 positions.
-// Edges      Of equal values the first in row-major order wins, and -0 equals 0. A NaN wins over every number, the first NaN over
-//            later ones. Padding never wins. Positions that no window chose get 0, whatever dy holds.
-// Tasks      blocks of output rows (forward) or image rows (backward), over all samples.
+// Requires   float or double; windows of at most 256 positions, so that argmax is one byte.
+// Edges      Of equal values the first in row-major order wins; -0 equals 0. A NaN wins over every number,
+//            and the first NaN over later ones. Padding never wins. A position that no window chose gets 0,
+//            whatever dy holds.
+// Tasks      blocks of output rows (forward) or image rows (backward), of all samples.
 // Numerics   exact; where windows overlap, dx is a sum in row-major order of the windows.
-// Cost       one comparison per window position; x, y, argmax or dy, argmax, dx once.
+// Cost       one comparison per window position; x, y and argmax once. 2 x 2 windows: the speed of memory.
 // Source     -
-// Peers      Keras and PyTorch agree on padding='valid' and on the first of a tie; PyTorch pads both sides by the same amount.
+// Peers      Keras and PyTorch agree about padding='valid' and ties; PyTorch pads both sides alike.
 #pragma once
 
 #include "ops/window.h"

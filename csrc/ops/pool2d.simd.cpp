@@ -35,7 +35,8 @@ FASTNN_INLINE void for_channels(int64_t C, Body&& body) {
   if (c < C) body(c, Channels<Real, true>{static_cast<int>(C - c)});
 }
 
-// The window's largest value and its index, `rows` by `columns` positions from x on, of which the first is number `first`.
+// The largest value of `rows` by `columns` positions from x on, and its number; the first position's is
+// `first`.
 template <typename Real>
 FASTNN_INLINE void max_of_window(Real* y, uint8_t* argmax, const Real* x, int64_t C, int64_t x_row, int64_t rows,
                                  int64_t columns, int64_t KW, int64_t first) {
@@ -89,7 +90,7 @@ struct Seeing {
   }
 };
 
-// Each pixel of dx collects from the windows that see it: no zeroing, no adding to memory, each element written once.
+// Each pixel of dx collects from the windows that see it: no zeroing, no adding to memory, one write.
 template <typename Real>
 FASTNN_INLINE void collect_row(Real* dx, const Real* dy, const uint8_t* argmax, int64_t C, const Window& h, const Window& w,
                                int64_t ih) {
@@ -118,7 +119,7 @@ FASTNN_INLINE void collect_row(Real* dx, const Real* dy, const uint8_t* argmax, 
   }
 }
 
-// The same where windows do not overlap (measured: 3 times as fast): each hands its gradient out to its own pixels.
+// The same where windows do not overlap: each hands its gradient out to its own pixels (three times as fast).
 template <typename Real>
 FASTNN_INLINE void hand_out_row(Real* dx, const Real* dy, const uint8_t* argmax, int64_t C, const Window& h, const Window& w,
                                 int64_t ih) {
@@ -148,7 +149,7 @@ FASTNN_INLINE void hand_out_row(Real* dx, const Real* dy, const uint8_t* argmax,
 
 template <typename Real>
 void max_backward(Real* dx, const Real* dy, const uint8_t* argmax, const Pool2dShape& shape, int64_t task) {
-  const Window h = shape.height, w = shape.width;  // copies: stores could change the originals, for all the compiler knows
+  const Window h = shape.height, w = shape.width;  // copies: vector stores may alias the originals
   const int64_t C = shape.C, end = smaller(shape.rows, (task + 1) * shape.row_block);
   const bool overlap = h.window > h.stride || w.window > w.stride;
   for (int64_t row = task * shape.row_block; row < end; ++row) {

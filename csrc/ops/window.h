@@ -1,8 +1,9 @@
 // The arithmetic of sliding windows, shared by convolution and pooling, one axis at a time.
 //
-// Output o reads the image positions o * stride - before + t, for the taps 0 <= t < window that fall inside the image.
-// Padding, as in Keras: `valid` has none, so that only whole windows count; `same` makes ceil(image / stride) outputs and puts
-// the smaller half of the padding first (PyTorch's padding=1 differs from it where the stride is 2 and the image even).
+// Output o reads the image positions o * stride - before + t, for the taps 0 <= t < window that fall inside
+// the image. Padding, as in Keras: `valid` has none, so that only whole windows count; `same` makes
+// ceil(image / stride) outputs and puts the smaller half of the padding first (PyTorch's padding=1 differs
+// from it where the stride is 2 and the image even).
 #pragma once
 
 #include <algorithm>
@@ -21,11 +22,9 @@ struct Span {
   int64_t begin, end;
 };
 
-// Kernels of every ISA inline these: an ordinary inline function would be compiled once per ISA under one name.
-#define FASTNN_WINDOW_INLINE constexpr __attribute__((always_inline)) inline
-
-// The taps of output o that lie inside the image.
-FASTNN_WINDOW_INLINE Span taps_inside(const Window& w, int64_t o) {
+// The taps of output o that lie inside the image. (Always inlined: kernels of every ISA use it, and an
+// ordinary inline function would be compiled once per ISA under one name.)
+__attribute__((always_inline)) inline Span taps_inside(const Window& w, int64_t o) {
   const int64_t first = w.before - o * w.stride, end = first + w.image;
   return {first > 0 ? first : 0, end < w.window ? end : w.window};
 }

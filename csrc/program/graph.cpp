@@ -31,6 +31,11 @@ ValueId Graph::add_value(TensorType type, Origin origin, size_t index, size_t ou
 }
 
 ValueId Graph::add_input(std::string name, TensorType type) {
+  for (const Extent& extent : type.shape) {
+    if (extent.is_int() ? extent.factor() >= 0 : extent.factor() == 1 && extent.symbols().size() == 1) continue;
+    throw ValueError(concat("input '", name, "': shape ", type.shape,
+                            "; expected lengths >= 0 or single symbols, which a call ", "determines; name the whole length"));
+  }
   const ValueId value = add_value(std::move(type), Origin::input, inputs_.size());
   inputs_.push_back({std::move(name), value});
   return value;
@@ -106,6 +111,8 @@ Graph Graph::bind(const Bindings& bindings) const {
     shape = fastnn::bind(shape, bindings);
   }
   for (Node& node : bound.nodes_) {
+    // A view's shape as traced, in which -1 is resolved: at batch 0 there would be nothing to resolve it from.
+    if (node.op->view) node.attributes.set(0, type(node.outputs[0]).shape);
     node.attributes.bind(bindings);
     Call call = bound.call_of(node);
     infer(call);

@@ -13,7 +13,9 @@ namespace {
 constexpr int kForever = std::numeric_limits<int>::max();  // read in commit, after all of compute
 
 size_t bytes_of(const TensorType& type) {
-  return static_cast<size_t>(count(to_dims(type.shape, "plan"))) * item_size(type.dtype);
+  Dims dims = to_dims(type.shape, "plan");
+  dims.push_back(static_cast<int64_t>(item_size(type.dtype)));
+  return static_cast<size_t>(count(dims));  // throws where a size overflows
 }
 
 // Values that share memory are one buffer: views, and results computed in the place of an operand.

@@ -2,7 +2,7 @@
 //
 // A run has two parts. Compute writes only the arena and the caller's output arrays. Between it and commit stands a guard: if a
 // kernel reported an error, commit is skipped and the run throws, so that a failed step leaves every variable as it was.
-// Commit alone writes variables: optimizer updates in place, everything else copied from the arena.
+// Commit alone writes variables: optimizer updates in place, everything else copied to them.
 #pragma once
 
 #include <memory>
@@ -44,7 +44,7 @@ struct Program {
   Isa isa;
   std::vector<PlannedCall> calls;
   std::vector<Step> compute, commit;
-  std::vector<CopyStep> output_copies;  // outputs that are inputs, constants or variables
+  std::vector<CopyStep> output_copies;  // results computed elsewhere, and variables that commit copies
   std::vector<CopyStep> commit_copies;
   std::vector<Graph::Constant> constants;
   std::vector<VariablePtr> variables;
@@ -75,7 +75,8 @@ class Context {
   size_t arena_bytes_ = 0, scratch_bytes_ = 0, scratch_stride_ = 0;
 };
 
-// Runs on at most `threads` workers; inputs and outputs are contiguous arrays of the program's types. Throws ValueError where
+// Runs on this run's part of the thread budget. Inputs and outputs are contiguous arrays of the program's types, and no output
+// overlaps another array. Throws ValueError where
 // a kernel reported bad data, naming the layer.
 void run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,
          bool commit);

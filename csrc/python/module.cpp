@@ -39,8 +39,11 @@ TensorType type_of(const py::array& array, const std::string& where) {
 
 // The array itself, or a C-contiguous copy of it.
 py::array contiguous(const py::array& array) {
-  if (array.flags() & py::array::c_style) return array;
-  return py::array::ensure(array, py::array::c_style);
+  constexpr int kWanted = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
+  if ((array.flags() & kWanted) == kWanted) return array;
+  py::array copy = py::array::ensure(array, kWanted);
+  if (!copy) throw std::bad_alloc();
+  return copy;
 }
 
 py::array empty(const TensorType& type) {
@@ -160,6 +163,9 @@ void bind_outputs(Bound& bound, const std::vector<TensorType>& types, const py::
     throw ValueError(concat("out: ", py::len(out), " arrays; expected ", types.size(), "; pass one per output"));
   }
   for (size_t i = 0; i < types.size(); ++i) {
+    if (!out.is_none() && !py::isinstance<py::array>(out[py::int_(i)])) {
+      throw TypeError("out: not an array; expected one array per output, apart from the inputs; let the function allocate it");
+    }
     py::array array = out.is_none() ? empty(types[i]) : out[py::int_(i)].cast<py::array>();
     if (!out.is_none()) {
       const TensorType came = type_of(array, "out");
@@ -375,6 +381,11 @@ void define_variable(py::module_& m) {
           py::arg("value"));
 }
 
+ValueId checked(const Graph& graph, ValueId value) {
+  if (value >= 0 && value < static_cast<ValueId>(graph.values().size())) return value;
+  throw ValueError(concat("graph: value ", value, "; expected 0 <= value < ", graph.values().size(), "; use its own values"));
+}
+
 void define_graph(py::module_& m) {
   py::class_<Graph>(m, "Graph", "What a trace records. Values are integers.")
       .def(py::init<>())
@@ -392,25 +403,35 @@ void define_graph(py::module_& m) {
           },
           py::arg("array"))
       .def(
-          "variable", [](Graph& g, const VariablePtr& variable) { return g.add_variable(variable); }, py::arg("variable"))
+          "variable", [](Graph& g, const VariablePtr& variable) { return g.add_variable(variable); },
+          py::arg("variable").none(false))
       .def(
           "node",
           [](Graph& g, const std::string& op_name, const std::vector<std::optional<ValueId>>& inputs,
              const py::dict& attributes, const std::string& layer, const std::string& line) {
             const Op& op = find_op(op_name);
             std::vector<ValueId> operands;
-            for (const auto& input : inputs) operands.push_back(input.value_or(kNoValue));
+            for (const auto& input : inputs) operands.push_back(input ? checked(g, *input) : kNoValue);
             return g.add_node(op, std::move(operands), to_attributes(op, attributes), {layer, line});
           },
           py::arg("op"), py::arg("inputs"), py::arg("attributes"), py::arg("layer"), py::arg("line"))
-      .def("bind_variable", &Graph::bind_variable, py::arg("variable"), py::arg("value"))
-      .def("set_outputs", &Graph::set_outputs, py::arg("values"))
+      .def(
+          "bind_variable", [](Graph& g, const VariablePtr& variable, ValueId v) { g.bind_variable(variable, checked(g, v)); },
+          py::arg("variable").none(false), py::arg("value"))
+      .def(
+          "set_outputs",
+          [](Graph& g, const std::vector<ValueId>& values) {
+            for (ValueId v : values) checked(g, v);
+            g.set_outputs(values);
+          },
+          py::arg("values"))
       .def(
           "fuse", [](Graph& g) { run_passes(g, /*fusion=*/true); }, "Runs the passes that come before differentiation.")
       .def(
-          "dtype", [](const Graph& g, ValueId v) { return std::string(dtype_name(g.type(v).dtype)); }, py::arg("value"))
+          "dtype", [](const Graph& g, ValueId v) { return std::string(dtype_name(g.type(checked(g, v)).dtype)); },
+          py::arg("value"))
       .def(
-          "shape", [](const Graph& g, ValueId v) { return from_shape(g.type(v).shape); }, py::arg("value"))
+          "shape", [](const Graph& g, ValueId v) { return from_shape(g.type(checked(g, v)).shape); }, py::arg("value"))
       .def(
           "nodes",
           [](const Graph& g) {
@@ -438,6 +459,11 @@ void define_graph(py::module_& m) {
           [](Function& f, const std::vector<Dims>& shapes) {
             std::vector<TensorType> types;
             for (size_t i = 0; i < shapes.size() && i < f.graph().inputs().size(); ++i) {
+              for (int64_t length : shapes[i]) {
+                if (length < 0) {
+                  throw ValueError(concat("describe: shape ", to_shape(shapes[i]), "; expected lengths >= 0; pass a shape"));
+                }
+              }
               types.push_back({f.graph().type(f.graph().inputs()[i].value).dtype, to_shape(shapes[i])});
             }
             return describe(*f.program(types));
@@ -502,8 +528,9 @@ PYBIND11_MODULE(_core, m) {
       "_peak_flops", [](int threads) { return measure_peak_flops(current_isa(), threads); }, py::arg("threads"),
       py::call_guard<py::gil_scoped_release>(), "Measures what the machine can do: float32 operations per second.");
   m.def(
-      "_peak_bytes", [](int threads, int64_t size) { return measure_peak_bytes(current_isa(), threads, size); }, py::arg("threads"),
-      py::arg("size"), py::call_guard<py::gil_scoped_release>(), "Bytes per second of copies that read and write `size` bytes.");
+      "_peak_bytes", [](int threads, int64_t size) { return measure_peak_bytes(current_isa(), threads, size); },
+      py::arg("threads"), py::arg("size"), py::call_guard<py::gil_scoped_release>(),
+      "Bytes per second of copies that read and write `size` bytes.");
 
   // What tests force, and how they see that it happened.
   m.def(

@@ -61,12 +61,12 @@ FASTNN_INLINE Vec<float> exp(Vec<float> x) {
 FASTNN_INLINE Vec<double> exp(Vec<double> x) { return each_lane<__builtin_exp>(x); }
 
 FASTNN_INLINE Vec<float> log(Vec<float> x) {
-  // x = 2^e m with sqrt(1/2) <= m < sqrt(2), read off the bits.
-  const int32_t root_half = 0x3f3504f3;
-  const Mask<float> bits = (Mask<float>)x;
-  const Mask<float> exponent = (bits - root_half) >> 23;
+  // x = 2^e m with sqrt(1/2) <= m < sqrt(2), read off the bits; unsigned, because those of a negative x overflow.
+  using Bits = Vec<uint32_t>;
+  const Bits bits = (Bits)x, root_half = (Bits)broadcast(0.70710678f);
+  const Mask<float> exponent = (Mask<float>)(bits - root_half) >> 23;
   const Vec<float> e = __builtin_convertvector(exponent, Vec<float>);
-  const Vec<float> f = (Vec<float>)(bits - (exponent << 23)) - broadcast(1.0f);
+  const Vec<float> f = (Vec<float>)(bits - ((Bits)exponent << 23)) - broadcast(1.0f);
   const Vec<float> square = f * f;
   constexpr float c[] = {7.0376836292e-2f,  -1.1514610310e-1f, 1.1676998740e-1f,  -1.2420140846e-1f, 1.4249322787e-1f,
                          -1.6668057665e-1f, 2.0000714765e-1f,  -2.4999993993e-1f, 3.3333331174e-1f};

@@ -1,5 +1,5 @@
-// Matrix transposition in registers: four times as fast as element by element (64 x 64 floats, Zen 4, any ISA: 0.5 against 2.3
-// microseconds).
+// Matrix transposition in registers: four times as fast as element by element (64 x 64 floats, Zen 4, any
+// ISA: 0.5 against 2.3 microseconds).
 #pragma once
 
 #include "simd/vec.h"
@@ -16,8 +16,8 @@ FASTNN_INLINE Vec<Real> interleave(Vec<Real> a, Vec<Real> b) {
   return __builtin_shuffle(a, b, order);
 }
 
-// A square of kLanes rows. Interleaving row i with row i + lanes/2 is a perfect shuffle of all elements; log2(lanes) of them
-// turn rows into columns.
+// A square of kLanes rows. Interleaving row i with row i + lanes/2 is a perfect shuffle of all elements;
+// log2(lanes) of them turn rows into columns.
 template <typename Real>
 FASTNN_INLINE void transpose_square(Vec<Real> (&row)[kLanes<Real>]) {
   constexpr int lanes = kLanes<Real>;

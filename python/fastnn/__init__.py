@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         activations,
         autodiff,
         callbacks,
-        cli,
         datasets,
         initializers,
         kernels,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
         models,
         ops,
         optimizers,
-        reference,
         training,
         utils,
     )

@@ -147,9 +147,24 @@ def value_and_grad(
             wrt_tree: Any = [as_tensor(v) for v in variables]
         else:
             numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+            if any(not -len(args) <= i < len(args) for i in numbers):
+                raise ValueError(
+                    f"value_and_grad: argnums={argnums} of {len(args)} positional arguments; expected numbers below that; pass "
+                    "the arguments to differentiate by in order, without names"
+                )
             wrt_tree = tuple(args[i] for i in numbers)
         leaves, structure = flatten(wrt_tree)
         wrt = [as_tensor(leaf) for leaf in leaves]
+        for w in wrt:
+            if not w.dtype.startswith("float"):
+                raise TypeError(f"value_and_grad: by a {w.dtype} of shape {w.shape}; expected a float; cast it first")
+        if variables is None:
+            # Views of their own: f may also read the same value in another way, which does not count.
+            wrt = [apply("reshape", [w], shape=w.shape) for w in wrt]
+            replaced = list(args)
+            for i, tree in zip(numbers, unflatten(structure, wrt)):
+                replaced[i] = tree
+            args = tuple(replaced)
         result = f(*args, **kwargs)
         value, aux = result if has_aux else (result, None)
         if not isinstance(value, Tensor) or value.shape != () or not value.dtype.startswith("float"):

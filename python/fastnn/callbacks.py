@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fastnn.utils import unknown_name
+
 if TYPE_CHECKING:
     from fastnn.training import Trainer
 
@@ -62,6 +64,7 @@ class Progress(Callback):
     """What `verbose` shows on standard error: 1 a progress bar (with tqdm, else as 2), 2 one line per epoch."""
 
     _REFRESH = 0.1  # seconds between two looks at the metrics
+    _REFRESH_IN_A_FILE = 10.0  # where each is another line
 
     def __init__(self, verbose: int) -> None:
         self._bars = verbose == 1
@@ -87,7 +90,7 @@ class Progress(Callback):
         if self._bar is None:
             return
         now = time.perf_counter()
-        if now - self._shown >= self._REFRESH:
+        if now - self._shown >= (self._REFRESH if sys.stderr.isatty() else self._REFRESH_IN_A_FILE):
             self._shown = now
             self._bar.n = batch + 1
             self._bar.set_postfix_str(format_logs(self.model.metrics_so_far()))
@@ -118,6 +121,10 @@ class CallbackList:
                 raise TypeError(
                     f"callbacks: {callback!r}; expected objects of a subclass of fastnn.callbacks.Callback; pass instances"
                 )
+            for name in dir(type(callback)):
+                if name.startswith("on_") and not hasattr(Callback, name):
+                    hooks = [hook for hook in dir(Callback) if hook.startswith("on_")]
+                    raise unknown_name(f"callback {type(callback).__name__}, hook", name, hooks)
             callback.set_model(model)
             callback.set_params(params)
         self.on_batch_begin = self._overridden("on_train_batch_begin")

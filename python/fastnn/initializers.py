@@ -172,6 +172,8 @@ def get(initializer: InitializerLike) -> Callable[..., Array]:
     """An initializer by name, or the object itself."""
     if isinstance(initializer, str):
         return look_up("initializer", initializer, _BY_NAME)()
+    if isinstance(initializer, type):
+        raise TypeError(f"initializer: the class {initializer.__name__}; expected an object; write {initializer.__name__}()")
     if callable(initializer):
         return initializer
     raise TypeError(f"initializer: {initializer!r}; expected a name or an object; pass for example 'glorot_uniform'")

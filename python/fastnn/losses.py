@@ -117,6 +117,8 @@ def get(loss: LossLike) -> Loss:
         return look_up("loss", loss, _BY_NAME)()
     if isinstance(loss, Loss):
         return loss
+    if isinstance(loss, type):
+        raise TypeError(f"loss: the class {loss.__name__}; expected an object; write {loss.__name__}()")
     if callable(loss):
         return _FunctionLoss(loss)
     raise TypeError(f"loss: {loss!r}; expected a name, a Loss or a function; pass for example 'mean_squared_error'")

@@ -19,11 +19,8 @@ class Optimizer:
     """
 
     def __init__(self, learning_rate: float, name: str) -> None:
-        rate = float(learning_rate)
-        if not (np.isfinite(rate) and rate >= 0):
-            raise ValueError(f"{name}: learning_rate={learning_rate}; expected a finite number >= 0; pass for example 1e-3")
         self.name = name
-        self._learning_rate = Variable(np.float32(rate), name=f"{name}/learning_rate", trainable=False)
+        self._learning_rate = Variable(self._rate(learning_rate), name=f"{name}/learning_rate", trainable=False)
         self.iterations = Variable(np.int64(0), name=f"{name}/iterations", trainable=False)
         self._variables: list[Variable] = []
 
@@ -34,7 +31,12 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._learning_rate.assign(np.float32(value))
+        self._learning_rate.assign(self._rate(value))
+
+    def _rate(self, value: float) -> np.float32:
+        if callable(value) or isinstance(value, (str, bool)) or not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"{self.name}: learning_rate={value!r}; expected a finite number >= 0; pass for example 1e-3")
+        return np.float32(value)
 
     @property
     def variables(self) -> list[Variable]:
@@ -61,6 +63,8 @@ class Optimizer:
                 f"{self.name}: {len(gradients)} gradients for {len(variables)} variables; expected one each; pass both lists "
                 "in the same order"
             )
+        if not variables:
+            raise ValueError(f"{self.name}: apply without variables; expected at least one; pass the trainable variables")
         if not self._variables:
             self.build(variables)
         if [id(v) for v in variables] != [id(v) for v in self._variables]:

@@ -69,6 +69,10 @@ class Trace:
         self.graph.bind_variable(variable._core, value._value)
         self._current[id(variable)] = value
 
+    def variables(self) -> list[Variable]:
+        """The Variables that the trace has read or assigned."""
+        return list(self._variables.values())
+
     def next_stream(self) -> int:
         """The ordinal of a random op in this trace: its own stream of random numbers."""
         self._streams += 1
@@ -207,6 +211,12 @@ class Tensor(_Operators):
     def __array_function__(self, function: Callable[..., Any], *args: object) -> Any:
         raise self._refuse(f"numpy.{function.__name__}", "use the function of the same name in fastnn.ops")
 
+    def _compare(self, other: object) -> bool:
+        raise self._refuse("a comparison", "use fastnn.ops.equal, maximum, minimum or clip")
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare
+    __hash__ = object.__hash__
+
     def __iter__(self) -> Iterator[Any]:
         raise self._refuse("iteration", "use fastnn.ops on the whole tensor")
 
@@ -269,11 +279,20 @@ class Variable(_Operators):
             trace.assign(self, as_tensor(value, self.dtype))
             return
         if isinstance(value, (bool, int, float)):
-            value = np.full(self.shape, value, self.dtype)
+            value = np.full(self.shape, _number(value, self.dtype))
         self._core.write(np.asarray(value))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
+
+    def __bool__(self) -> bool:
+        return bool(self.numpy())
+
+    def __int__(self) -> int:
+        return int(self.numpy())
+
+    def __float__(self) -> float:
+        return float(self.numpy())
 
     def __repr__(self) -> str:
         return f"<Variable '{self.name}' {self.dtype} {self.shape}>"
@@ -297,7 +316,7 @@ def as_tensor(value: Any, dtype: str | None = None) -> Tensor:
     if isinstance(value, Variable):
         return trace.read(value)
     if isinstance(value, (bool, int, float)):
-        return trace.tensor(trace.graph.constant(np.asarray(value, dtype or "float32")))
+        return trace.tensor(trace.graph.constant(_number(value, dtype or "float32")))
     if not isinstance(value, (np.ndarray, np.generic)):
         raise TypeError(
             f"operand: {type(value).__name__}; expected an array, a Tensor, a Variable or a number; convert it with np.asarray"
@@ -309,6 +328,18 @@ def as_tensor(value: Any, dtype: str | None = None) -> Tensor:
             "because a captured array is copied into the program; pass it as an argument or make it a fastnn.Variable"
         )
     return trace.tensor(trace.graph.constant(array))
+
+
+def _number(value: float, dtype: str) -> Array:
+    """A Python number in the dtype of what it meets; TypeError where it does not fit into it."""
+    if not dtype.startswith("float"):
+        low, high = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        if not (low <= value <= high and value == int(value)):
+            raise TypeError(
+                f"operand: {value!r} beside an operand of dtype {dtype}; expected a number that {dtype} holds; cast the other "
+                "operand with fastnn.ops.cast"
+            )
+    return np.asarray(value, dtype)
 
 
 def _weak_dtype(operands: Sequence[Any]) -> str:
@@ -350,7 +381,7 @@ def _as_array(value: Any, weak: str) -> Array | None:
     if isinstance(value, Variable):
         return value.numpy()
     if isinstance(value, (bool, int, float)):
-        return np.asarray(value, weak)
+        return _number(value, weak)
     if isinstance(value, np.generic):
         return np.asarray(value)
     if isinstance(value, Tensor):
@@ -489,8 +520,9 @@ _TRACED = object()  # stands for a result that the program computes
 
 
 def _static_key(leaf: Any) -> Any:
-    # 1, 1.0 and True are equal keys but not the same constant.
-    return (type(leaf), id(leaf) if isinstance(leaf, Variable) else leaf)
+    # 1, 1.0 and True are equal but not the same constant, and neither are 0.0 and -0.0. The Variable itself, not its id:
+    # the key keeps it alive, so that no other one can take its place.
+    return (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
 
 
 def function(f: Callable[..., Any] | None = None, *, shapes: Sequence[Sequence[int | str]] | None = None) -> Any:

@@ -7,6 +7,7 @@ and its gradients, updates the weights and adds to the metrics. Python only shuf
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -47,8 +48,9 @@ class Trainer:
         self.history: History | None = None
         self.stop_training = False
         self._programs: dict[Any, _core.Function] = {}
+        self._building = threading.RLock()
 
-    def build(self, input_shape: Sequence[int]) -> None: ...
+    def build(self, input_shape: Sequence[int | None]) -> None: ...
     def call(self, x: Any, training: bool = False) -> Any: ...
     def _require_built(self, what: str) -> None: ...
 
@@ -81,7 +83,7 @@ class Trainer:
             raise TypeError(f"{self.name}: metrics={metrics!r}; expected a list; pass metrics=[{metrics!r}]")
         chosen_loss, chosen_optimizer = losses.get(loss), optimizers.get(optimizer)
         chosen_metrics = [registry.get(m, chosen_loss) for m in metrics or ()]
-        names = [m.name for m in chosen_metrics]
+        names = ["loss", *(m.name for m in chosen_metrics)]
         if len(set(names)) != len(names):
             raise ValueError(f"{self.name}: metrics named {names}; expected different names; pass each once")
         self.loss, self.optimizer = chosen_loss, chosen_optimizer
@@ -106,10 +108,10 @@ class Trainer:
         self,
         x: Any,
         y: Any,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Sequence[Callback] | Callback | None = None,
         validation_split: float = 0.0,
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
@@ -120,7 +122,7 @@ class Trainer:
         Args:
             x: samples, `(samples, ...)`; any numeric dtype, cast to float32 batch by batch.
             y: labels or targets, one per sample.
-            batch_size: samples per step; the last step of an epoch takes what is left.
+            batch_size: samples per step, default 32; the last step of an epoch takes what is left.
             epochs: the epoch to stop at.
             verbose: 0 silent, 1 a progress bar on standard error (one line per epoch without tqdm), 2 one line per epoch;
                 "auto" is 1.
@@ -138,7 +140,7 @@ class Trainer:
                 weights are then those of the last whole step. TypeError: arrays that hold no numbers.
         """
         self._require_compiled("fit")
-        batch_size = _positive(self.name, "batch_size", batch_size)
+        batch_size = 32 if batch_size is None else _positive(self.name, "batch_size", batch_size)
         epochs = _positive(self.name, "epochs", epochs)
         if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, (int, np.integer)) or initial_epoch < 0:
             raise ValueError(f"{self.name}: initial_epoch={initial_epoch!r}; expected an integer >= 0; pass 0 to start anew")
@@ -154,9 +156,8 @@ class Trainer:
         seed, stream = generator.next_key()
         self.history = History()
         progress = [Progress(level)] if level else []
-        hooks = CallbackList(
-            [self.history, *progress, *(callbacks or ())], self, {"epochs": epochs, "steps": steps, "verbose": level}
-        )
+        callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
+        hooks = CallbackList([*callbacks, *progress, self.history], self, {"epochs": epochs, "steps": steps, "verbose": level})
         self.stop_training = False
         order = np.arange(samples, dtype=np.int64)
         hooks.call("on_train_begin", {})
@@ -169,7 +170,7 @@ class Trainer:
                 for step in range(steps):
                     for hook, wants_logs in hooks.on_batch_begin:
                         hook(step, self.metrics_so_far() if wants_logs and step else {})
-                    with _batch_context(self.name, "fit", f"epoch {epoch + 1}, batch {step}"):
+                    with _batch_context("fit", f"epoch {epoch + 1}, batch {step}"):
                         run.run([x, y, order[step * batch_size : (step + 1) * batch_size]], True)
                     for hook, wants_logs in hooks.on_batch_end:
                         hook(step, self.metrics_so_far() if wants_logs else {})
@@ -186,15 +187,15 @@ class Trainer:
         hooks.call("on_train_end", {})
         return self.history
 
-    def train_on_batch(self, x: Any, y: Any) -> Logs:
-        """One step on one batch. Returns the loss and the metrics of this batch alone."""
+    def train_on_batch(self, x: Any, y: Any, return_dict: bool = False) -> float | list[float] | Logs:
+        """One step on one batch. Returns the loss and the metrics of this batch alone, in the form of `evaluate`."""
         self._require_compiled("train_on_batch")
         x, y = self._prepare(x, y, "train_on_batch")
         run = self._training_program(x, y)
         self._reset_metrics()
-        with _batch_context(self.name, "train_on_batch", "batch 0"):
+        with _batch_context("train_on_batch", "batch 0"):
             run.run([x, y, np.arange(len(x), dtype=np.int64)], True)
-        return self.metrics_so_far()
+        return _results(self.metrics_so_far(), return_dict)
 
     def _hold_out(
         self, x: Array, y: Array, split: float, data: tuple[Any, Any] | None
@@ -241,16 +242,13 @@ class Trainer:
         results = self._evaluate(*self._prepare(x, y, "evaluate"), batch_size)
         if verbose not in (0, "auto"):
             print(format_logs(results), file=sys.stderr)
-        if return_dict:
-            return results
-        values = list(results.values())
-        return values if len(values) > 1 else values[0]
+        return _results(results, return_dict)
 
     def _evaluate(self, x: Array, y: Array, batch_size: int) -> Logs:
         run = self._evaluation_program(x, y)
         self._reset_metrics()
         for step, start in enumerate(range(0, len(x), batch_size)):
-            with _batch_context(self.name, "evaluate", f"batch {step}"):
+            with _batch_context("evaluate", f"batch {step}"):
                 run.run([x[start : start + batch_size], y[start : start + batch_size]], True)
         return self.metrics_so_far()
 
@@ -309,6 +307,7 @@ class Trainer:
             variables = self.trainable_variables
             gradients = backward([loss], [as_tensor(1.0)], [as_tensor(v) for v in variables])
             self._require_gradients(variables, gradients)
+            self._require_own_weights(trace)
             self.optimizer.apply(gradients, variables)
             trace.graph.set_outputs([loss._value])  # so that the guard on it is kept
         return _core.Function(trace.graph)
@@ -361,6 +360,8 @@ class Trainer:
             adjusted: Tensor = ops.reshape(y, wanted)
             return adjusted
         hint = ""
+        if loss.sparse_labels and y.shape == output.shape:
+            hint = "; for one-hot targets use categorical_crossentropy"
         if not loss.sparse_labels and y.shape == output.shape[:-1]:
             hint = "; for integer labels use a sparse_ loss or fastnn.utils.to_categorical"
         raise ValueError(
@@ -376,6 +377,15 @@ class Trainer:
             raise ValueError(
                 f"{self.name}: the loss does not depend on {', '.join(missing)}; expected every trainable weight to matter; "
                 "remove the layer or make it untrainable"
+            )
+
+    def _require_own_weights(self, trace: Trace) -> None:
+        own = {id(v) for v in self.trainable_variables}
+        stray = [v.name for v in trace.variables() if v.trainable and id(v) not in own]
+        if stray:
+            raise ValueError(
+                f"{self.name}: {', '.join(stray)} would never be trained; expected weights made with add_weight by "
+                "the model's own layers; put inner layers into the model's list, or make such variables with trainable=False"
             )
 
     def _memory(self, batch_size: int) -> Iterator[tuple[str, int, int]]:
@@ -418,8 +428,9 @@ class Trainer:
         x = _numeric(f"{self.name}: {where}: x", x)
         if x.ndim == 0:
             raise ValueError(f"{self.name}: {where}: x is a single number; expected an array (samples, ...); pass a batch")
-        if not self.built:
-            self.build(x.shape[1:])
+        with self._building:  # several threads may make the first prediction
+            if not self.built:
+                self.build(x.shape[1:])
         assert self._input_shape is not None
         shape = x.shape[1:]
         if shape != self._input_shape:
@@ -434,6 +445,11 @@ class Trainer:
                 )
         adjusted: Array = x
         return adjusted
+
+
+def _results(logs: Logs, return_dict: bool) -> float | list[float] | Logs:
+    values = list(logs.values())
+    return logs if return_dict else values if len(values) > 1 else values[0]
 
 
 def _named(shape: Sequence[Any]) -> str:
@@ -463,7 +479,7 @@ def _numeric(where: str, array: Any) -> Array:
 
 
 @contextmanager
-def _batch_context(model: str, what: str, which: str) -> Iterator[None]:
+def _batch_context(what: str, which: str) -> Iterator[None]:
     """Says which batch an error of the program belongs to."""
     try:
         yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
 import re
 from collections.abc import Callable, Sequence
@@ -26,11 +28,17 @@ def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])", "_", name).lower()
 
 
+@functools.cache
+def _takes_training(call: Callable[..., Any]) -> bool:
+    return "training" in inspect.signature(call).parameters
+
+
 class Layer:
     """A function with weights.
 
     A subclass makes its weights in `build(input_shape)`, where None stands for the batch axis, and computes in
-    `call(x, training)` with `fastnn.ops`. It runs on arrays as well as inside a trace.
+    `call(x, training)` or `call(x)` with `fastnn.ops`. It runs on arrays (converted to float32) as well as inside a trace.
+    Layers inside layers are not supported yet: a model refuses to train weights that are not its own layers'.
 
     Args:
         name: default the class's name with a number.
@@ -50,11 +58,26 @@ class Layer:
         raise TypeError(f"{self.name}: has no call(x, training); expected one; override it")
 
     def __call__(self, x: Any, training: bool = False) -> Any:
+        if not isinstance(x, (Tensor, Variable)):
+            x = np.asarray(x)
+            if x.dtype.kind in "fiub":
+                x = x.astype(np.float32, copy=False)  # as `predict` does: the weights are float32
+        was_built = self.built
         with layer_scope(self.name):
-            if not self.built:
-                self.build(tuple(d if isinstance(d, int) else None for d in x.shape))
-                self.built = True
-            return self.call(x, training)
+            try:
+                if not self.built:
+                    self.build(tuple(d if isinstance(d, int) else None for d in x.shape))
+                    self.built = True
+                return self.call(x, training) if _takes_training(type(self).call) else self.call(x)  # type: ignore[call-arg]
+            except Exception:
+                if not was_built:
+                    self.unbuild()
+                raise
+
+    def unbuild(self) -> None:
+        """Forgets the weights; the next call makes new ones."""
+        self.built = False
+        self._weights = []
 
     def add_weight(
         self, name: str, shape: Sequence[int], initializer: Callable[..., Array], *, trainable: bool = True

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn import _core
 from fastnn.layers.core import Input
-from fastnn.layers.layer import Layer, assign_all, unique_name
+from fastnn.layers.layer import Layer, assign_all, check_sizes, unique_name
 from fastnn.tracing import Array, Tensor, Trace, Variable, current_trace, layer_scope
 from fastnn.training import Trainer
 
@@ -30,6 +30,7 @@ class Sequential(Trainer):
         self._layers: list[Layer] = []
         self._input_shape: tuple[int, ...] | None = None
         self._output_shapes: list[Any] = []
+        self._has_input = False
         self.built = False
         for layer in layers:
             self._append(layer)
@@ -43,15 +44,23 @@ class Sequential(Trainer):
         return list(self._layers)
 
     def add(self, layer: Layer | Input) -> None:
-        """Appends a layer."""
+        """Appends a layer; one that does not fit is not kept."""
+        before = list(self._layers), self._input_shape
         self._append(layer)
-        self._rebuild()
+        try:
+            self._rebuild()
+        except Exception:
+            self._layers, self._input_shape = before
+            self._rebuild()
+            raise
 
     def pop(self) -> Layer:
         """Removes the last layer and returns it."""
         if not self._layers:
             raise ValueError(f"{self.name}: pop from a model without layers; expected at least one; add one first")
         layer = self._layers.pop()
+        if not self._layers and not self._has_input:
+            self._input_shape = None
         self._rebuild()
         return layer
 
@@ -72,6 +81,7 @@ class Sequential(Trainer):
             if self._layers or self._input_shape is not None:
                 raise ValueError(f"{self.name}: Input after other layers; expected it first; move it to the front")
             self._input_shape = layer.shape
+            self._has_input = True
             return
         if not isinstance(layer, Layer):
             raise TypeError(
@@ -94,8 +104,23 @@ class Sequential(Trainer):
         if self._input_shape is not None and self._layers:
             self.build(self._input_shape)
 
-    def build(self, input_shape: Sequence[int]) -> None:
-        """Makes the weights for samples of this shape (without the batch axis)."""
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Makes the weights for samples of this shape, without the batch axis or with None for it."""
+        if len(input_shape) and input_shape[0] is None:
+            input_shape = input_shape[1:]  # Keras's form, with the batch axis
+        shape = check_sizes(self.name, "input_shape", tuple(input_shape), None)
+        self._forget_programs()
+        unbuilt = [layer for layer in self._layers if not layer.built]
+        try:
+            self._trace_shapes(shape)
+        except Exception:
+            for layer in unbuilt:
+                layer.unbuild()
+            raise
+        self._input_shape = shape
+        self.built = True
+
+    def _trace_shapes(self, input_shape: tuple[int, ...]) -> None:
         if not self._layers:
             raise ValueError(f"{self.name}: build of a model without layers; expected at least one; add layers")
         with Trace() as trace:
@@ -103,10 +128,13 @@ class Sequential(Trainer):
             self._output_shapes = []
             with layer_scope(self.name):
                 for layer in self._layers:
+                    if layer.input_shape is not None and layer.input_shape != x.shape[1:]:
+                        raise ValueError(
+                            f"{layer.name}: input_shape={layer.input_shape} for an input of shape {x.shape}; expected the "
+                            "same; leave input_shape to the first layer"
+                        )
                     x = layer(x)
                     self._output_shapes.append(x.shape)
-        self._input_shape = tuple(input_shape)
-        self.built = True
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:

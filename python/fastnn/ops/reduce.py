@@ -9,10 +9,11 @@ from fastnn.autodiff import Cotangents, Node, vjp
 from fastnn.tracing import Tensor, TensorLike, apply
 
 
-def _axes(x: Any, axes: int | Sequence[int] | None) -> tuple[int, ...]:
+def _reduce(op: str, x: TensorLike, axes: int | Sequence[int] | None, keepdims: bool) -> Any:
     if axes is None:
-        return tuple(range(x.ndim))
-    return (axes,) if isinstance(axes, int) else tuple(axes)
+        return apply(op, [x], keepdims=keepdims)  # the op's own default: all
+    axes = (axes,) if isinstance(axes, int) else tuple(axes)
+    return apply(op, [x], axes=axes, keepdims=keepdims) if axes else x
 
 
 def sum(x: TensorLike, axes: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Any:
@@ -28,14 +29,12 @@ def sum(x: TensorLike, axes: int | Sequence[int] | None = None, *, keepdims: boo
         >>> fastnn.ops.sum(np.ones((2, 3)), axes=0)
         array([2., 2., 2.])
     """
-    axes = _axes(x, axes)
-    return apply("sum", [x], axes=axes, keepdims=keepdims) if axes else x
+    return _reduce("sum", x, axes, keepdims)
 
 
 def mean(x: TensorLike, axes: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Any:
     """The mean over `axes`; arguments as for `sum`. The mean of nothing is NaN."""
-    axes = _axes(x, axes)
-    return apply("mean", [x], axes=axes, keepdims=keepdims) if axes else x
+    return _reduce("mean", x, axes, keepdims)
 
 
 @vjp("sum")
