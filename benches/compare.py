@@ -27,6 +27,7 @@ from fastnn import _core
 _ROOT = Path(__file__).parent.parent
 _RESULTS = _ROOT / "benches" / "results"
 _MEANINGFUL_ROUNDS = 7
+_QUIET_CPUS = 0.1
 _LIMIT_SECONDS = 300.0  # of one process: torch.compile takes the longest, about a minute
 
 
@@ -126,6 +127,9 @@ def table(result: dict[str, Any]) -> str:
         lines.append(
             f"fastnn / fastest peer of each round: {statistics.median(ratios):.2f} ({min(ratios):.2f} - {max(ratios):.2f})"
         )
+        busy = max(run["other_cpus"] for turns in runs.values() for run in turns)
+        if busy > _QUIET_CPUS:
+            lines.append(f"Not a quiet machine: other programs kept up to {busy:.1f} CPUs busy meanwhile.")
         if rounds < _MEANINGFUL_ROUNDS:
             lines.append(f"A hint only: {rounds} rounds; a result takes {_MEANINGFUL_ROUNDS}.")
     lines += [f"{name}: failed: {why}" for name, why in result["failed"].items()]
