@@ -11,9 +11,9 @@
 //            before it is written. Not equal, whose elements are smaller than its operands'.
 // Scratch    none.
 // Requires   float or double; rows marked `numbers` also int32 and int64, which wrap. equal takes every dtype.
-// Edges      NaN in any operand gives NaN (relu, clip, maximum and minimum included, and every *_backward). The gradient of a
-//            tie goes to a; relu, abs and clip have the gradients 0, 0 and 1 at their corners. sqrt and log of a negative number
-//            are NaN. cast cuts floats towards zero, saturates at the ends of an integer's range, turns NaN into 0, and wraps
+// Edges      NaN in any operand gives NaN (relu, clip, maximum and minimum included), but a NaN of dy stays out where no
+//            gradient passes. The gradient of a tie goes to a; relu, abs and clip have the gradients 0, 0 and 1 at their
+//            corners. sqrt and log of a negative number are NaN. cast cuts floats towards zero, saturates at the ends of an integer's range, turns NaN into 0, and wraps
 //            from integer to integer; to bool it is != 0.
 // Tasks      16384 elements: pieces of a long row, or several short rows.
 // Numerics   one rounding per arithmetic operation; exp, log, tanh, sigmoid: see simd/math.h. A value depends on its operands
