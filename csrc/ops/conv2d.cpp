@@ -4,8 +4,6 @@
 
 namespace fastnn {
 
-namespace {
-
 // ---- Shape rules ------------------------------------------------------------------------------------------
 
 std::vector<TensorType> infer_conv2d(const Call& call) {
@@ -27,6 +25,8 @@ std::vector<TensorType> infer_conv2d(const Call& call) {
   const ImageWindow window = image_window(call, image_size_of(call, 0), kernel_size_of(call, 1));
   return {{call.dtype(0), {x[0], window.height.output, window.width.output, w[3]}}};
 }
+
+namespace {
 
 std::vector<TensorType> infer_conv2d_backward_input(const Call& call) {
   call.expect_float(0);
@@ -63,7 +63,7 @@ std::vector<TensorType> infer_conv2d_backward_kernel(const Call& call) {
 
 constexpr double kTaskFlops = 2e6;  // some 20 microseconds
 
-int64_t parts(int64_t whole, int64_t part) { return part > 0 ? (whole + part - 1) / part : 0; }
+}  // namespace
 
 Conv2dShape shape_of(const Shape& images, const ImageWindow& window, const Extent& C, const Extent& F) {
   Conv2dShape shape{};
@@ -72,13 +72,15 @@ Conv2dShape shape_of(const Shape& images, const ImageWindow& window, const Exten
   return shape;
 }
 
+namespace {
+
 double flops_of(const Conv2dShape& s) {
   return 2.0 * static_cast<double>(s.B * s.height.output * s.width.output) *
          static_cast<double>(s.height.window * s.width.window * s.C * s.F);
 }
 
-// Cuts `rows` by `columns` results of every sample into tasks: whole samples, several where they are small;
-// parts of them where the batch is too small to make 16 tasks that are worth it.
+}  // namespace
+
 int64_t cut_images(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t inner) {
   const double flops = flops_of(shape);
   const auto worth = static_cast<int64_t>(flops / kTaskFlops);
@@ -103,6 +105,8 @@ int64_t cut_images(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t in
   return shape.sample_tasks * shape.row_blocks * shape.column_tasks;
 }
 
+namespace {
+
 KernelPlan plan_conv2d(const Call& call, Isa isa) {
   const Shape &x = call.shape(0), &w = call.shape(1);
   const ImageWindow window = image_window(call, image_size_of(call, 0), kernel_size_of(call, 1));
@@ -122,7 +126,7 @@ KernelPlan plan_conv2d_backward_input(const Call& call, Isa isa) {
   const int64_t taps = window.height.window * window.width.window;
   shape.turn_tasks = parts(shape.F, kTurnedFilters);
   KernelPlan plan;
-  plan.workspace_bytes = std::max<size_t>(static_cast<size_t>(count(call.shape(1)).factor()) * item_size(call.dtype(0)), 1);
+  plan.workspaces = {static_cast<size_t>(count(call.shape(1)).factor()) * item_size(call.dtype(0))};
   plan.steps.push_back(kernel_step(kernels.turn_kernel[is_double], tasks > 0 ? taps * shape.turn_tasks : 0, shape));
   plan.steps.push_back(kernel_step(kernels.backward_input[is_double], tasks, shape));
   return plan;

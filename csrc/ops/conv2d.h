@@ -59,4 +59,12 @@ struct Conv2dKernels {          // [0] for float, [1] for double
 };
 FASTNN_PER_ISA(Conv2dKernels, conv2d_kernels)
 
+// Shared with conv2d_block.
+std::vector<TensorType> infer_conv2d(const Call& call);
+Conv2dShape shape_of(const Shape& images, const ImageWindow& window, const Extent& C, const Extent& F);
+// Cuts `rows` by `columns` results of every sample into tasks and returns how many: whole samples, several where they are
+// small; parts of them where the batch is too small to make 16 tasks that are worth it. `inner` is what each sums per tap.
+int64_t cut_images(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t inner);
+inline int64_t parts(int64_t whole, int64_t part) { return part > 0 ? (whole + part - 1) / part : 0; }
+
 }  // namespace fastnn

@@ -1,154 +1,41 @@
-#include "ops/conv2d.h"
-#include "simd/tile.h"
+#include "ops/conv2d_tiles.h"
 #include "simd/transpose.h"
 
 namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-FASTNN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-FASTNN_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
 // -- Forward and backward_input: one convolution ------------------------------------------------------------
 
-// One axis of it: result o, stored at place + o * step, sums the positions first + o * stride + t of the
-// source, for the taps 0 <= t < taps inside it. `taps_before` is where its taps begin in the turned kernel of
-// backward_input.
-struct Axis {
-  int64_t results, place, step;
-  int64_t source, first, stride, taps;
-  int64_t taps_before = 0;
-};
-
-// The taps of result o inside the source, of those in `wanted`.
-FASTNN_INLINE Span taps_of(const Axis& axis, int64_t o, Span wanted) {
-  const int64_t start = axis.first + o * axis.stride;
-  const int64_t begin = larger(-start, wanted.begin), end = smaller(axis.source - start, wanted.end);
-  return end > begin ? Span{begin, end} : Span{0, 0};
-}
-// The end of the results from o on, before `end`, that have the same.
-FASTNN_INLINE int64_t run_end(const Axis& axis, int64_t o, int64_t end, Span wanted) {
-  const Span taps = taps_of(axis, o, wanted);
-  for (++o; o < end; ++o) {
-    const Span other = taps_of(axis, o, wanted);
-    if (other.begin != taps.begin || other.end != taps.end) break;
-  }
-  return o;
-}
-
-FASTNN_INLINE Axis forward_axis(const Window& w) { return {w.output, 0, 1, w.image, -w.before, w.stride, w.window}; }
-
-// The image positions h = phase + j * stride. Let phase + before = shift * stride + remainder; then they take
-// the taps k = remainder + q * stride of the outputs j + shift - q. With q turned round, t = taps - 1 - q,
-// that is a convolution of stride 1 over the outputs.
-FASTNN_INLINE Axis backward_axis(const Window& w, int64_t phase) {
-  auto taps_of_phase = [&](int64_t p) {
-    const int64_t remainder = (p + w.before) % w.stride;
-    return remainder < w.window ? (w.window - remainder + w.stride - 1) / w.stride : 0;
-  };
-  const int64_t taps = taps_of_phase(phase), shift = (phase + w.before) / w.stride;
-  const int64_t results = phase < w.image ? (w.image - phase + w.stride - 1) / w.stride : 0;
-  Axis axis{results, phase, w.stride, w.output, shift - taps + 1, 1, taps};
-  for (int64_t p = 0; p < phase; ++p) axis.taps_before += taps_of_phase(p);
-  return axis;
-}
-
-// The part of the results that a task computes.
-struct Part {
-  int64_t sample, samples;
-  int64_t row_block, row_blocks;
-  int64_t column, columns;
-};
-
-FASTNN_INLINE Part part_of(const Conv2dShape& shape, int64_t all_columns, int64_t task) {
-  const int64_t column = task % shape.column_tasks * shape.column_block, rest = task / shape.column_tasks;
-  const int64_t i = rest / shape.row_blocks, sample = shape.B * i / shape.sample_tasks;
-  return {sample, shape.B * (i + 1) / shape.sample_tasks - sample,  rest % shape.row_blocks, shape.row_blocks,
-          column, smaller(shape.column_block, all_columns - column)};
-}
-
-// y (B, y_height, y_width, N) from x (B, h.source, w.source, K) and the kernel (h.taps, w.taps, K, N). The
-// results are cut into rectangles that see the same taps, so that padding costs nothing; their pixels, of all
-// samples of the part, fill one tile after the other.
+// Images of `width` by `height` pixels and N channels, from the sample and the column of a part on.
 template <typename Real>
-void convolve(Real* y, const Real* x, const Real* kernel, const Real* bias, const Axis& h, const Axis& w, int64_t y_height,
-              int64_t y_width, int64_t K, int64_t N, const Part& part) {
-  const int64_t x_row = w.source * K, x_sample = h.source * x_row;
-  const int64_t y_row = y_width * N, y_sample = y_height * y_row;
-  const int64_t end_row = h.results * (part.row_block + 1) / part.row_blocks;
-  Tile<Real> t;
-  int64_t a_rows[kTileRows], c_rows[kTileRows];
-  t.c = y + part.column;
-  t.a_rows = a_rows;
-  t.c_rows = c_rows;
-  t.bias = bias == nullptr ? nullptr : bias + part.column;
-  t.start = bias == nullptr ? Start::zero : Start::bias;
-  t.a_k = 1;
-  t.b_k = N;
-  t.a_segment = x_row;
-  t.b_segment = w.taps * K * N;
-  for (int64_t row = h.results * part.row_block / part.row_blocks; row < end_row;) {
-    const Span h_taps = taps_of(h, row, {0, h.taps});
-    const int64_t rows = run_end(h, row, end_row, {0, h.taps}) - row;
-    t.segments = h_taps.end - h_taps.begin;
-    for (int64_t column = 0; column < w.results;) {
-      const Span w_taps = taps_of(w, column, {0, w.taps});
-      const int64_t columns = run_end(w, column, w.results, {0, w.taps}) - column;
-      t.k = (w_taps.end - w_taps.begin) * K;
-      t.a = x;
-      t.b = kernel + (h_taps.begin * w.taps + w_taps.begin) * K * N + part.column;
-
-      // The pixels row-major, sample after sample, in tiles that differ by one pixel at most.
-      int64_t a_line = part.sample * x_sample + (h.first + row * h.stride + h_taps.begin) * x_row +
-                       (w.first + column * w.stride + w_taps.begin) * K;
-      int64_t c_line = part.sample * y_sample + (h.place + row * h.step) * y_row + (w.place + column * w.step) * N;
-      int64_t i = 0, j = 0, a_pixel = a_line, c_pixel = c_line;
-      const int64_t pixels = part.samples * rows * columns, tiles = (pixels + kTileRows - 1) / kTileRows;
-      const int64_t least = pixels / tiles, larger_tiles = pixels % tiles;
-      for (int64_t tile = 0; tile < tiles; ++tile) {
-        const int64_t tile_rows = least + (tile < larger_tiles);
-        for (int64_t r = 0; r < tile_rows; ++r) {
-          a_rows[r] = a_pixel;
-          c_rows[r] = c_pixel;
-          a_pixel += w.stride * K;
-          c_pixel += w.step * N;
-          if (++j < columns) continue;
-          j = 0;
-          a_line += h.stride * x_row;
-          c_line += h.step * y_row;
-          if (++i == rows) {
-            i = 0;
-            a_line += x_sample - rows * h.stride * x_row;
-            c_line += y_sample - rows * h.step * y_row;
-          }
-          a_pixel = a_line;
-          c_pixel = c_line;
-        }
-        run_tile_row(t, tile_rows, part.columns);
-      }
-      column += columns;
-    }
-    row += rows;
-  }
+FASTNN_INLINE Results<Real> results_of(Real* y, int64_t height, int64_t width, int64_t N, const Part& part) {
+  const int64_t sample = height * width * N;
+  return {y + part.sample * sample + part.column, N, width * N, sample};
 }
 
 template <typename Real>
 void forward(Real* y, const Real* x, const Real* w, const Real* bias, const Conv2dShape& shape, int64_t task) {
-  convolve(y, x, w, bias, forward_axis(shape.height), forward_axis(shape.width), shape.height.output, shape.width.output,
-           shape.C, shape.F, part_of(shape, shape.F, task));
+  const Part part = part_of(shape, shape.F, task);
+  const Window &height = shape.height, &width = shape.width;
+  convolve(results_of(y, height.output, width.output, shape.F, part), x + part.sample * height.image * width.image * shape.C,
+           w + part.column, bias == nullptr ? nullptr : bias + part.column, forward_axis(height), forward_axis(width), shape.C,
+           part.columns, shape.F, part.samples, part.rows(height.output));
 }
 
 template <typename Real>
 void backward_input(Real* dx, const Real* dy, const Real*, const Real* turned, const Conv2dShape& shape, int64_t task) {
   const Part part = part_of(shape, shape.C, task);
   const Window &height = shape.height, &width = shape.width;
+  dy += part.sample * height.output * width.output * shape.F;
+  turned += part.column;
   for (int64_t i = 0; i < smaller(height.stride, height.image); ++i) {
     const Axis h = backward_axis(height, i);
     for (int64_t j = 0; j < smaller(width.stride, width.image); ++j) {
       const Axis w = backward_axis(width, j);
       const int64_t taps_before = h.taps_before * width.window + h.taps * w.taps_before;
-      convolve<Real>(dx, dy, turned + taps_before * shape.F * shape.C, nullptr, h, w, height.image, width.image, shape.F,
-                     shape.C, part);
+      convolve<Real>(results_of(dx, height.image, width.image, shape.C, part), dy, turned + taps_before * shape.F * shape.C,
+                     nullptr, h, w, shape.F, part.columns, shape.C, part.samples, part.rows(h.results));
     }
   }
 }

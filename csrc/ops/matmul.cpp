@@ -24,7 +24,7 @@ KernelPlan plan_gemm(Isa isa, DType dtype, int64_t batch, int64_t M, int64_t N, 
   const GemmKernels& kernels = gemm_kernels(isa);
   KernelPlan plan;
   if (options.transpose_b && tasks > 0) {
-    plan.workspace_bytes = std::max<size_t>(static_cast<size_t>(batch * K * N) * item_size(dtype), 1);
+    plan.workspaces = {static_cast<size_t>(batch * K * N) * item_size(dtype)};
     plan.steps.push_back(kernel_step(kernels.copy_transposed[is_double], K == 0 ? 0 : batch * ((N + 63) / 64), shape));
     plan.steps.push_back(kernel_step(kernels.multiply_copied[is_double], tasks, shape));
   } else {

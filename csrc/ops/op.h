@@ -58,6 +58,7 @@ class Attributes {
   const Shape& shape(std::string_view name) const { return get<Shape>(name); }
 
   void set(size_t index, AttributeValue value) { values_[index] = std::move(value); }
+  void set(std::string_view name, AttributeValue value) { values_[index(name)] = std::move(value); }
   const std::vector<AttributeValue>& values() const { return values_; }
   void bind(const Bindings& bindings);
   friend bool operator==(const Attributes& a, const Attributes& b) { return a.op_ == b.op_ && a.values_ == b.values_; }
@@ -97,12 +98,13 @@ struct Call {
 // ---- Kernels --------------------------------------------------------------------------------------------------------------
 
 // One kernel over `tasks` independent tasks. The number of tasks is a function of shapes, never of threads. Its buffers are
-// the op's outputs, then its inputs (absent ones are null), then the workspace if the plan asks for one.
+// the op's outputs, then its inputs (absent ones are null), then the plan's workspaces.
 struct KernelStep {
   KernelFn run = nullptr;
   int64_t tasks = 0;
   std::shared_ptr<const void> params;  // the kernel's shape struct
   size_t scratch_bytes = 0;            // per worker
+  std::vector<size_t> operands = {};   // which of the op's buffers it gets, in this order; none named: all of them
 };
 
 template <typename Params>
@@ -111,8 +113,8 @@ KernelStep kernel_step(KernelFn run, int64_t tasks, Params params, size_t scratc
 }
 
 struct KernelPlan {
-  std::vector<KernelStep> steps;  // a barrier stands between two steps
-  size_t workspace_bytes = 0;     // shared by the steps of this op
+  std::vector<KernelStep> steps;        // a barrier stands between two steps
+  std::vector<size_t> workspaces = {};  // bytes of each; what one step of this op leaves to the next
 };
 
 struct Variant {

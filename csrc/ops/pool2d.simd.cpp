@@ -1,5 +1,5 @@
+#include "ops/max_of_window.h"
 #include "ops/pool2d.h"
-#include "simd/vec.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -7,61 +7,11 @@ namespace {
 
 FASTNN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// A vector of Real at p, of which the first `tail` lanes exist if `partial`; likewise of bytes.
-template <typename Real, bool partial>
-struct Channels {
-  int tail;
-  FASTNN_INLINE Vec<Real> read(const Real* p) const { return partial ? load_first(p, tail) : load(p); }
-  FASTNN_INLINE void write(Real* p, Vec<Real> v) const { partial ? store_first(p, v, tail) : store(p, v); }
-  FASTNN_INLINE Mask<Real> read_bytes(const uint8_t* p) const {
-    if (!partial) return load_bytes<Real>(p);
-    uint8_t bytes[kLanes<Real>] = {};
-    for (int i = 0; i < tail; ++i) bytes[i] = p[i];
-    return load_bytes<Real>(bytes);
-  }
-  FASTNN_INLINE void write_bytes(uint8_t* p, Mask<Real> lanes) const {
-    if (!partial) return store_bytes<Real>(p, lanes);
-    uint8_t bytes[kLanes<Real>];
-    store_bytes<Real>(bytes, lanes);
-    for (int i = 0; i < tail; ++i) p[i] = bytes[i];
-  }
-};
-
-// Calls body(c, channels) for each vector of the channels from c on.
-template <typename Real, typename Body>
-FASTNN_INLINE void for_channels(int64_t C, Body&& body) {
-  int64_t c = 0;
-  for (; c + kLanes<Real> <= C; c += kLanes<Real>) body(c, Channels<Real, false>{0});
-  if (c < C) body(c, Channels<Real, true>{static_cast<int>(C - c)});
-}
-
-// The largest value of `rows` by `columns` positions from x on, and its number; the first position's is
-// `first`.
-template <typename Real>
-FASTNN_INLINE void max_of_window(Real* y, uint8_t* argmax, const Real* x, int64_t C, int64_t x_row, int64_t rows,
-                                 int64_t columns, int64_t KW, int64_t first) {
-  using Index = typename MaskLane<Real>::type;
-  for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
-    Vec<Real> best = channels.read(x + c);
-    Mask<Real> winner = Mask<Real>{} + static_cast<Index>(first);
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t j = i == 0; j < columns; ++j) {
-        const Vec<Real> value = channels.read(x + i * x_row + j * C + c);
-        // Larger, or not a number where the best still is one.
-        const Mask<Real> wins = ~(value <= best) & (best == best);
-        best = select<Real>(wins, value, best);
-        winner = wins ? Mask<Real>{} + static_cast<Index>(first + i * KW + j) : winner;
-      }
-    }
-    channels.write(y + c, best);
-    channels.write_bytes(argmax + c, winner);
-  });
-}
-
 template <typename Real>
 void max_forward(Real* y, uint8_t* argmax, const Real* x, const Pool2dShape& shape, int64_t task) {
   const Window &h = shape.height, &w = shape.width;
   const int64_t C = shape.C, x_row = w.image * C, end = smaller(shape.rows, (task + 1) * shape.row_block);
+  const auto as_it_is = [](Vec<Real> value) __attribute__((always_inline)) { return value; };
   for (int64_t row = task * shape.row_block; row < end; ++row) {
     const int64_t sample = row / h.output, oh = row % h.output;
     const Span kh = taps_inside(h, oh);
@@ -72,9 +22,9 @@ void max_forward(Real* y, uint8_t* argmax, const Real* x, const Pool2dShape& sha
       const int64_t out = (row * w.output + ow) * C, first = kh.begin * w.window + kw.begin;
       const int64_t rows = kh.end - kh.begin, columns = kw.end - kw.begin;
       if (rows == 2 && columns == 2) {  // constants unroll the loops
-        max_of_window(y + out, argmax + out, corner, C, x_row, 2, 2, w.window, first);
+        max_of_window(y + out, argmax + out, corner, C, x_row, 2, 2, w.window, first, as_it_is);
       } else {
-        max_of_window(y + out, argmax + out, corner, C, x_row, rows, columns, w.window, first);
+        max_of_window(y + out, argmax + out, corner, C, x_row, rows, columns, w.window, first, as_it_is);
       }
     }
   }

@@ -179,7 +179,7 @@ KernelPlan plan_sum(const Call& call, Isa isa, const Flags& reduced, bool mean) 
     const int64_t tasks = divide_up(units, shape.units_per_task) * shape.column_blocks;
     plan.steps.push_back(kernel_step((shape.inner == 1 ? kernels.sum_rows : kernels.sum_columns)[type], tasks, shape));
   }
-  plan.workspace_bytes = used * item_size(call.dtype(0));
+  plan.workspaces = {used * item_size(call.dtype(0))};
   return plan;
 }
 

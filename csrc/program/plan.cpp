@@ -212,9 +212,11 @@ class Planner {
     }
     workspaces_.resize(plans_.size());
     for (size_t i = 0; i < plans_.size(); ++i) {
-      if (plans_[i].workspace_bytes == 0) continue;
       const int position = in_commit_[i] ? kForever : static_cast<int>(i);
-      wanted.push_back({align_up(plans_[i].workspace_bytes), position, position, &workspaces_[i]});
+      workspaces_[i].resize(plans_[i].workspaces.size());
+      for (size_t w = 0; w < workspaces_[i].size(); ++w) {
+        wanted.push_back({align_up(plans_[i].workspaces[w]), position, position, &workspaces_[i][w]});
+      }
     }
     std::ranges::stable_sort(wanted, std::greater(), &Placed::bytes);
     for (size_t i = 0; i < wanted.size(); ++i) {
@@ -261,13 +263,14 @@ class Planner {
       }
       for (ValueId input : nodes[i].inputs) operands.push_back(locate(input));
       for (size_t k = nodes[i].inputs.size(); k < nodes[i].op->inputs.size(); ++k) operands.push_back({});
-      if (plans_[i].workspace_bytes > 0) {
-        operands.push_back({Location::Kind::arena, static_cast<int64_t>(workspaces_[i])});
-      }
+      for (size_t offset : workspaces_[i]) operands.push_back({Location::Kind::arena, static_cast<int64_t>(offset)});
       for (KernelStep& kernel : plans_[i].steps) {
         program_.scratch_bytes = std::max(program_.scratch_bytes, kernel.scratch_bytes);
         auto& steps = in_commit_[i] ? program_.commit : program_.compute;
-        if (kernel.tasks > 0) steps.push_back({std::move(kernel), operands, static_cast<int32_t>(i)});
+        if (kernel.tasks == 0) continue;
+        std::vector<Location> chosen;
+        for (size_t k : kernel.operands) chosen.push_back(operands[k]);
+        steps.push_back({std::move(kernel), chosen.empty() ? operands : std::move(chosen), static_cast<int32_t>(i)});
       }
     }
     for (size_t k = 0; k < graph_.outputs().size(); ++k) {
@@ -310,7 +313,7 @@ class Planner {
   Program program_;
   std::vector<KernelPlan> plans_;          // per node
   std::vector<char> in_commit_;            // per node
-  std::vector<size_t> workspaces_;         // per node: offset
+  std::vector<std::vector<size_t>> workspaces_;  // per node: offsets
   std::vector<ValueId> root_;              // per value: whose memory it uses
   std::vector<std::vector<int>> readers_;  // per value: nodes
   std::vector<Buffer> buffers_;            // per value, for roots

@@ -257,6 +257,32 @@ FASTNN_INLINE void store_bytes(uint8_t* p, Mask<Real> lanes) {
 #endif
 }
 
+// Writes the lanes that are set in `mask` side by side, in order, and returns how many they are. It writes whole vectors: what
+// lies up to kLanes behind `to` is lost.
+template <typename T, typename M>
+FASTNN_INLINE int compress(T* to, Vec<T> v, M mask) {
+#if defined(__AVX512F__)
+  // Into a register first: the form that stores is microcode on Zen 4.
+  if constexpr (sizeof(T) == 4) {
+    const __mmask16 m = _mm512_movepi32_mask((__m512i)mask);
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(m, (__m512i)v));
+    return __builtin_popcount(m);
+  } else {
+    const __mmask8 m = _mm512_movepi64_mask((__m512i)mask);
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi64(m, (__m512i)v));
+    return __builtin_popcount(m);
+  }
+#else
+  int n = 0;
+  FASTNN_UNROLL
+  for (int i = 0; i < kLanes<T>; ++i) {
+    to[n] = v[i];
+    n -= static_cast<int>(mask[i]);
+  }
+  return n;
+#endif
+}
+
 // The same fused multiply-add for one number, so that a scalar tail rounds like the vectors before it.
 template <typename Real>
 FASTNN_INLINE Real fma1(Real a, Real b, Real c) {

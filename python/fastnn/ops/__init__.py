@@ -4,6 +4,7 @@ Each file is a family that shares one kernel stem; `fastnn.kernels` has the forw
 """
 
 from fastnn.ops.conv2d import conv2d
+from fastnn.ops.conv2d_block import conv2d_block
 from fastnn.ops.cross_entropy import (
     cross_entropy,
     softmax_cross_entropy,
@@ -52,6 +53,7 @@ __all__ = [
     "check_finite",
     "clip",
     "conv2d",
+    "conv2d_block",
     "cross_entropy",
     "dense",
     "divide",

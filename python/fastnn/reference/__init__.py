@@ -16,6 +16,7 @@ from typing import Any
 
 from . import (
     conv2d,
+    conv2d_block,
     cross_entropy,
     dense,
     dropout,
@@ -34,6 +35,7 @@ forward_ops: dict[str, Callable[..., Any]] = {
     name: getattr(family, name)
     for family in (
         conv2d,
+        conv2d_block,
         cross_entropy,
         dense,
         dropout,

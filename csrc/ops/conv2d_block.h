@@ -1,0 +1,81 @@
+// Convolution, bias, activation and max-pooling as one op, channels-last.
+//
+//     y[b,i,j,f] = activation(max over p, q of conv2d(x, w, bias)[b, i*PH + p, j*PW + q, f])
+//     argmax[b,i,j,f] = p*PW + q of that position
+//
+// for windows that touch and do not overlap. An activation that grows with its argument may as well come after the maximum,
+// where there are PH*PW times fewer values.
+//
+// Shapes     x (B, H, W, C), w (KH, KW, C, F), bias (F,) or none; OH by OW outputs as in ops/conv2d.h. y and argmax
+//            (B, OH/PH, OW/PW, F), rounded down: outputs that no window sees are never computed.
+// Backward   g is the gradient of the largest value: dy, or with relu that of op relu_backward. Only the winners have one, so
+//            both gradients cost PH*PW times less than those of conv2d. With (h, v) the place from which the winner of
+//            (b,i,j,f) reads x, conv2d_block_backward_input: dx[b, h + kh, v + kw, c] = sum of g[b,i,j,f] * w[kh,kw,c,f];
+//            conv2d_block_backward_kernel: dw[kh,kw,c,f] = sum of g[b,i,j,f] * x[b, h + kh, v + kw, c]. dbias is the sum
+//            of g. argmax is saved.
+// Writes     every element of y and argmax once; dx and dw while they are summed, always the same task.
+// Aliasing   none.
+// Scratch    forward: a strip of outputs, some 32 KiB. Backward, where it is "sparse": lists of the gradients of some windows,
+//            and dw of a task's filters. backward_input first writes w, transposed, into a workspace.
+// Requires   float or double; windows of at most 256 positions.
+// Edges      Of equal values the first in row-major order wins, and a NaN over every number, as in ops/pool2d.h; argmax does not
+//            know of the activation. "sparse": a gradient of 0 contributes nothing, not even 0 * NaN. Taps outside the image
+//            are absent. An argmax that is no position of the window has no gradient.
+// Tasks      forward: groups of samples, or parts of one by rows or filters. Backward, "sparse": groups of samples for dx, of
+//            filters for dw. "unpooled": those of max_pool2d_backward and of conv2d's gradients.
+// Numerics   one chain of fused multiply-adds per element of y, dx and dw in a fixed order: the same bits for any number of
+//            threads, and of y and dx in any batch. |error| <= length * eps * sum of |products|.
+// Cost       2 KH KW C F flop per output that a window sees; back, twice that per window.
+// Source     -
+// Peers      elsewhere the gradient of the pool is unpacked, and three of four products have a factor 0.
+#pragma once
+
+#include "ops/conv2d.h"
+
+namespace fastnn {
+
+struct Conv2dBlockShape {
+  Conv2dShape conv;          // sample_tasks, row_blocks, column_block: of the forward kernel, rows being those of y
+  Window rows, columns;      // the pool's, over the convolution's outputs
+  bool relu;
+  // Forward: so many rows of y of so many samples are computed at a time, for so many filters.
+  int64_t strip_rows, strip_samples, strip_filters;
+  // Backward: of so many rows of windows the gradients are listed at a time.
+  int64_t band_rows;
+  int64_t filter_tasks;  // backward_kernel
+  // backward_input: the rows of the kernel, (kw, c), are cut into `part_count` parts of `part_width`.
+  int64_t part_width, part_count;
+};
+
+// The part of a list that belongs together, and where its sum goes.
+struct RowSum {
+  int64_t to;
+  int32_t begin, end;
+};
+
+// How a worker's scratch is divided, for `Place` and `Real` of `item` bytes each.
+struct BlockScratch {
+  int64_t values, places, sums, kernel;  // offsets in bytes
+  int64_t bytes;
+};
+__attribute__((always_inline)) inline BlockScratch divide_scratch(int64_t listed, int64_t sums, int64_t kernel, int64_t item) {
+  auto aligned = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
+  BlockScratch s{};
+  s.places = aligned(listed * item);
+  s.sums = s.places + aligned(listed * item);
+  s.kernel = s.sums + aligned(sums * static_cast<int64_t>(sizeof(RowSum)));
+  s.bytes = s.kernel + aligned(kernel * item);
+  return s;
+}
+constexpr int64_t kListSlack = 16;  // a list is written in whole vectors
+
+struct Conv2dBlockKernels {     // [0] for float, [1] for double
+  int lanes[2];
+  KernelFn forward[2];           // y, argmax, x, w, bias or null
+  KernelFn transpose_kernel[2];  // dx, g, argmax, w, workspace: writes the workspace
+  KernelFn backward_input[2];    // dx, g, argmax, w, workspace
+  KernelFn backward_kernel[2];   // dw, x, g, argmax
+};
+FASTNN_PER_ISA(Conv2dBlockKernels, conv2d_block_kernels)
+
+}  // namespace fastnn

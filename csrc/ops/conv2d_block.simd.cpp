@@ -1,0 +1,355 @@
+#include "ops/conv2d_block.h"
+
+#include "ops/conv2d_tiles.h"
+#include "ops/max_of_window.h"
+#include "simd/transpose.h"
+
+namespace fastnn::FASTNN_ISA {
+
+namespace {
+
+// -- Forward --------------------------------------------------------------------------------------------------------------
+
+// A strip of outputs is convolved into scratch, which the first-level or second-level cache holds, and pooled from there.
+template <typename Real>
+void forward(Real* y, uint8_t* argmax, const Real* x, const Real* w, const Real* bias, Scratch scratch,
+             const Conv2dBlockShape& shape, int64_t task) {
+  const Conv2dShape& conv = shape.conv;
+  const Window rows = shape.rows, columns = shape.columns;
+  const int64_t F = conv.F, PH = rows.window, PW = columns.window;
+  const int64_t x_sample = conv.height.image * conv.width.image * conv.C;
+  const Part part = part_of(conv, F, task);
+  const Span part_rows = part.rows(rows.output);
+  Axis h = forward_axis(conv.height), v = forward_axis(conv.width);
+  v.results = columns.output * PW;
+  for (int64_t sample = part.sample; sample < part.sample + part.samples; sample += shape.strip_samples) {
+    const int64_t samples = smaller(shape.strip_samples, part.sample + part.samples - sample);
+    for (int64_t row = part_rows.begin; row < part_rows.end; row += shape.strip_rows) {
+      const int64_t row_end = smaller(row + shape.strip_rows, part_rows.end);
+      for (int64_t f = part.column; f < part.column + part.columns; f += shape.strip_filters) {
+        const int64_t filters = smaller(shape.strip_filters, part.column + part.columns - f);
+        const int64_t line = v.results * filters;
+        h.place = -row * PH;
+        const Results<Real> strip{scratch.as<Real>(), filters, line, (row_end - row) * PH * line};
+        convolve(strip, x + sample * x_sample, w + f, bias == nullptr ? nullptr : bias + f, h, v, conv.C, filters, F, samples,
+                 Span{row * PH, row_end * PH});
+        const auto activation = [relu = shape.relu](Vec<Real> value)
+            __attribute__((always_inline)) { return relu ? max<Real>(value, zero<Real>()) : value; };
+        for (int64_t s = 0; s < samples; ++s) {
+          for (int64_t i = row; i < row_end; ++i) {
+            const Real* corner = strip.at + s * strip.sample + (i - row) * PH * line;
+            const int64_t to = (((sample + s) * rows.output + i) * columns.output) * F + f;
+            for (int64_t j = 0; j < columns.output; ++j, corner += PW * filters) {
+              if (PH == 2 && PW == 2) {  // constants unroll the loops
+                max_of_window(y + to + j * F, argmax + to + j * F, corner, filters, line, 2, 2, 2, 0, activation);
+              } else {
+                max_of_window(y + to + j * F, argmax + to + j * F, corner, filters, line, PH, PW, PW, 0, activation);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// -- Sums of scaled rows ----------------------------------------------------------------------------------------------------
+//
+// Both gradients are sums over a list of (place, value):
+//
+//     to[r*to_row + n] += sum over the list of value * from[place + r*from_row + n]
+//
+// for the rows r and columns n of a block that fits into registers. For dw a filter's list has the places in the image that its
+// winners read; for dx a position's list has the filters that won there, and the places of their weights.
+
+template <typename Real>
+using Place = typename MaskLane<Real>::type;
+
+template <typename Real>
+struct SumOfRows {
+  Real* to;
+  const Real* from;
+  int64_t to_row, from_row;
+  const Real* values;
+  const Place<Real>* places;
+  const RowSum* sums;
+  int64_t count;  // of sums
+};
+
+#if defined(__AVX512F__)
+constexpr int kSumVectors = 12, kThreeRowsVectors = 8;  // at most 24 of 32 registers
+#else
+constexpr int kSumVectors = 8, kThreeRowsVectors = 4;  // at most 12 of 16
+#endif
+
+template <typename Real, int rows, int vectors, bool partial>
+void sum_rows(const SumOfRows<Real>& s, int tail) {
+  constexpr int lanes = kLanes<Real>;
+  for (int64_t i = 0; i < s.count; ++i) {
+    const RowSum sum = s.sums[i];
+    Real* const to = s.to + sum.to;
+    Vec<Real> total[rows][vectors];
+    FASTNN_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      FASTNN_UNROLL
+      for (int v = 0; v < vectors; ++v) {
+        const Real* p = to + r * s.to_row + v * lanes;
+        total[r][v] = partial && v == vectors - 1 ? load_first(p, tail) : load(p);
+      }
+    }
+    for (int64_t e = sum.begin; e < sum.end; ++e) {
+      const Vec<Real> value = broadcast(s.values[e]);
+      const Real* from = s.from + s.places[e];
+      FASTNN_UNROLL
+      for (int r = 0; r < rows; ++r) {
+        FASTNN_UNROLL
+        for (int v = 0; v < vectors; ++v) {
+          const Real* p = from + r * s.from_row + v * lanes;
+          total[r][v] = fma(partial && v == vectors - 1 ? load_first(p, tail) : load(p), value, total[r][v]);
+        }
+      }
+    }
+    FASTNN_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      FASTNN_UNROLL
+      for (int v = 0; v < vectors; ++v) {
+        Real* p = to + r * s.to_row + v * lanes;
+        partial && v == vectors - 1 ? store_first(p, total[r][v], tail) : store(p, total[r][v]);
+      }
+    }
+  }
+}
+
+template <typename Real>
+using SumFn = void (*)(const SumOfRows<Real>&, int tail);
+template <typename Real>
+struct SumTable {
+  SumFn<Real> one[2][kSumVectors + 1] = {};  // [last vector partial][vectors]
+  SumFn<Real> three[2][kThreeRowsVectors + 1] = {};
+};
+template <typename Real, bool partial, int... v>
+constexpr void fill_sums(SumTable<Real>& table, std::integer_sequence<int, v...>) {
+  ((table.one[partial][v + 1] = sum_rows<Real, 1, v + 1, partial>), ...);
+  ((v < kThreeRowsVectors ? void(table.three[partial][v + 1] = sum_rows<Real, 3, v < kThreeRowsVectors ? v + 1 : 1, partial>)
+                          : void()),
+   ...);
+}
+template <typename Real>
+constexpr SumTable<Real> make_sum_table() {
+  SumTable<Real> table;
+  fill_sums<Real, false>(table, std::make_integer_sequence<int, kSumVectors>());
+  fill_sums<Real, true>(table, std::make_integer_sequence<int, kSumVectors>());
+  return table;
+}
+template <typename Real>
+constexpr SumTable<Real> kSums = make_sum_table<Real>();
+
+// The same for any number of rows and columns: three rows at once where they fit, else pieces of one.
+template <typename Real>
+FASTNN_INLINE void sum_block(SumOfRows<Real> s, int64_t rows, int64_t columns) {
+  constexpr int lanes = kLanes<Real>;
+  const int64_t vectors = (columns + lanes - 1) / lanes;
+  const int tail = static_cast<int>(columns - (vectors - 1) * lanes);
+  Real* const to = s.to;
+  const Real* const from = s.from;
+  for (int64_t r = 0; r < rows;) {
+    s.to = to + r * s.to_row;
+    s.from = from + r * s.from_row;
+    if (vectors <= kThreeRowsVectors && r + 3 <= rows) {
+      kSums<Real>.three[tail < lanes][vectors](s, tail);
+      r += 3;
+      continue;
+    }
+    const int64_t pieces = (vectors + kSumVectors - 1) / kSumVectors;
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      const int64_t first = vectors * piece / pieces, end = vectors * (piece + 1) / pieces;
+      s.to = to + r * s.to_row + first * lanes;
+      s.from = from + r * s.from_row + first * lanes;
+      kSums<Real>.one[tail < lanes && end == vectors][end - first](s, tail);
+    }
+    ++r;
+  }
+}
+
+// -- Backward ---------------------------------------------------------------------------------------------------------------
+
+// The taps of one output along an axis that lie inside the image.
+struct Taps {
+  int64_t start;  // the position that tap 0 reads
+  Span inside;
+};
+FASTNN_INLINE Taps taps_at(const Window& axis, int64_t output) {
+  return {output * axis.stride - axis.before, taps_inside(axis, output)};
+}
+FASTNN_INLINE bool all_inside(const Window& axis, int64_t first_output, int64_t last_output) {
+  return first_output * axis.stride >= axis.before && last_output * axis.stride - axis.before + axis.window <= axis.image;
+}
+
+template <typename Real>
+void backward_kernel(Real* dw, const Real* x, const Real* g, const uint8_t* argmax, Scratch scratch,
+                     const Conv2dBlockShape& shape, int64_t task) {
+  const Conv2dShape& conv = shape.conv;
+  const Window h = conv.height, w = conv.width, rows = shape.rows, columns = shape.columns;
+  const int64_t C = conv.C, F = conv.F, PW = columns.window, positions = rows.window * PW;
+  const int64_t x_row = w.image * C, row_size = w.window * C, size = h.window * row_size;
+  const int64_t first = F * task / shape.filter_tasks, filters = F * (task + 1) / shape.filter_tasks - first;
+  const int64_t capacity = shape.band_rows * columns.output;
+  const int64_t most = (F + shape.filter_tasks - 1) / shape.filter_tasks;
+  const BlockScratch layout = divide_scratch(most * capacity + kListSlack, most, most * size, sizeof(Real));
+  Real* const values = reinterpret_cast<Real*>(scratch.memory + layout.values);
+  auto* const places = reinterpret_cast<Place<Real>*>(scratch.memory + layout.places);
+  auto* const sums = reinterpret_cast<RowSum*>(scratch.memory + layout.sums);
+  Real* const total = reinterpret_cast<Real*>(scratch.memory + layout.kernel);  // (filters, KH, KW, C)
+  for (int64_t i = 0; i < filters * size; ++i) total[i] = 0;
+
+  Place<Real> place_of[256];  // of each position of a window, from its first
+  for (int64_t p = 0; p < 256; ++p) {
+    place_of[p] = static_cast<Place<Real>>(p < positions ? (p / PW * h.stride * w.image + p % PW * w.stride) * C : 0);
+  }
+  for (int64_t sample = 0; sample < conv.B; ++sample, x += h.image * x_row) {
+    for (int64_t band = 0; band < rows.output; band += shape.band_rows) {
+      const int64_t band_end = smaller(band + shape.band_rows, rows.output);
+      for (int64_t f = 0; f < filters; ++f) {
+        sums[f] = {f * size, static_cast<int32_t>(f * capacity), static_cast<int32_t>(f * capacity)};
+      }
+      for (int64_t i = band; i < band_end; ++i) {
+        const int64_t oh = i * rows.window;
+        const bool rows_inside = all_inside(h, oh, oh + rows.window - 1);
+        for (int64_t j = 0; j < columns.output; ++j) {
+          const int64_t ow = j * PW, at = ((sample * rows.output + i) * columns.output + j) * F + first;
+          if (rows_inside && all_inside(w, ow, ow + PW - 1)) {
+            const auto corner = static_cast<Place<Real>>(((oh * h.stride - h.before) * w.image + ow * w.stride - w.before) * C);
+            for (int64_t f = 0; f < filters; ++f) {
+              const Real value = g[at + f];
+              const int32_t end = sums[f].end;
+              values[end] = value;
+              places[end] = corner + place_of[argmax[at + f]];
+              sums[f].end = end + (value != 0 && argmax[at + f] < positions);
+            }
+            continue;
+          }
+          for (int64_t f = 0; f < filters; ++f) {  // some taps lie outside
+            if (g[at + f] == 0 || argmax[at + f] >= positions) continue;
+            const Taps th = taps_at(h, oh + argmax[at + f] / PW), tw = taps_at(w, ow + argmax[at + f] % PW);
+            if (th.inside.begin >= th.inside.end || tw.inside.begin >= tw.inside.end) continue;
+            const RowSum alone{0, 0, 1};
+            const Place<Real> zero_place = 0;
+            sum_block<Real>({total + f * size + th.inside.begin * row_size + tw.inside.begin * C,
+                             x + (th.start + th.inside.begin) * x_row + (tw.start + tw.inside.begin) * C, row_size, x_row,
+                             g + at + f, &zero_place, &alone, 1},
+                            th.inside.end - th.inside.begin, (tw.inside.end - tw.inside.begin) * C);
+          }
+        }
+      }
+      sum_block<Real>({total, x, row_size, x_row, values, places, sums, filters}, h.window, row_size);
+    }
+  }
+  transpose(dw + first, F, total, size, filters, size);
+}
+
+// The workspace has w as (KH, part, F, part_width): what one pass over a band reads again and again lies together.
+template <typename Real>
+void transpose_kernel(Real*, const Real*, const uint8_t*, const Real* w, Real* parts, const Conv2dBlockShape& shape,
+                      int64_t task) {
+  const int64_t F = shape.conv.F, row_size = shape.conv.width.window * shape.conv.C;
+  const int64_t kh = task / shape.part_count, first = task % shape.part_count * shape.part_width;
+  transpose(parts + task * F * shape.part_width, shape.part_width, w + (kh * row_size + first) * F, F,
+            smaller(shape.part_width, row_size - first), F);
+}
+
+// Appends (place, value) for the filters whose gradient belongs to position p, in order.
+template <typename Real>
+FASTNN_INLINE int32_t list_position(Real* values, Place<Real>* places, int32_t end, const Real* g, const uint8_t* argmax,
+                                    int64_t F, int64_t p, int64_t part_width) {
+  const Mask<Real> position = Mask<Real>{} + static_cast<Place<Real>>(p), numbers = lane_numbers<Place<Real>>();
+  for (int64_t f = 0; f < F; f += kLanes<Real>) {
+    const int n = static_cast<int>(smaller(F - f, kLanes<Real>));
+    const Vec<Real> value = n == kLanes<Real> ? load(g + f) : load_first(g + f, n);
+    Mask<Real> winner;
+    if (n == kLanes<Real>) {
+      winner = load_bytes<Real>(argmax + f);
+    } else {
+      uint8_t bytes[kLanes<Real>] = {};
+      for (int i = 0; i < n; ++i) bytes[i] = argmax[f + i];
+      winner = load_bytes<Real>(bytes);  // the missing lanes' gradient is 0
+    }
+    const Mask<Real> chosen = (winner == position) & (value != zero<Real>());
+    compress(values + end, value, chosen);
+    end += compress(places + end, (numbers + static_cast<Place<Real>>(f)) * static_cast<Place<Real>>(part_width), chosen);
+  }
+  return end;
+}
+
+template <typename Real>
+void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*, const Real* parts, Scratch scratch,
+                    const Conv2dBlockShape& shape, int64_t task) {
+  const Conv2dShape& conv = shape.conv;
+  const Window h = conv.height, w = conv.width, rows = shape.rows, columns = shape.columns;
+  const int64_t C = conv.C, F = conv.F, PW = columns.window, positions = rows.window * PW;
+  const int64_t dx_row = w.image * C, dx_sample = h.image * dx_row, row_size = w.window * C;
+  const int64_t windows = shape.band_rows * columns.output, part_size = F * shape.part_width;
+  const BlockScratch layout = divide_scratch(windows * F + kListSlack, windows * positions, 0, sizeof(Real));
+  Real* const values = reinterpret_cast<Real*>(scratch.memory + layout.values);
+  auto* const places = reinterpret_cast<Place<Real>*>(scratch.memory + layout.places);
+  auto* const sums = reinterpret_cast<RowSum*>(scratch.memory + layout.sums);
+
+  const int64_t last = conv.B * (task + 1) / conv.sample_tasks;
+  for (int64_t sample = conv.B * task / conv.sample_tasks; sample < last; ++sample) {
+    Real* const image = dx + sample * dx_sample;
+    for (int64_t i = 0; i < dx_sample; ++i) image[i] = 0;
+    for (int64_t band = 0; band < rows.output; band += shape.band_rows) {
+      const int64_t band_end = smaller(band + shape.band_rows, rows.output);
+      int64_t count = 0;
+      int32_t listed = 0;
+      for (int64_t i = band; i < band_end; ++i) {
+        for (int64_t j = 0; j < columns.output; ++j) {
+          const int64_t at = ((sample * rows.output + i) * columns.output + j) * F;
+          for (int64_t p = 0; p < positions; ++p) {
+            const Taps th = taps_at(h, i * rows.window + p / PW), tw = taps_at(w, j * PW + p % PW);
+            const int32_t begin = listed;
+            const int32_t end = list_position(values, places, begin, g + at, argmax + at, F, p, shape.part_width);
+            if (end == begin) continue;
+            if (th.inside.end - th.inside.begin == h.window && tw.inside.end - tw.inside.begin == w.window) {
+              sums[count++] = {th.start * dx_row + tw.start * C, begin, end};
+              listed = end;
+              continue;
+            }
+            const RowSum alone{0, begin, end};  // some taps lie outside: the columns from `low` to `high` are inside
+            const int64_t low = tw.inside.begin * C, high = tw.inside.end * C;
+            for (int64_t kh = th.inside.begin; kh < th.inside.end; ++kh) {
+              for (int64_t part = 0; part < shape.part_count; ++part) {
+                const int64_t first = part * shape.part_width, from = larger(low, first);
+                const int64_t width = smaller(high, first + shape.part_width) - from;
+                if (width <= 0) continue;
+                sum_block<Real>({image + (th.start + kh) * dx_row + tw.start * C + from,
+                                 parts + (kh * shape.part_count + part) * part_size + from - first, 0, 0, values, places,
+                                 &alone, 1},
+                                1, width);
+              }
+            }
+          }
+        }
+      }
+      for (int64_t kh = 0; kh < h.window; ++kh) {
+        for (int64_t part = 0; part < shape.part_count; ++part) {
+          const int64_t first = part * shape.part_width;
+          sum_block<Real>({image + kh * dx_row + first, parts + (kh * shape.part_count + part) * part_size, 0, 0, values, places,
+                           sums, count},
+                          1, smaller(shape.part_width, row_size - first));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const Conv2dBlockKernels conv2d_block_kernels = {
+    {kLanes<float>, kLanes<double>},
+    {kernel<forward<float>>, kernel<forward<double>>},
+    {kernel<transpose_kernel<float>>, kernel<transpose_kernel<double>>},
+    {kernel<backward_input<float>>, kernel<backward_input<double>>},
+    {kernel<backward_kernel<float>>, kernel<backward_kernel<double>>},
+};
+
+}  // namespace fastnn::FASTNN_ISA

@@ -1,0 +1,58 @@
+// The largest value of a window, channel by channel: what pooling and conv2d_block share. Included by `*.simd.cpp` only.
+#pragma once
+
+#include "simd/vec.h"
+
+namespace fastnn::FASTNN_ISA {
+
+// A vector of Real at p, of which the first `tail` lanes exist if `partial`; likewise of bytes.
+template <typename Real, bool partial>
+struct Channels {
+  int tail;
+  FASTNN_INLINE Vec<Real> read(const Real* p) const { return partial ? load_first(p, tail) : load(p); }
+  FASTNN_INLINE void write(Real* p, Vec<Real> v) const { partial ? store_first(p, v, tail) : store(p, v); }
+  FASTNN_INLINE Mask<Real> read_bytes(const uint8_t* p) const {
+    if (!partial) return load_bytes<Real>(p);
+    uint8_t bytes[kLanes<Real>] = {};
+    for (int i = 0; i < tail; ++i) bytes[i] = p[i];
+    return load_bytes<Real>(bytes);
+  }
+  FASTNN_INLINE void write_bytes(uint8_t* p, Mask<Real> lanes) const {
+    if (!partial) return store_bytes<Real>(p, lanes);
+    uint8_t bytes[kLanes<Real>];
+    store_bytes<Real>(bytes, lanes);
+    for (int i = 0; i < tail; ++i) p[i] = bytes[i];
+  }
+};
+
+// Calls body(c, channels) for each vector of the channels from c on.
+template <typename Real, typename Body>
+FASTNN_INLINE void for_channels(int64_t C, Body&& body) {
+  int64_t c = 0;
+  for (; c + kLanes<Real> <= C; c += kLanes<Real>) body(c, Channels<Real, false>{0});
+  if (c < C) body(c, Channels<Real, true>{static_cast<int>(C - c)});
+}
+
+// finish(the largest value) of `rows` by `columns` positions from x on, and its number; the first position's is `first`.
+template <typename Real, typename Finish>
+FASTNN_INLINE void max_of_window(Real* y, uint8_t* argmax, const Real* x, int64_t C, int64_t x_row, int64_t rows,
+                                 int64_t columns, int64_t KW, int64_t first, Finish finish) {
+  using Index = typename MaskLane<Real>::type;
+  for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
+    Vec<Real> best = channels.read(x + c);
+    Mask<Real> winner = Mask<Real>{} + static_cast<Index>(first);
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = i == 0; j < columns; ++j) {
+        const Vec<Real> value = channels.read(x + i * x_row + j * C + c);
+        // Larger, or not a number where the best still is one.
+        const Mask<Real> wins = ~(value <= best) & (best == best);
+        best = select<Real>(wins, value, best);
+        winner = wins ? Mask<Real>{} + static_cast<Index>(first + i * KW + j) : winner;
+      }
+    }
+    channels.write(y + c, finish(best));
+    channels.write_bytes(argmax + c, winner);
+  });
+}
+
+}  // namespace fastnn::FASTNN_ISA
