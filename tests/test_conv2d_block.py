@@ -161,3 +161,81 @@ def test_conv2d_block(case: Case) -> None:
 @pytest.mark.parametrize("refused", REFUSED, ids=str)
 def test_conv2d_block_refuses(refused: Any) -> None:
     refused.check()
+
+
+# ---- The pass that makes it -----------------------------------------------------------------------------------------------
+
+
+def network(pool: dict[str, Any] | None = None, relu: bool = True) -> Any:
+    def loss(x: Any, w: Any, bias: Any) -> Any:
+        y = ops.conv2d(x, w, bias, padding="same")
+        y = ops.max_pool2d(ops.relu(y) if relu else y, **(pool or {}))
+        return ops.sum(y * y)
+
+    return loss
+
+
+def arrays() -> tuple[Any, Any, Any]:
+    rng = np.random.default_rng(5)
+    return rng.standard_normal((3, 9, 8, 16)), rng.standard_normal((3, 3, 16, 10)), rng.standard_normal(10)
+
+
+def planned(function: Any) -> list[str]:
+    return [step["op"] for step in fastnn.function(function).describe(*arrays())["steps"]]
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("pool", [{}, {"pool_size": (3, 2)}])
+def test_it_is_made_of_its_parts(pool: Any, relu: bool) -> None:
+    loss = network(pool, relu)
+    both = fastnn.value_and_grad(loss, argnums=(0, 1, 2))
+    assert {"conv2d", "relu", "max_pool2d", "max_pool2d_backward"}.isdisjoint(planned(both))
+    assert {"conv2d_block", "conv2d_block_backward_input", "conv2d_block_backward_kernel"} <= set(planned(both))
+    value, gradients = both(*arrays())
+    _core._disable_passes({"conv2d_block"})
+    try:
+        plain, expected = fastnn.value_and_grad(loss, argnums=(0, 1, 2))(*arrays())
+        assert "max_pool2d" in planned(loss)
+    finally:
+        _core._disable_passes(set())
+    assert value == plain
+    for got, want in zip(gradients, expected):
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("pool", [{"pool_size": (3, 3), "strides": (2, 2)}, {"padding": "same"}])
+def test_windows_that_overlap_or_pad_stay_as_they_are(pool: Any) -> None:
+    assert planned(network(pool)).count("conv2d_block") == 0
+
+
+def test_what_somebody_else_reads_is_not_computed_twice() -> None:
+    def f(x: Any, w: Any, bias: Any) -> Any:
+        y = ops.relu(ops.conv2d(x, w, bias))
+        return ops.max_pool2d(y), y
+
+    assert planned(f) == ["conv2d", "relu", "max_pool2d"]
+
+
+def test_the_gradient_by_what_stands_between() -> None:
+    x, w, bias = arrays()
+    with Trace() as trace:
+        inputs = [trace.input(name, "float64", a.shape) for name, a in (("x", x), ("w", w), ("bias", bias))]
+        features = ops.conv2d(*inputs)
+        loss = ops.sum(ops.max_pool2d(ops.relu(features)))
+        (gradient,) = fastnn.autodiff.backward([loss], [fastnn.tracing.as_tensor(1.0, "float64")], [features])
+        assert gradient is not None
+        trace.graph.set_outputs([features._value, gradient._value])
+        trace.graph.fuse()
+    y, dy = _core.Function(trace.graph).run([x, w, bias], False)
+    _, argmax = kernels.max_pool2d(y)
+    winners = kernels.max_pool2d_backward(np.ones(argmax.shape), argmax, image_size=y.shape[1:3])
+    np.testing.assert_array_equal(dy, winners * (y > 0))
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_positions_that_no_window_has_are_ignored(isa: str) -> None:
+    _core._use_isa(isa)
+    x, w, g = np.ones((2, 6, 6, 16), "float32"), np.ones((3, 3, 16, 16), "float32"), np.ones((2, 2, 2, 16), "float32")
+    argmax = np.full(g.shape, 255, "uint8")
+    assert not kernels.conv2d_block_backward_kernel(x, g, argmax, kernel_size=(3, 3)).any()
+    assert not kernels.conv2d_block_backward_input(g, argmax, w, image_size=(6, 6)).any()

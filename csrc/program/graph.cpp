@@ -70,10 +70,10 @@ const std::vector<ValueId>& Graph::add_node(const Op& op, std::vector<ValueId> i
   return nodes_.back().outputs;
 }
 
-void Graph::replace_node(Node& node, const Op& op, std::vector<ValueId> inputs) {
+void Graph::replace_node(Node& node, const Op& op, std::vector<ValueId> inputs, Attributes attributes) {
   node.op = &op;
   node.inputs = std::move(inputs);
-  node.attributes = Attributes(op);
+  node.attributes = std::move(attributes);
   Call call = call_of(node);
   infer(call);
   const size_t index = static_cast<size_t>(&node - nodes_.data());

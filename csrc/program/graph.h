@@ -63,7 +63,7 @@ class Graph {
 
   // Turns a recorded node into another op on other (earlier) operands. Its results keep their numbers and types; results the
   // new op has beyond them get new numbers.
-  void replace_node(Node& node, const Op& op, std::vector<ValueId> inputs);
+  void replace_node(Node& node, const Op& op, std::vector<ValueId> inputs, Attributes attributes);
 
   // The value commit writes into the variable; the last one stands.
   void bind_variable(const VariablePtr& variable, ValueId value);

@@ -13,6 +13,7 @@ std::set<std::string> disabled;
 const std::vector<Pass>& passes() {
   static const std::vector<Pass> list = {
       {"softmax_cross_entropy", true, softmax_cross_entropy},
+      {"conv2d_block", true, conv2d_block},
       {"dead_nodes", false, dead_nodes},
   };
   return list;
@@ -30,14 +31,14 @@ void disable_passes(const std::set<std::string>& names) {
   disabled = names;
 }
 
-void run_passes(Graph& graph, bool fusion) {
+void run_passes(Graph& graph, bool fusion, const std::set<ValueId>& keep) {
   std::set<std::string> off;
   {
     std::lock_guard lock(disabled_mutex);
     off = disabled;
   }
   for (const Pass& pass : passes()) {
-    if (pass.fusion == fusion && !off.contains(std::string(pass.name))) pass.run(graph);
+    if (pass.fusion == fusion && !off.contains(std::string(pass.name))) pass.run(graph, keep);
   }
 }
 

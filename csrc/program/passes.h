@@ -1,7 +1,8 @@
 // Passes: Graph to Graph. Each lives in passes/<name>.cpp and can be switched off by name.
 //
 // Fusion passes run before differentiation and look at ops and attributes only, never at extents; the others run when a
-// program is planned.
+// program is planned. `keep` holds values that must go on standing on the way from the inputs to the outputs, because somebody
+// differentiates by them.
 #pragma once
 
 #include <set>
@@ -14,19 +15,21 @@
 namespace fastnn {
 
 // softmax followed by cross-entropy on its probabilities becomes cross-entropy on the logits.
-void softmax_cross_entropy(Graph& graph);
+void softmax_cross_entropy(Graph& graph, const std::set<ValueId>& keep);
+// conv2d, relu and max_pool2d become conv2d_block.
+void conv2d_block(Graph& graph, const std::set<ValueId>& keep);
 // Removes nodes that neither an output nor a commit depends on.
-void dead_nodes(Graph& graph);
+void dead_nodes(Graph& graph, const std::set<ValueId>& keep);
 
 struct Pass {
   std::string_view name;
   bool fusion;  // runs before differentiation
-  void (*run)(Graph&);
+  void (*run)(Graph&, const std::set<ValueId>& keep);
 };
 const std::vector<Pass>& passes();
 
 // Switches passes off for graphs traced and planned from now on; ValueError on an unknown name.
 void disable_passes(const std::set<std::string>& names);
-void run_passes(Graph& graph, bool fusion);
+void run_passes(Graph& graph, bool fusion, const std::set<ValueId>& keep = {});
 
 }  // namespace fastnn

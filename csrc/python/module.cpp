@@ -426,7 +426,13 @@ void define_graph(py::module_& m) {
           },
           py::arg("values"))
       .def(
-          "fuse", [](Graph& g) { run_passes(g, /*fusion=*/true); }, "Runs the passes that come before differentiation.")
+          "fuse",
+          [](Graph& g, const std::vector<ValueId>& keep) {
+            for (ValueId v : keep) checked(g, v);
+            run_passes(g, /*fusion=*/true, {keep.begin(), keep.end()});
+          },
+          py::arg("keep") = std::vector<ValueId>{},
+          "Runs the passes that come before differentiation; the values in `keep` stay on the way.")
       .def(
           "dtype", [](const Graph& g, ValueId v) { return std::string(dtype_name(g.type(checked(g, v)).dtype)); },
           py::arg("value"))

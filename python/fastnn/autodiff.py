@@ -67,7 +67,7 @@ def backward(outputs: Sequence[Tensor], cotangents: Cotangents, wrt: Sequence[Te
     import fastnn.ops  # noqa: F401
 
     trace = outputs[0]._trace
-    trace.graph.fuse()  # fused ops have better derivatives than their parts
+    trace.graph.fuse([t._value for t in wrt])  # fused ops have better derivatives than their parts
     nodes = trace.graph.nodes()
 
     depends = {t._value for t in wrt}
