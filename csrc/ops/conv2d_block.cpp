@@ -165,8 +165,7 @@ KernelPlan plan_sparse_input(const Call& call, Isa isa) {
   const double flops = 2.0 * static_cast<double>(shape.conv.B * at.pool.height.output * windows) *
                        static_cast<double>(at.conv.height.window * row * F);
   shape.conv.sample_tasks = std::min(shape.conv.B, std::max<int64_t>(static_cast<int64_t>(flops / 1e6) / 4 * 4, 4));
-  const BlockScratch scratch =
-      divide_scratch(shape.band_rows * windows * F + kListSlack, shape.band_rows * windows * area, 0, item);
+  const BlockScratch scratch = divide_scratch(shape.band_rows * windows * F, shape.band_rows * windows * area, item);
   KernelPlan plan;
   const int64_t weights = at.conv.height.window * shape.part_count;
   plan.workspaces = {static_cast<size_t>(weights * shape.part_width * F * item)};
@@ -182,17 +181,24 @@ KernelPlan plan_sparse_kernel(const Call& call, Isa isa) {
   const bool is_double = call.dtype(0) == DType::float64;
   const int64_t item = static_cast<int64_t>(item_size(call.dtype(0))), F = shape.conv.F;
   const int64_t size = at.conv.height.window * at.conv.width.window * shape.conv.C;
-  // Eight filters: their sums, a band of the image and the lists share the first-level cache.
-  shape.filter_tasks = std::min(F, std::max<int64_t>(parts(F, 8), 8));
+  // A task walks over all its samples: with few filters it would wait for them, from memory, again and again. With groups of
+  // samples there are enough tasks all the same.
+  shape.filter_tasks = at_least_one(parts(F, 64));
+  shape.sample_groups = std::clamp<int64_t>(shape.conv.B / 8, 1, at_least_one(8 / shape.filter_tasks));
+  // A band of the image stays in the first-level cache while the filters take turns.
   const int64_t row_bytes = at.conv.width.image * shape.conv.C * item;
   const int64_t step = at.pool.height.window * at.conv.height.stride;
   const int64_t fit = (24 * 1024 / at_least_one(row_bytes) - at.conv.height.window) / step;
   shape.band_rows = std::clamp<int64_t>(fit, 1, at.pool.height.output);
-  const int64_t filters = F > 0 ? parts(F, shape.filter_tasks) : 0;
-  const BlockScratch scratch =
-      divide_scratch(filters * shape.band_rows * at.pool.width.output + kListSlack, filters, filters * size, item);
-  return {{kernel_step(conv2d_block_kernels(isa).backward_kernel[is_double], size > 0 ? shape.filter_tasks : 0, shape,
-                       static_cast<size_t>(scratch.bytes))}};
+  const int64_t filters = parts(F, shape.filter_tasks);
+  const BlockScratch scratch = divide_scratch(filters * shape.band_rows * at.pool.width.output, filters, item);
+  const Conv2dBlockKernels& kernels = conv2d_block_kernels(isa);
+  KernelPlan plan;
+  plan.workspaces = {static_cast<size_t>(shape.sample_groups * F * size * item)};
+  plan.steps.push_back(kernel_step(kernels.backward_kernel[is_double], shape.sample_groups * shape.filter_tasks, shape,
+                                   static_cast<size_t>(scratch.bytes)));
+  plan.steps.push_back(kernel_step(kernels.add_groups[is_double], parts(F, kAddedFilters) * parts(size, kAddedRows), shape));
+  return plan;
 }
 
 // ---- The other way: unpool the gradient, then the gradient of conv2d --------------------------------------------------------

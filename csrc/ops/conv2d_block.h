@@ -15,16 +15,16 @@
 //            of g. argmax is saved.
 // Writes     every element of y and argmax once; dx and dw while they are summed, always the same task.
 // Aliasing   none.
-// Scratch    forward: a strip of outputs, some 32 KiB. Backward, where it is "sparse": lists of the gradients of some windows,
-//            and dw of a task's filters. backward_input first writes w, transposed, into a workspace.
+// Scratch    forward: a strip of outputs, some 32 KiB. Backward, where it is "sparse": lists of the gradients of some windows.
+//            backward_input first writes w, transposed, into a workspace; backward_kernel has one for up to eight dw.
 // Requires   float or double; windows of at most 256 positions.
 // Edges      Of equal values the first in row-major order wins, and a NaN over every number, as in ops/pool2d.h; argmax does not
 //            know of the activation. "sparse": a gradient of 0 contributes nothing, not even 0 * NaN. Taps outside the image
 //            are absent. An argmax that is no position of the window has no gradient.
 // Tasks      forward: groups of samples, or parts of one by rows or filters. Backward, "sparse": groups of samples for dx, of
-//            filters for dw. "unpooled": those of max_pool2d_backward and of conv2d's gradients.
-// Numerics   one chain of fused multiply-adds per element of y, dx and dw in a fixed order: the same bits for any number of
-//            threads, and of y and dx in any batch. |error| <= length * eps * sum of |products|.
+//            samples and filters for dw. "unpooled": those of max_pool2d_backward and of conv2d's gradients.
+// Numerics   one chain of fused multiply-adds per element of y and dx, and per group of samples of dw, in a fixed order: the
+//            same bits for any number of threads, and of y and dx in any batch. |error| <= length * eps * sum of |products|.
 // Cost       2 KH KW C F flop per output that a window sees; back, twice that per window.
 // Source     -
 // Peers      elsewhere the gradient of the pool is unpacked, and three of four products have a factor 0.
@@ -42,7 +42,7 @@ struct Conv2dBlockShape {
   int64_t strip_rows, strip_samples, strip_filters;
   // Backward: of so many rows of windows the gradients are listed at a time.
   int64_t band_rows;
-  int64_t filter_tasks;  // backward_kernel
+  int64_t sample_groups, filter_tasks;  // backward_kernel: each group of samples has a dw of its own, until they are added
   // backward_input: the rows of the kernel, (kw, c), are cut into `part_count` parts of `part_width`.
   int64_t part_width, part_count;
 };
@@ -53,28 +53,26 @@ struct RowSum {
   int32_t begin, end;
 };
 
+constexpr int64_t kListSlack = 16;  // a list is written in whole vectors
+
 // How a worker's scratch is divided, for `Place` and `Real` of `item` bytes each.
 struct BlockScratch {
-  int64_t values, places, sums, kernel;  // offsets in bytes
-  int64_t bytes;
+  int64_t places, sums, bytes;  // offsets, and all of it; the values come first
 };
-__attribute__((always_inline)) inline BlockScratch divide_scratch(int64_t listed, int64_t sums, int64_t kernel, int64_t item) {
-  auto aligned = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
-  BlockScratch s{};
-  s.places = aligned(listed * item);
-  s.sums = s.places + aligned(listed * item);
-  s.kernel = s.sums + aligned(sums * static_cast<int64_t>(sizeof(RowSum)));
-  s.bytes = s.kernel + aligned(kernel * item);
-  return s;
+__attribute__((always_inline)) inline BlockScratch divide_scratch(int64_t listed, int64_t sums, int64_t item) {
+  const int64_t list = ((listed + kListSlack) * item + 63) / 64 * 64;
+  return {list, 2 * list, 2 * list + sums * static_cast<int64_t>(sizeof(RowSum))};
 }
-constexpr int64_t kListSlack = 16;  // a list is written in whole vectors
+
+constexpr int64_t kAddedFilters = 16, kAddedRows = 64;  // per task of add_groups
 
 struct Conv2dBlockKernels {     // [0] for float, [1] for double
   int lanes[2];
   KernelFn forward[2];           // y, argmax, x, w, bias or null
   KernelFn transpose_kernel[2];  // dx, g, argmax, w, workspace: writes the workspace
   KernelFn backward_input[2];    // dx, g, argmax, w, workspace
-  KernelFn backward_kernel[2];   // dw, x, g, argmax
+  KernelFn backward_kernel[2];   // dw, x, g, argmax, workspace: writes the workspace
+  KernelFn add_groups[2];        // dw, x, g, argmax, workspace
 };
 FASTNN_PER_ISA(Conv2dBlockKernels, conv2d_block_kernels)
 

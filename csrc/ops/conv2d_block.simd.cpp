@@ -185,28 +185,33 @@ FASTNN_INLINE bool all_inside(const Window& axis, int64_t first_output, int64_t 
   return first_output * axis.stride >= axis.before && last_output * axis.stride - axis.before + axis.window <= axis.image;
 }
 
+// dw of one group of samples, transposed: (groups, F, KH, KW, C).
 template <typename Real>
-void backward_kernel(Real* dw, const Real* x, const Real* g, const uint8_t* argmax, Scratch scratch,
+void backward_kernel(Real*, const Real* x, const Real* g, const uint8_t* argmax, Real* groups, Scratch scratch,
                      const Conv2dBlockShape& shape, int64_t task) {
   const Conv2dShape& conv = shape.conv;
   const Window h = conv.height, w = conv.width, rows = shape.rows, columns = shape.columns;
   const int64_t C = conv.C, F = conv.F, PW = columns.window, positions = rows.window * PW;
   const int64_t x_row = w.image * C, row_size = w.window * C, size = h.window * row_size;
-  const int64_t first = F * task / shape.filter_tasks, filters = F * (task + 1) / shape.filter_tasks - first;
+  const int64_t group = task / shape.filter_tasks, part = task % shape.filter_tasks;
+  const int64_t first = F * part / shape.filter_tasks, filters = F * (part + 1) / shape.filter_tasks - first;
   const int64_t capacity = shape.band_rows * columns.output;
   const int64_t most = (F + shape.filter_tasks - 1) / shape.filter_tasks;
-  const BlockScratch layout = divide_scratch(most * capacity + kListSlack, most, most * size, sizeof(Real));
-  Real* const values = reinterpret_cast<Real*>(scratch.memory + layout.values);
+  const BlockScratch layout = divide_scratch(most * capacity, most, sizeof(Real));
+  Real* const values = scratch.as<Real>();
   auto* const places = reinterpret_cast<Place<Real>*>(scratch.memory + layout.places);
   auto* const sums = reinterpret_cast<RowSum*>(scratch.memory + layout.sums);
-  Real* const total = reinterpret_cast<Real*>(scratch.memory + layout.kernel);  // (filters, KH, KW, C)
+  Real* const total = groups + (group * F + first) * size;
   for (int64_t i = 0; i < filters * size; ++i) total[i] = 0;
 
   Place<Real> place_of[256];  // of each position of a window, from its first
   for (int64_t p = 0; p < 256; ++p) {
     place_of[p] = static_cast<Place<Real>>(p < positions ? (p / PW * h.stride * w.image + p % PW * w.stride) * C : 0);
   }
-  for (int64_t sample = 0; sample < conv.B; ++sample, x += h.image * x_row) {
+  const int64_t last = conv.B * (group + 1) / shape.sample_groups;
+  int64_t sample = conv.B * group / shape.sample_groups;
+  x += sample * h.image * x_row;
+  for (; sample < last; ++sample, x += h.image * x_row) {
     for (int64_t band = 0; band < rows.output; band += shape.band_rows) {
       const int64_t band_end = smaller(band + shape.band_rows, rows.output);
       for (int64_t f = 0; f < filters; ++f) {
@@ -224,7 +229,7 @@ void backward_kernel(Real* dw, const Real* x, const Real* g, const uint8_t* argm
               const int32_t end = sums[f].end;
               values[end] = value;
               places[end] = corner + place_of[argmax[at + f]];
-              sums[f].end = end + (value != 0 && argmax[at + f] < positions);
+              sums[f].end = end + ((value != 0) & (argmax[at + f] < positions));  // no branch: half of them would be wrong
             }
             continue;
           }
@@ -244,7 +249,26 @@ void backward_kernel(Real* dw, const Real* x, const Real* g, const uint8_t* argm
       sum_block<Real>({total, x, row_size, x_row, values, places, sums, filters}, h.window, row_size);
     }
   }
-  transpose(dw + first, F, total, size, filters, size);
+}
+
+// dw, the sum of the groups, turned back: a task has some filters of some rows.
+template <typename Real>
+void add_groups(Real* dw, const Real*, const Real*, const uint8_t*, const Real* groups, const Conv2dBlockShape& shape,
+                int64_t task) {
+  const int64_t F = shape.conv.F, size = shape.conv.height.window * shape.conv.width.window * shape.conv.C;
+  const int64_t blocks = (F + kAddedFilters - 1) / kAddedFilters;
+  const int64_t first = task % blocks * kAddedFilters, filters = smaller(F - first, kAddedFilters);
+  const int64_t row = task / blocks * kAddedRows, rows = smaller(size - row, kAddedRows);
+  Real sum[kAddedFilters * kAddedRows];
+  for (int64_t f = 0; f < filters; ++f) {
+    const Real* from = groups + (first + f) * size + row;
+    for_each_vector<Real>(rows, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+      Vec<Real> total = lanes.load(from + i);
+      for (int64_t group = 1; group < shape.sample_groups; ++group) total += lanes.load(from + group * F * size + i);
+      lanes.store(sum + f * kAddedRows + i, total);
+    });
+  }
+  transpose(dw + row * F + first, F, sum, kAddedRows, filters, rows);
 }
 
 // The workspace has w as (KH, part, F, part_width): what one pass over a band reads again and again lies together.
@@ -288,8 +312,8 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
   const int64_t C = conv.C, F = conv.F, PW = columns.window, positions = rows.window * PW;
   const int64_t dx_row = w.image * C, dx_sample = h.image * dx_row, row_size = w.window * C;
   const int64_t windows = shape.band_rows * columns.output, part_size = F * shape.part_width;
-  const BlockScratch layout = divide_scratch(windows * F + kListSlack, windows * positions, 0, sizeof(Real));
-  Real* const values = reinterpret_cast<Real*>(scratch.memory + layout.values);
+  const BlockScratch layout = divide_scratch(windows * F, windows * positions, sizeof(Real));
+  Real* const values = scratch.as<Real>();
   auto* const places = reinterpret_cast<Place<Real>*>(scratch.memory + layout.places);
   auto* const sums = reinterpret_cast<RowSum*>(scratch.memory + layout.sums);
 
@@ -350,6 +374,7 @@ const Conv2dBlockKernels conv2d_block_kernels = {
     {kernel<transpose_kernel<float>>, kernel<transpose_kernel<double>>},
     {kernel<backward_input<float>>, kernel<backward_input<double>>},
     {kernel<backward_kernel<float>>, kernel<backward_kernel<double>>},
+    {kernel<add_groups<float>>, kernel<add_groups<double>>},
 };
 
 }  // namespace fastnn::FASTNN_ISA
