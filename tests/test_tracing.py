@@ -9,7 +9,8 @@ import pytest
 
 import fastnn
 from fastnn import _core, ops
-from fastnn.tracing import Trace, flatten, unflatten
+from fastnn.autodiff import backward
+from fastnn.tracing import Trace, as_tensor, flatten, unflatten
 
 
 def test_ops_run_on_arrays_outside_a_trace():
@@ -315,3 +316,39 @@ class TestGradients:
             x, y = rng.standard_normal((n, 5)), rng.standard_normal(n)
             for got, fresh in zip(flatten(symbolic(x, w, y))[0], flatten(gradient(x, w, y))[0]):
                 np.testing.assert_array_equal(got, fresh)
+    @pytest.mark.parametrize("fused_before", [False, True])
+    @pytest.mark.parametrize("sparse", [True, False])
+    def test_by_probabilities_that_fusion_reads_past(self, sparse, fused_before):
+        labels = np.array([0, 1])
+        targets = np.eye(2)[labels]
+
+        @fastnn.function
+        def f(z):
+            p = ops.softmax(z)
+            loss = ops.sum(ops.sparse_cross_entropy(p, labels) if sparse else ops.cross_entropy(p, targets))
+            one = as_tensor(1.0, "float64")
+            if fused_before:
+                backward([loss], [one], [z])
+            return p, backward([loss], [one], [p])[0], backward([loss], [one], [z])[0], *backward([loss], [one], [z, p])
+
+        p, by_p, by_z, both_z, both_p = f(np.array([[1.0, 2.0], [0.5, 0.0]]))
+        # The loss of distributions divides by their sum, and the derivative of that is 1 here.
+        expected = -targets / p if sparse else 1 - targets / p
+        np.testing.assert_allclose(by_p, expected, rtol=1e-12)
+        np.testing.assert_allclose(both_p, expected, rtol=1e-12)
+        np.testing.assert_allclose(by_z, p - targets, rtol=1e-12)
+        np.testing.assert_allclose(both_z, p - targets, rtol=1e-12)
+
+    def test_second_derivatives_through_a_fused_loss_are_refused(self):
+        labels = np.array([0, 1])
+
+        @fastnn.function
+        def f(z):
+            p = ops.softmax(z)
+            loss = ops.sum(ops.sparse_cross_entropy(p, labels))
+            (dz,) = backward([loss], [as_tensor(1.0, "float64")], [z])
+            return backward([ops.sum(ops.square(dz))], [as_tensor(1.0, "float64")], [z, p])
+
+        with pytest.raises(ValueError, match="op 'sparse_softmax_cross_entropy_backward' has no derivative"):
+            f(np.zeros((2, 2)))
+

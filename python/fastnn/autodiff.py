@@ -67,10 +67,17 @@ def backward(outputs: Sequence[Tensor], cotangents: Cotangents, wrt: Sequence[Te
     import fastnn.ops  # noqa: F401
 
     trace = outputs[0]._trace
-    trace.graph.fuse()  # fused ops have better derivatives than their parts
-    nodes = trace.graph.nodes()
-
+    trace.fuse()  # fused ops have better derivatives than their parts
     depends = {t._value for t in wrt}
+    nodes = []
+    for op, inputs, results, *rest in trace.graph.nodes():
+        # Fusion reads past a value in the middle, such as the probabilities between softmax and cross-entropy. Whoever asks for
+        # the gradient by that value gets the path through it.
+        unfused = trace.unfused(results[0]) if results else None
+        if unfused is not None and any(i in depends and i not in inputs for i in unfused[1]):
+            op, inputs = unfused
+        nodes.append((op, inputs, results, *rest))
+
     for _, inputs, results, *_ in nodes:
         if any(i in depends for i in inputs):
             depends.update(results)

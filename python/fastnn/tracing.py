@@ -45,6 +45,7 @@ class Trace:
         self._streams = 0
 
     def __enter__(self) -> Trace:
+        self._unfused: dict[int, tuple[str, list[int | None]]] = {}  # first result -> the op and inputs before fusion
         _state.traces.append(self)
         return self
 
@@ -75,6 +76,18 @@ class Trace:
 
     def next_stream(self) -> int:
         """The ordinal of a random op in this trace: its own stream of random numbers."""
+    def fuse(self) -> None:
+        """Runs the passes that come before differentiation, and remembers what they replaced."""
+        before = {results[0]: (op, inputs) for op, inputs, results, *_ in self.graph.nodes() if results}
+        self.graph.fuse()
+        for op, inputs, results, *_ in self.graph.nodes():
+            if results and before.get(results[0], (op, inputs)) != (op, inputs):
+                self._unfused[results[0]] = before[results[0]]
+
+    def unfused(self, result: int) -> tuple[str, list[int | None]] | None:
+        """What a pass replaced: the op and the inputs that the node with this first result was recorded with."""
+        return self._unfused.get(result)
+
         self._streams += 1
         return self._streams - 1
 
@@ -508,7 +521,7 @@ class Function:
             results, result_structure = flatten(self._function(*args, **kwargs))
             results = [as_tensor(r) if isinstance(r, (np.ndarray, Variable)) else r for r in results]
             trace.graph.set_outputs([r._value for r in results if isinstance(r, Tensor)])
-            trace.graph.fuse()
+            trace.fuse()
         return (
             _core.Function(trace.graph),
             result_structure,

@@ -319,7 +319,7 @@ class Trainer:
             y_batch = ops.cast(trace.input("y", y.dtype.name, (batch, *y.shape[1:])), self._target_dtype(y))
             loss = self._trace_loss(x_batch, y_batch, training=False)
             trace.graph.set_outputs([loss._value])
-            trace.graph.fuse()
+            trace.fuse()
         return _core.Function(trace.graph)
 
     def _trace_prediction(self, x: Array, training: bool) -> _core.Function:
@@ -327,7 +327,7 @@ class Trainer:
             x_batch = ops.cast(trace.input("x", x.dtype.name, (_core.Extent("batch"), *x.shape[1:])), "float32")
             output = self.call(x_batch, training)
             trace.graph.set_outputs([output._value])
-            trace.graph.fuse()
+            trace.fuse()
         return _core.Function(trace.graph)
 
     def _trace_loss(self, x: Tensor, y: Tensor, training: bool) -> Tensor:

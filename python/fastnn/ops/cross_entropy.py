@@ -82,5 +82,6 @@ def _from_logits(node: Node, dloss: Tensor | None, dprobabilities: Tensor | None
 
 @vjp("sparse_cross_entropy")
 @vjp("cross_entropy")
-def _from_probabilities(node: Node, dloss: Tensor) -> Cotangents:
+def _from_probabilities(node: Node, dloss: Tensor, *_: Tensor | None) -> Cotangents:
+    # Fused, the node has a second result; only its backward op reads that, and has no derivative.
     return apply(f"{node.op}_backward", [dloss, *node.inputs]), None
