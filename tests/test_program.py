@@ -79,7 +79,7 @@ def test_without_commit_nothing_is_written():
         a.assign(a + x)
         return ops.sum(a)
 
-    assert f(np.ones(3), commit=False) == 3.0
+    assert f.compute(np.ones(3)) == 3.0
     np.testing.assert_array_equal(a.numpy(), np.zeros(3))
     assert f(np.ones(3)) == 3.0
     np.testing.assert_array_equal(a.numpy(), np.ones(3))

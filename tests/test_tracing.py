@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
+from collections import OrderedDict
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -68,6 +71,96 @@ def test_flatten_round_trip():
     tree = ({"b": 1, "a": [2, (3,)]}, [], 4)
     leaves, structure = flatten(tree)
     assert unflatten(structure, leaves) == tree
+
+
+class Parameters(NamedTuple):
+    w: object
+    b: object
+
+
+def test_named_tuples_keep_their_type():
+    f = fastnn.function(lambda p: (Parameters(p.w + 1, p.b), {"of": p}))
+    result, rest = f(Parameters(np.ones(2), 3))
+    assert type(result) is type(rest["of"]) is Parameters
+    np.testing.assert_array_equal(result.w, [2.0, 2.0])
+    assert result.b == 3
+    gradient = fastnn.grad(lambda p: ops.sum(p.w * p.b))(Parameters(np.ones(2), np.full(2, 3.0)))
+    assert type(gradient) is Parameters
+    np.testing.assert_array_equal(gradient.w, [3.0, 3.0])
+
+
+def test_other_containers_become_plain_ones():
+    class Stack(list):
+        pass
+
+    stack, ordered = fastnn.function(lambda *trees: trees)(Stack([np.ones(2)]), OrderedDict(b=1, a=2))
+    assert type(stack) is list
+    assert type(ordered) is dict
+    assert ordered == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({1, 2}, "step: an argument of type set; expected arrays, .*; convert it, for example a set to a frozenset"),
+        ({"options": bytearray(b"a")}, "step: an argument of type bytearray; expected"),
+        ({1: 2, "a": 3}, "nested arguments: a dict with the keys 1, 'a'; expected keys with an order, .*; use strings"),
+    ],
+)
+def test_arguments_that_cannot_be_a_key(argument, message):
+    @fastnn.function
+    def step(x, options):
+        return x
+
+    with pytest.raises(TypeError, match=message):
+        step(np.ones(2), argument)
+
+
+def test_any_keyword_belongs_to_the_user():
+    f = fastnn.function(lambda x, *, commit, self: x * commit + self)
+    np.testing.assert_array_equal(f(np.ones(2), commit=3, self=1), [4.0, 4.0])
+    np.testing.assert_array_equal(f.compute(np.ones(2), commit=3, self=1), [4.0, 4.0])
+    assert f.describe(np.ones(2), commit=3, self=1)["steps"]
+
+
+def test_traces_are_dropped_from_the_oldest_on():
+    traces = []
+
+    @fastnn.function
+    def f(x, factor):
+        traces.append(factor)
+        return x * factor
+
+    x = np.ones(2)
+    for factor in range(64):
+        f(x, factor)
+    f(x, 0)  # now 1 is what was not used for longest
+    assert traces == list(range(64))
+    f(x, 64)
+    f(x, 0)
+    assert traces == list(range(65))
+    np.testing.assert_array_equal(f(x, 1), x)
+    assert traces == [*range(65), 1]
+
+
+def test_a_trace_that_is_dropped_while_it_runs_runs_on():
+    f = fastnn.function(lambda x, factor: ops.sum(ops.exp(ops.tanh(x)) * factor))
+    x = np.linspace(0.0, 1.0, 100_000)
+    expected = [f(x, factor) for factor in range(3)]
+    wrong = []
+
+    def work(factor):
+        for i in range(100):
+            f(np.ones(2), 1000.0 * factor + i)  # drops what the other threads run
+            if f(x, factor) != expected[factor]:
+                wrong.append(factor)
+
+    workers = [threading.Thread(target=work, args=(factor,)) for factor in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
 
 
 @pytest.mark.parametrize(
@@ -282,40 +375,6 @@ class TestGradients:
         p, gradient = f(np.array([[1.0, 2.0], [0.5, 0.0]]))
         np.testing.assert_allclose(gradient, -np.eye(2)[labels] / p, rtol=1e-12)
 
-    def test_arguments_that_have_no_gradient(self):
-        with pytest.raises(TypeError, match="expected a float"):
-            fastnn.grad(lambda x: ops.sum(x))(np.array([1, 2]))
-        with pytest.raises(ValueError, match="positional"):
-            fastnn.grad(lambda x: ops.sum(x))(x=np.ones(2))
-
-    def test_results_that_are_no_number(self):
-        with pytest.raises(ValueError, match=r"expected one float of shape \(\)"):
-            fastnn.grad(lambda x: x * x)(np.ones(2))
-
-    def test_ops_without_derivative_are_named(self):
-        with pytest.raises(ValueError, match="op 'gather_rows' has no derivative"):
-            fastnn.grad(lambda x, i: ops.sum(ops.gather_rows(x, i)))(np.ones((3, 2)), np.array([0]))
-
-    def test_extra_results(self):
-        f = fastnn.value_and_grad(lambda x: (ops.sum(x), {"twice": x * 2}), has_aux=True)
-        (value, aux), gradient = f(np.ones(2))
-        assert value == 2.0
-        np.testing.assert_array_equal(aux["twice"], [2.0, 2.0])
-        np.testing.assert_array_equal(gradient, [1.0, 1.0])
-
-    def test_one_graph_planned_for_several_batch_sizes_equals_fresh_traces(self):
-        rng = np.random.default_rng(0)
-        w = rng.standard_normal((5, 3))
-
-        def loss(x, w, y):
-            return ops.mean(ops.square(ops.mean(ops.tanh(ops.dense(x, w)), axes=1) - y))
-
-        gradient = fastnn.value_and_grad(loss, argnums=(0, 1))
-        symbolic = fastnn.function(gradient, shapes=[("batch", 5), (5, 3), ("batch",)])
-        for n in (1, 7, 32):
-            x, y = rng.standard_normal((n, 5)), rng.standard_normal(n)
-            for got, fresh in zip(flatten(symbolic(x, w, y))[0], flatten(gradient(x, w, y))[0]):
-                np.testing.assert_array_equal(got, fresh)
     @pytest.mark.parametrize("fused_before", [False, True])
     @pytest.mark.parametrize("sparse", [True, False])
     def test_by_probabilities_that_fusion_reads_past(self, sparse, fused_before):
@@ -352,3 +411,37 @@ class TestGradients:
         with pytest.raises(ValueError, match="op 'sparse_softmax_cross_entropy_backward' has no derivative"):
             f(np.zeros((2, 2)))
 
+    def test_arguments_that_have_no_gradient(self):
+        with pytest.raises(TypeError, match="expected a float"):
+            fastnn.grad(lambda x: ops.sum(x))(np.array([1, 2]))
+        with pytest.raises(ValueError, match="positional"):
+            fastnn.grad(lambda x: ops.sum(x))(x=np.ones(2))
+
+    def test_results_that_are_no_number(self):
+        with pytest.raises(ValueError, match=r"expected one float of shape \(\)"):
+            fastnn.grad(lambda x: x * x)(np.ones(2))
+
+    def test_ops_without_derivative_are_named(self):
+        with pytest.raises(ValueError, match="op 'gather_rows' has no derivative"):
+            fastnn.grad(lambda x, i: ops.sum(ops.gather_rows(x, i)))(np.ones((3, 2)), np.array([0]))
+
+    def test_extra_results(self):
+        f = fastnn.value_and_grad(lambda x: (ops.sum(x), {"twice": x * 2}), has_aux=True)
+        (value, aux), gradient = f(np.ones(2))
+        assert value == 2.0
+        np.testing.assert_array_equal(aux["twice"], [2.0, 2.0])
+        np.testing.assert_array_equal(gradient, [1.0, 1.0])
+
+    def test_one_graph_planned_for_several_batch_sizes_equals_fresh_traces(self):
+        rng = np.random.default_rng(0)
+        w = rng.standard_normal((5, 3))
+
+        def loss(x, w, y):
+            return ops.mean(ops.square(ops.mean(ops.tanh(ops.dense(x, w)), axes=1) - y))
+
+        gradient = fastnn.value_and_grad(loss, argnums=(0, 1))
+        symbolic = fastnn.function(gradient, shapes=[("batch", 5), (5, 3), ("batch",)])
+        for n in (1, 7, 32):
+            x, y = rng.standard_normal((n, 5)), rng.standard_normal(n)
+            for got, fresh in zip(flatten(symbolic(x, w, y))[0], flatten(gradient(x, w, y))[0]):
+                np.testing.assert_array_equal(got, fresh)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, overload
@@ -23,6 +24,7 @@ Dim: TypeAlias = "int | _core.Extent"
 Shape: TypeAlias = tuple[Dim, ...]
 
 _MAX_CONSTANT_BYTES = 1_000_000
+_MAX_TRACES = 64  # of one function; each keeps its graph, its plans and the Variables it reads
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -43,9 +45,9 @@ class Trace:
         self._current: dict[int, Tensor] = {}  # id(variable) -> what it reads as
         self._variables: dict[int, Variable] = {}  # keeps the ids above alive
         self._streams = 0
+        self._unfused: dict[int, tuple[str, list[int | None]]] = {}  # first result -> the op and inputs before fusion
 
     def __enter__(self) -> Trace:
-        self._unfused: dict[int, tuple[str, list[int | None]]] = {}  # first result -> the op and inputs before fusion
         _state.traces.append(self)
         return self
 
@@ -74,8 +76,6 @@ class Trace:
         """The Variables that the trace has read or assigned."""
         return list(self._variables.values())
 
-    def next_stream(self) -> int:
-        """The ordinal of a random op in this trace: its own stream of random numbers."""
     def fuse(self) -> None:
         """Runs the passes that come before differentiation, and remembers what they replaced."""
         before = {results[0]: (op, inputs) for op, inputs, results, *_ in self.graph.nodes() if results}
@@ -88,6 +88,8 @@ class Trace:
         """What a pass replaced: the op and the inputs that the node with this first result was recorded with."""
         return self._unfused.get(result)
 
+    def next_stream(self) -> int:
+        """The ordinal of a random op in this trace: its own stream of random numbers."""
         self._streams += 1
         return self._streams - 1
 
@@ -408,14 +410,25 @@ def _as_array(value: Any, weak: str) -> Array | None:
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:
-    """The leaves of nested tuples, lists and dicts, and a hashable description that `unflatten` takes."""
+    """The leaves of nested tuples, lists and dicts, and a hashable description that `unflatten` takes.
+
+    Named tuples keep their type; other subclasses become tuple, list or dict. Dicts are taken in the order of their keys.
+    """
     leaves: list[Any] = []
 
     def walk(node: Any) -> Any:
         if isinstance(node, (tuple, list)):
-            return (type(node).__name__, tuple(walk(child) for child in node))
+            kind: Any = list if isinstance(node, list) else type(node) if hasattr(node, "_fields") else tuple
+            return (kind, tuple(walk(child) for child in node))
         if isinstance(node, dict):
-            return ("dict", tuple((key, walk(node[key])) for key in sorted(node)))
+            try:
+                keys = sorted(node)
+            except TypeError:
+                raise TypeError(
+                    f"nested arguments: a dict with the keys {', '.join(map(repr, node))}; expected keys with an order, because "
+                    "it is the order of the arrays; use strings"
+                ) from None
+            return (dict, tuple((key, walk(node[key])) for key in keys))
         leaves.append(node)
         return None
 
@@ -431,10 +444,10 @@ def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
         if node is None:
             return next(remaining)
         kind, children = node
-        if kind == "dict":
+        if kind is dict:
             return {key: build(child) for key, child in children}
         items = [build(child) for child in children]
-        return items if kind == "list" else tuple(items)
+        return kind(items) if kind in (list, tuple) else kind._make(items)
 
     return build(structure)
 
@@ -458,20 +471,32 @@ class Function:
     ) -> None:
         self._function = function
         self._shapes = shapes
-        self._traces: dict[Any, tuple[_core.Function, Any, list[Any]]] = {}
+        self._traces: OrderedDict[Any, tuple[_core.Function, Any, list[Any]]] = OrderedDict()  # the latest used last
         self._lock = threading.Lock()
         self.__name__ = name or getattr(function, "__name__", "function")
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
 
-    def __call__(self, *args: Any, commit: bool = True, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if current_trace() is not None:
             return self._function(*args, **kwargs)
+        return self._run(args, kwargs, commit=True)
+
+    def compute(self, /, *args: Any, **kwargs: Any) -> Any:
+        """What a call would return, without the commit: no Variable changes."""
+        if current_trace() is not None:
+            raise ValueError(
+                f"{self.__name__}: compute called inside a trace; expected to be outside, because what commits is the whole "
+                "program; call the function itself"
+            )
+        return self._run(args, kwargs, commit=False)
+
+    def _run(self, args: Any, kwargs: Any, commit: bool) -> Any:
         traced, structure, fixed, arrays = self._prepare(args, kwargs)
         results = iter(traced.run(arrays, commit))
         return unflatten(structure, [next(results) if leaf is _TRACED else leaf for leaf in fixed])
 
-    def describe(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def describe(self, /, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The program for these arguments: its steps, and the memory it needs."""
         traced, _, _, arrays = self._prepare(args, kwargs)
         return traced.describe([list(array.shape) for array in arrays])
@@ -483,13 +508,29 @@ class Function:
         signature = iter((array.dtype.name, shape) for array, shape in zip(arrays, shapes))
         key = (
             structure,
-            tuple(next(signature) if isinstance(leaf, (np.ndarray, np.generic)) else _static_key(leaf) for leaf in leaves),
+            tuple(next(signature) if isinstance(leaf, (np.ndarray, np.generic)) else self._static_key(leaf) for leaf in leaves),
         )
         with self._lock:
             if key not in self._traces:
                 self._traces[key] = self._trace(leaves, structure, shapes)
+            self._traces.move_to_end(key)
+            if len(self._traces) > _MAX_TRACES:
+                self._traces.popitem(last=False)  # a run of it holds it still
             traced, result_structure, fixed = self._traces[key]
         return traced, result_structure, fixed, arrays
+
+    def _static_key(self, leaf: Any) -> Any:
+        # 1, 1.0 and True are equal but not the same constant, and neither are 0.0 and -0.0. The Variable itself, not its id:
+        # the key keeps it alive, so that no other one can take its place.
+        try:
+            hash(leaf)
+        except TypeError:
+            raise TypeError(
+                f"{self.__name__}: an argument of type {type(leaf).__name__}; expected arrays, and for what is fixed in the "
+                "trace hashable values such as numbers, strings, None, Variables, also nested in tuples, lists and dicts; convert "
+                "it, for example a set to a frozenset"
+            ) from None
+        return (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
 
     def _shape_of(self, i: int, array: Array) -> tuple[int | str, ...]:
         if self._shapes is None:
@@ -530,12 +571,6 @@ class Function:
 
 
 _TRACED = object()  # stands for a result that the program computes
-
-
-def _static_key(leaf: Any) -> Any:
-    # 1, 1.0 and True are equal but not the same constant, and neither are 0.0 and -0.0. The Variable itself, not its id:
-    # the key keeps it alive, so that no other one can take its place.
-    return (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
 
 
 def function(f: Callable[..., Any] | None = None, *, shapes: Sequence[Sequence[int | str]] | None = None) -> Any:
