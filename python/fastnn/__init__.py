@@ -84,7 +84,15 @@ def num_threads() -> int:
 
 def set_num_threads(threads: int) -> None:
     """Sets how many threads runs may use, 1 to 256. Results have the same bits for any number."""
-    _core.set_num_threads(threads)
+    import operator
+
+    try:
+        number = operator.index(None if isinstance(threads, bool) else threads)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"set_num_threads: threads={threads!r}; expected an integer; pass the number of CPUs to use") from None
+    if not 1 <= number <= 256:
+        raise ValueError(f"set_num_threads: threads={number}; expected 1 to 256; pass the number of CPUs to use")
+    _core.set_num_threads(number)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.tracing import Array
-from fastnn.utils import generator, look_up
+from fastnn.utils import check_number, check_seed, generator, look_up
 
 
 class Initializer:
@@ -37,7 +37,7 @@ def _fans(shape: Sequence[int]) -> tuple[int, int]:
 
 class _Random(Initializer):
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
+        self.seed = None if seed is None else check_seed(type(self).__name__, seed)
 
     def get_config(self) -> dict[str, Any]:
         return {"seed": self.seed}
@@ -67,7 +67,10 @@ class RandomUniform(_Random):
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.minval, self.maxval = minval, maxval
+        self.minval = check_number("RandomUniform", "minval", minval, -0.05)
+        self.maxval = check_number(
+            "RandomUniform", "maxval", maxval, 0.05, f"a number of at least minval={minval}", lambda v: v >= minval
+        )
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         return self._uniform(shape, dtype, self.minval, self.maxval)
@@ -81,7 +84,8 @@ class RandomNormal(_Random):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.mean, self.stddev = mean, stddev
+        self.mean = check_number("RandomNormal", "mean", mean, 0.0)
+        self.stddev = check_number("RandomNormal", "stddev", stddev, 0.05, "a finite number >= 0", lambda v: v >= 0.0)
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         return self._normal(shape, dtype, self.mean, self.stddev, truncated=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn.tracing import Variable, current_trace, layer_scope
-from fastnn.utils import look_up
+from fastnn.utils import check_number, look_up
 
 
 class Optimizer:
@@ -34,9 +34,7 @@ class Optimizer:
         self._learning_rate.assign(self._rate(value))
 
     def _rate(self, value: float) -> np.float32:
-        if callable(value) or isinstance(value, (str, bool)) or not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"{self.name}: learning_rate={value!r}; expected a finite number >= 0; pass for example 1e-3")
-        return np.float32(value)
+        return np.float32(check_number(self.name, "learning_rate", value, 1e-3, "a finite number >= 0", lambda v: v >= 0.0))
 
     @property
     def variables(self) -> list[Variable]:
@@ -107,11 +105,8 @@ class SGD(Optimizer):
 
     def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, name: str = "sgd") -> None:
         super().__init__(learning_rate, name)
-        if not 0.0 <= momentum < 1.0:
-            raise ValueError(f"{name}: momentum={momentum}; expected 0 <= momentum < 1; pass for example 0.9")
-        if nesterov and momentum == 0.0:
-            raise ValueError(f"{name}: nesterov=True with momentum=0; expected a momentum above 0; pass for example 0.9")
-        self.momentum, self.nesterov = momentum, nesterov
+        self.momentum = check_number(name, "momentum", momentum, 0.9, "0 <= momentum < 1", lambda m: 0.0 <= m < 1.0)
+        self.nesterov = ops.optimizer.check_nesterov(name, self.momentum, nesterov)
         self._velocity: Variable | None = None
 
     def _make_slots(self, size: int, dtype: str) -> None:
@@ -152,12 +147,9 @@ class Adam(Optimizer):
         name: str = "adam",
     ) -> None:
         super().__init__(learning_rate, name)
-        for label, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"{name}: {label}={beta}; expected 0 <= {label} < 1; pass for example 0.9")
-        if not epsilon > 0.0:
-            raise ValueError(f"{name}: epsilon={epsilon}; expected a number above 0; pass for example 1e-7")
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.beta_1 = check_number(name, "beta_1", beta_1, 0.9, "0 <= beta_1 < 1", lambda b: 0.0 <= b < 1.0)
+        self.beta_2 = check_number(name, "beta_2", beta_2, 0.999, "0 <= beta_2 < 1", lambda b: 0.0 <= b < 1.0)
+        self.epsilon = check_number(name, "epsilon", epsilon, 1e-7, "a finite number > 0", lambda e: e > 0.0)
         self._m: Variable | None = None
         self._v: Variable | None = None
 

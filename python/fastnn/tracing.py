@@ -253,7 +253,7 @@ class Variable(_Operators):
     """
 
     def __init__(self, value: Any, *, name: str = "variable", trainable: bool = True, dtype: str | None = None) -> None:
-        array = np.asarray(value)
+        array = rectangular(f"variable '{name}'", value)
         if dtype is None and not isinstance(value, (np.ndarray, np.generic)):
             dtype = {"f": "float32", "i": "int64", "b": "bool"}.get(array.dtype.kind)
         if dtype is not None:
@@ -295,7 +295,7 @@ class Variable(_Operators):
             return
         if isinstance(value, (bool, int, float)):
             value = np.full(self.shape, _number(value, self.dtype))
-        self._core.write(np.asarray(value))
+        self._core.write(rectangular(f"variable '{self.name}'", value))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
@@ -343,6 +343,14 @@ def as_tensor(value: Any, dtype: str | None = None) -> Tensor:
             "because a captured array is copied into the program; pass it as an argument or make it a fastnn.Variable"
         )
     return trace.tensor(trace.graph.constant(array))
+
+
+def rectangular(where: str, value: Any) -> Array:
+    """`value` as an array; rows of unequal length are an error."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}; expected rows of equal length; pad or crop them") from None
 
 
 def _number(value: float, dtype: str) -> Array:
@@ -425,8 +433,8 @@ def flatten(tree: Any) -> tuple[list[Any], Any]:
                 keys = sorted(node)
             except TypeError:
                 raise TypeError(
-                    f"nested arguments: a dict with the keys {', '.join(map(repr, node))}; expected keys with an order, because "
-                    "it is the order of the arrays; use strings"
+                    f"nested arguments: a dict with the keys {', '.join(map(repr, node))}; expected keys with an order, "
+                    "because it is the order of the arrays; use strings"
                 ) from None
             return (dict, tuple((key, walk(node[key])) for key in keys))
         leaves.append(node)
@@ -526,9 +534,9 @@ class Function:
             hash(leaf)
         except TypeError:
             raise TypeError(
-                f"{self.__name__}: an argument of type {type(leaf).__name__}; expected arrays, and for what is fixed in the "
-                "trace hashable values such as numbers, strings, None, Variables, also nested in tuples, lists and dicts; convert "
-                "it, for example a set to a frozenset"
+                f"{self.__name__}: an argument of type {type(leaf).__name__}; expected arrays, or hashable values that the "
+                "trace fixes, such as numbers, strings and Variables, also in tuples, lists and dicts; convert it, for example "
+                "a set to a frozenset"
             ) from None
         return (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
 

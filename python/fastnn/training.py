@@ -18,8 +18,8 @@ import numpy as np
 from fastnn import _core, losses, metrics, ops, optimizers
 from fastnn.autodiff import backward
 from fastnn.callbacks import Callback, CallbackList, History, Logs, Progress, format_logs
-from fastnn.tracing import Array, Tensor, Trace, as_tensor, layer_scope
-from fastnn.utils import generator
+from fastnn.tracing import Array, Tensor, Trace, as_tensor, layer_scope, rectangular
+from fastnn.utils import check_number, generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,9 +144,7 @@ class Trainer:
         epochs = _positive(self.name, "epochs", epochs)
         if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, (int, np.integer)) or initial_epoch < 0:
             raise ValueError(f"{self.name}: initial_epoch={initial_epoch!r}; expected an integer >= 0; pass 0 to start anew")
-        if verbose not in ("auto", 0, 1, 2):
-            raise ValueError(f"{self.name}: verbose={verbose!r}; expected 'auto', 0, 1 or 2; pass 0 for silence")
-        level = 1 if verbose == "auto" else int(verbose)
+        level = _verbosity(self.name, verbose, auto=1)
         x, y = self._prepare(x, y, "fit")
         x, y, validation = self._hold_out(x, y, validation_split, validation_data)
         run = self._training_program(x, y)
@@ -204,8 +202,7 @@ class Trainer:
             if not isinstance(data, (tuple, list)) or len(data) != 2:
                 raise ValueError(f"{self.name}: validation_data is no pair; expected (x, y); pass two arrays")
             return x, y, self._prepare(*data, "fit, validation_data")
-        if not 0.0 <= split < 1.0:
-            raise ValueError(f"{self.name}: validation_split={split}; expected 0 <= share < 1; pass for example 0.1")
+        check_number(self.name, "validation_split", split, 0.1, "0 <= share < 1", lambda share: 0.0 <= share < 1.0)
         if split == 0.0:
             return x, y, None
         kept = int(len(x) * (1.0 - split))
@@ -239,8 +236,9 @@ class Trainer:
         """
         self._require_compiled("evaluate")
         batch_size = _positive(self.name, "batch_size", batch_size)
+        level = _verbosity(self.name, verbose, auto=0)
         results = self._evaluate(*self._prepare(x, y, "evaluate"), batch_size)
-        if verbose not in (0, "auto"):
+        if level:
             print(format_logs(results), file=sys.stderr)
         return _results(results, return_dict)
 
@@ -263,12 +261,13 @@ class Trainer:
         Several threads may call it at once.
         """
         batch_size = 256 if batch_size is None else _positive(self.name, "batch_size", batch_size)
+        level = _verbosity(self.name, verbose, auto=0)
         x = self._prepare_x(x, "predict")
         run = self._prediction_program(x, training=False)
         began = time.perf_counter()
         starts = range(0, len(x), batch_size) if len(x) else [0]
         parts: list[Array] = [run.run([x[i : i + batch_size]], False)[0] for i in starts]
-        if verbose not in (0, "auto"):
+        if level:
             print(f"{len(x)} samples in {time.perf_counter() - began:.3f} s", file=sys.stderr)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -463,12 +462,17 @@ def _positive(where: str, what: str, value: Any) -> int:
     return int(value)
 
 
+def _verbosity(where: str, verbose: Any, auto: int) -> int:
+    if isinstance(verbose, str) and verbose == "auto":
+        return auto
+    if not isinstance(verbose, (int, np.integer)) or not 0 <= verbose <= 2:
+        raise ValueError(f"{where}: verbose={verbose!r}; expected 'auto', 0, 1 or 2; pass 0 for silence")
+    return int(verbose)
+
+
 def _numeric(where: str, array: Any) -> Array:
     """A C-contiguous array of a dtype that programs read, without a copy where it is one."""
-    try:
-        array = np.asarray(array)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}; expected rows of equal length; pad or crop them") from None
+    array = rectangular(where, array)
     if array.dtype.name in _NATIVE and array.dtype.isnative:
         return array if array.ndim == 0 or array.flags.c_contiguous else np.ascontiguousarray(array)
     if array.dtype.kind in "iu":

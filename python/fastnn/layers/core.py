@@ -10,7 +10,7 @@ import numpy as np
 from fastnn import activations, initializers, ops
 from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes
 from fastnn.tracing import Variable
-from fastnn.utils import generator
+from fastnn.utils import check_number, check_seed, generator
 
 
 class Input:
@@ -134,10 +134,9 @@ class Dropout(Layer):
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape)
-        if not 0.0 <= rate < 1.0:
-            raise ValueError(f"{self.name}: rate={rate}; expected 0 <= rate < 1; pass the share of elements to drop")
-        self.rate, self.seed = float(rate), seed
-        base, stream = generator.next_key() if seed is None else (int(seed), 0)
+        self.rate = check_number(self.name, "rate", rate, 0.5, "0 <= rate < 1, the share to drop", lambda r: 0.0 <= r < 1.0)
+        self.seed = None if seed is None else check_seed(self.name, seed)
+        base, stream = generator.next_key() if self.seed is None else (self.seed, 0)
         # [seed, step]: the step advances when a run commits, so that a failed step is repeated with the same mask.
         self.random_state = Variable(
             np.array([(base + stream * 0x9E3779B97F4A7C15) % 2**63, 0], np.int64),
@@ -173,7 +172,8 @@ class Rescaling(Layer):
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape)
-        self.scale, self.offset = float(scale), float(offset)
+        self.scale = check_number(self.name, "scale", scale, 1 / 255)
+        self.offset = check_number(self.name, "offset", offset, 0.0)
 
     def call(self, x: Any, training: bool) -> Any:
         scaled = x * self.scale

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastnn.tracing import Array, Tensor, Variable, layer_scope
+from fastnn.tracing import Array, Tensor, Variable, layer_scope, rectangular
 
 InputShape: TypeAlias = "tuple[int | None, ...]"  # None is an axis of any length: the batch
 
@@ -147,17 +147,24 @@ def shape_text(x: Any) -> str:
 
 def assign_all(where: str, variables: Sequence[Variable], values: Sequence[Any]) -> None:
     """Writes one array per variable, or nothing if one does not fit."""
+    if not isinstance(values, (list, tuple, np.ndarray)):
+        raise TypeError(f"{where}: weights of type {type(values).__name__}; expected a list of arrays; see get_weights()")
     if len(values) != len(variables):
         raise ValueError(f"{where}: {len(values)} arrays; expected {len(variables)}, one per weight; see get_weights()")
-    arrays = [np.asarray(value, variable.dtype) for variable, value in zip(variables, values)]
+    arrays = [rectangular(f"{where}: '{variable.name}'", value) for variable, value in zip(variables, values)]
     for variable, array in zip(variables, arrays):
+        if array.dtype.kind not in "fiub":
+            raise TypeError(
+                f"{where}: '{variable.name}' given an array of dtype {array.dtype}; expected numbers; nothing was changed: "
+                "convert it with .astype('float32')"
+            )
         if array.shape != variable.shape:
             raise ValueError(
                 f"{where}: '{variable.name}' given an array of shape {array.shape}; expected {variable.shape}; nothing was "
                 "changed"
             )
     for variable, array in zip(variables, arrays):
-        variable.assign(array)
+        variable.assign(array.astype(variable.dtype, copy=False))
 
 
 def check_sizes(where: str, what: str, value: Any, count: int | None) -> tuple[int, ...]:

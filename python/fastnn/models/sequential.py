@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import _core
 from fastnn.layers.core import Input
 from fastnn.layers.layer import Layer, assign_all, check_sizes, unique_name
@@ -32,6 +34,8 @@ class Sequential(Trainer):
         self._output_shapes: list[Any] = []
         self._has_input = False
         self.built = False
+        if not isinstance(layers, (list, tuple)):
+            raise TypeError(f"{self.name}: layers={layers!r}; expected a list of layers; write [{layers!r}] for one")
         for layer in layers:
             self._append(layer)
         self._build_if_possible()
@@ -69,6 +73,8 @@ class Sequential(Trainer):
         if (name is None) == (index is None):
             raise ValueError(f"{self.name}: get_layer(name={name!r}, index={index!r}); expected one of the two; pass a name")
         if index is not None:
+            if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+                raise TypeError(f"{self.name}: get_layer(index={index!r}); expected an integer; pass a name as name=")
             if not -len(self._layers) <= index < len(self._layers):
                 raise ValueError(f"{self.name}: layer {index}; expected an index below {len(self._layers)}; see model.layers")
             return self._layers[index]

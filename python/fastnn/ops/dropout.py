@@ -31,7 +31,7 @@ def dropout(x: TensorLike, random_state: TensorLike, *, rate: float, stream: int
     if stream is None:
         trace = current_trace()
         stream = trace.next_stream() if trace is not None else 0
-    return apply("dropout", [x, random_state], rate=float(rate), stream=stream)
+    return apply("dropout", [x, random_state], rate=rate, stream=stream)
 
 
 @vjp("dropout")

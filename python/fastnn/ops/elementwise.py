@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastnn.autodiff import Cotangents, Node, vjp
 from fastnn.tracing import Tensor, TensorLike, Variable, apply
 
@@ -172,6 +174,9 @@ def _abs(node: Node, dy: Tensor) -> Cotangents:
 
 def clip(x: TensorLike, minimum: float, maximum: float) -> Any:
     """`x` limited to `minimum .. maximum`; its derivative is 1 inside and at the limits, 0 outside."""
+    for what, limit in (("minimum", minimum), ("maximum", maximum)):
+        if isinstance(limit, bool) or not isinstance(limit, (int, float, np.integer, np.floating)):
+            raise TypeError(f"clip: {what}={limit!r}; expected a number; for an array use fastnn.ops.maximum and minimum")
     return apply("clip", [x], minimum=float(minimum), maximum=float(maximum))
 
 

@@ -8,6 +8,15 @@ from typing import Any
 from fastnn.tracing import TensorLike, apply
 
 
+def check_nesterov(where: str, momentum: float, nesterov: Any) -> bool:
+    """`nesterov` as a bool; with no momentum there is nothing to look ahead along, so it was meant with one."""
+    if not isinstance(nesterov, bool):
+        raise TypeError(f"{where}: nesterov={nesterov!r}; expected True or False; pass one of them")
+    if nesterov and momentum == 0.0:
+        raise ValueError(f"{where}: nesterov=True with momentum=0; expected a momentum above 0; pass for example momentum=0.9")
+    return nesterov
+
+
 def sgd_update(
     learning_rate: TensorLike,
     velocity: TensorLike | None,
@@ -36,7 +45,7 @@ def sgd_update(
             [learning_rate, velocity, *parameters, *gradients],
             outputs=0,
             momentum=float(momentum),
-            nesterov=nesterov,
+            nesterov=check_nesterov("sgd_update", momentum, nesterov),
         )
     )
     return (results.pop(0) if momentum else None), results
