@@ -668,12 +668,15 @@ class TestBadInput:
             lambda: fastnn.initializers.HeNormal(seed="a"),
             lambda: layers.Dropout(0.5, seed="a"),
             lambda: fastnn.Sequential(layers.Dense(2)),
+            lambda: fastnn.Sequential([layers.Dense(2)]).compile(loss="mse", metrics="accuracy"),
+            lambda: fastnn.Sequential([layers.Dense(2)]).compile(loss="mse", metrics=fastnn.metrics.Mean()),
             lambda: fastnn.Sequential([layers.Dense(2)]).get_layer(index="a"),
             lambda: fastnn.Sequential([layers.Dense(2)]).get_layer(index=0.0),
             lambda: fastnn.ops.clip(np.ones(2), "a", 1.0),
             lambda: fastnn.ops.sum(np.ones(2), "a"),
             lambda: fastnn.ops.dropout(np.ones(2), np.array([0, 0]), rate="a"),
             lambda: fastnn.ops.sgd_update(np.float64(0.1), None, [np.ones(2)], [np.ones(2)], nesterov="a"),
+            lambda: fastnn.ops.sgd_update(np.float64(0.1), None, [np.ones(2)], [np.ones(2)], momentum="a"),
         ],
     )
     def test_arguments_of_the_wrong_type(self, make):

@@ -79,7 +79,7 @@ class Trainer:
 
         if loss is None:
             raise ValueError(f"{self.name}: compile without a loss; expected one; pass for example loss='mean_squared_error'")
-        if isinstance(metrics, str):
+        if metrics is not None and not isinstance(metrics, (list, tuple)):
             raise TypeError(f"{self.name}: metrics={metrics!r}; expected a list; pass metrics=[{metrics!r}]")
         chosen_loss, chosen_optimizer = losses.get(loss), optimizers.get(optimizer)
         chosen_metrics = [registry.get(m, chosen_loss) for m in metrics or ()]

@@ -44,7 +44,7 @@ def sgd_update(
             "sgd_update",
             [learning_rate, velocity, *parameters, *gradients],
             outputs=0,
-            momentum=float(momentum),
+            momentum=momentum,
             nesterov=check_nesterov("sgd_update", momentum, nesterov),
         )
     )
