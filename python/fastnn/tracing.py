@@ -174,6 +174,7 @@ class _Operators:
 
     @property
     def ndim(self) -> int:
+        """How many axes it has."""
         return len(self.shape)
 
 
@@ -186,8 +187,21 @@ def _ops() -> Any:
 class Tensor(_Operators):
     """A value inside a trace. It has a shape and a dtype but no numbers yet.
 
-    `shape` is a tuple of ints, and of symbolic extents for axes whose length may differ between calls (`batch`). Operators
-    `+ - * / @` work as on arrays. Whatever would need the numbers (`if`, `int()`, NumPy functions) raises TypeError.
+    `shape` is a tuple of ints, and of symbolic extents for axes whose length may differ between calls (`batch`). The operators
+    `+ - * / @` work as on arrays. Whatever would need the numbers (`if`, `int()`, comparisons, NumPy functions) raises
+    TypeError and says what to use instead. `Trace` makes Tensors; users only meet them.
+
+    Args:
+        trace: the trace it belongs to.
+        value: its number there.
+
+    Example:
+        >>> @fastnn.function(shapes=[("batch", 3)])
+        ... def f(x):
+        ...     print(x, x.dtype, x.shape[1])
+        ...     return x * 2
+        >>> y = f(np.ones((2, 3)))
+        <Tensor float64 (batch, 3)> float64 3
     """
 
     __slots__ = ("_trace", "_value", "dtype", "shape")
@@ -243,13 +257,26 @@ class Variable(_Operators):
     """Memory that outlives runs: a weight, an optimizer slot, a counter.
 
     Outside a trace it holds numbers: `numpy()` copies them out, `assign` writes at once. Inside a trace it reads as a Tensor,
-    `assign` rebinds it, and what was bound last is written when the run commits.
+    `assign` rebinds it, and what was bound last is written when the run commits. Operators `+ - * / @` work as on arrays.
 
     Args:
         value: an array, or a number.
         name: for errors and summaries.
         trainable: whether optimizers may change it.
-        dtype: converts `value`; default its own, where Python floats and float64 lists mean float32.
+        dtype: float32, float64, int32, int64, uint8 or bool; converts `value`. Default its own, where Python floats and lists
+            of them mean float32, ints int64.
+
+    Raises:
+        TypeError: a value of another dtype. ValueError: rows of unequal length.
+
+    Example:
+        >>> counter = fastnn.Variable(0, name="counter")
+        >>> @fastnn.function
+        ... def count():
+        ...     counter.assign(counter + 1)
+        >>> count(); count()
+        >>> counter, int(counter)
+        (<Variable 'counter' int64 ()>, 2)
     """
 
     def __init__(self, value: Any, *, name: str = "variable", trainable: bool = True, dtype: str | None = None) -> None:
@@ -263,6 +290,7 @@ class Variable(_Operators):
 
     @property
     def name(self) -> str:
+        """The name that errors and summaries show; assignable."""
         return self._core.name
 
     @name.setter
@@ -271,24 +299,52 @@ class Variable(_Operators):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes, a tuple of ints."""
         return self._core.shape
 
     @property
     def dtype(self) -> str:
+        """The name of the dtype, for example `float32`."""
         return self._core.dtype
 
     @property
     def size(self) -> int:
+        """How many numbers it holds."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     def numpy(self) -> Array:
-        """A copy of the value. Raises TypeError inside a trace, where it has none yet."""
+        """A copy of the value.
+
+        Returns:
+            An array of the Variable's shape and dtype.
+
+        Raises:
+            TypeError: inside a trace, where it has no value yet.
+
+        Example:
+            >>> fastnn.Variable([1.0, 2.0]).numpy()
+            array([1., 2.], dtype=float32)
+        """
         if (trace := current_trace()) is not None:
             raise trace.read(self)._refuse(f"numpy() of variable '{self.name}'", "use the variable itself as an operand")
         return self._core.read()
 
     def assign(self, value: Any) -> None:
-        """Outside a trace writes the value; inside, makes it what the run commits. Shape and dtype must be the same."""
+        """Outside a trace writes the value; inside, makes it what the run commits.
+
+        Args:
+            value: an array or tensor of the Variable's shape and dtype; a Python number fills it.
+
+        Raises:
+            ValueError: another shape or dtype.
+            TypeError: no numbers, or a number that an integer dtype does not hold.
+
+        Example:
+            >>> w = fastnn.Variable([1.0, 2.0])
+            >>> w.assign(0.5)
+            >>> w.numpy()
+            array([0.5, 0.5], dtype=float32)
+        """
         trace = current_trace()
         if trace is not None:
             trace.assign(self, as_tensor(value, self.dtype))
@@ -464,10 +520,21 @@ def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
 
 
 class Function:
-    """A Python function that is traced once per kind of arguments and then runs as one program.
+    """A Python function that is traced once per kind of arguments and then runs as one program; `fastnn.function` makes it.
 
-    Arrays are passed at each call; everything else (numbers, strings, None, Variables) is fixed in the trace, and another value
-    traces again. With `shapes`, axes named by strings may have any length without a new trace.
+    Arrays are passed at each call; everything else (numbers, strings, None, Variables) is fixed in the trace, and another
+    value traces again. With `shapes`, axes named by strings may have any length without a new trace. Called inside a trace it
+    becomes part of it.
+
+    Args:
+        function: the function.
+        shapes: as for `fastnn.function`.
+        name: for errors; default the function's own.
+
+    Example:
+        >>> f = fastnn.tracing.Function(lambda x, scale: ops.sum(x) * scale)
+        >>> float(f(np.ones(3), 2))
+        6.0
     """
 
     def __init__(
@@ -491,7 +558,24 @@ class Function:
         return self._run(args, kwargs, commit=True)
 
     def compute(self, /, *args: Any, **kwargs: Any) -> Any:
-        """What a call would return, without the commit: no Variable changes."""
+        """What a call would return, without the commit: no Variable changes.
+
+        Args:
+            args: as for a call.
+            kwargs: as for a call.
+
+        Raises:
+            ValueError: inside a trace, where only the whole program commits.
+
+        Example:
+            >>> total = fastnn.Variable(0.0)
+            >>> @fastnn.function
+            ... def add(x):
+            ...     total.assign(total + x)
+            ...     return total + 0
+            >>> float(add.compute(np.float32(3.0))), float(total)
+            (3.0, 0.0)
+        """
         if current_trace() is not None:
             raise ValueError(
                 f"{self.__name__}: compute called inside a trace; expected to be outside, because what commits is the whole "
@@ -505,7 +589,22 @@ class Function:
         return unflatten(structure, [next(results) if leaf is _TRACED else leaf for leaf in fixed])
 
     def describe(self, /, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The program for these arguments: its steps, and the memory it needs."""
+        """The program for these arguments, which is planned but not run.
+
+        Args:
+            args: as for a call.
+            kwargs: as for a call.
+
+        Returns:
+            `isa`, `steps` (a list of dicts: op, variant, tasks, flops, bytes, layer, line, ...), `arena_bytes` (memory the
+            program needs), `intermediate_bytes` (what all intermediates would need without sharing), `estimated_seconds` on
+            one thread.
+
+        Example:
+            >>> program = fastnn.function(lambda x: ops.sum(ops.exp(x))).describe(np.ones(100))
+            >>> [step["op"] for step in program["steps"]], program["steps"][0]["flops"] >= 100
+            (['exp', 'sum'], True)
+        """
         traced, _, _, arrays = self._prepare(args, kwargs)
         return traced.describe([list(array.shape) for array in arrays])
 
@@ -584,20 +683,31 @@ _TRACED = object()  # stands for a result that the program computes
 def function(f: Callable[..., Any] | None = None, *, shapes: Sequence[Sequence[int | str]] | None = None) -> Any:
     """Makes a Python function run as one planned program. Also a decorator.
 
+    The function is traced, run once on Tensors to record its ops, for each kind of arguments: shapes and dtypes of arrays, and
+    the values of everything else, which are constants of the trace. The 64 traces used last are kept; a function called with
+    more shapes than that should name the axes that vary in `shapes`.
+
     Args:
-        f: a function of arrays (also nested in tuples, lists and dicts) written with `fastnn.ops`, layers and Variables.
-        shapes: one shape per array argument, in order; an axis given as a string (`"batch"`) may have any length at each
-            call, equal names meaning equal lengths. Default: each new combination of shapes is traced anew.
+        f: a function of arrays (also nested in tuples, named tuples, lists and dicts) written with `fastnn.ops`, layers and
+            Variables. Other arguments must be hashable.
+        shapes: one shape per array argument, in order (keywords in the order of their names); an axis given as a string
+            (`"batch"`) may have any length at each call, equal names meaning equal lengths.
 
     Returns:
         A function with the same arguments and results, NumPy arrays in and out. Assignments to Variables are committed when
-        the whole call has succeeded; a call that fails changes nothing.
+        the whole call has succeeded; a call that fails changes nothing. `f.compute(...)` runs without the commit,
+        `f.describe(...)` shows the program.
+
+    Raises:
+        ValueError: when called, arrays that do not fit `shapes`, and what ops raise.
+        TypeError: an argument that is not hashable.
 
     Example:
-        >>> import fastnn, numpy as np
-        >>> double = fastnn.function(lambda x: fastnn.ops.relu(x) * 2.0)
-        >>> double(np.array([-1.0, 3.0], np.float32))
-        array([0., 6.], dtype=float32)
+        >>> @fastnn.function(shapes=[("batch", 2)])
+        ... def double(x):
+        ...     return ops.relu(x) * 2.0
+        >>> double(np.array([[-1.0, 3.0]], np.float32))
+        array([[0., 6.]], dtype=float32)
     """
     if f is None:
         return lambda g: Function(g, shapes=shapes)

@@ -39,6 +39,7 @@ class Trainer:
 
     @property
     def trainable_variables(self) -> list[Variable]:
+        """The weights that training changes."""
         return []
 
     def __init__(self) -> None:
@@ -69,11 +70,19 @@ class Trainer:
 
         Args:
             optimizer: default `"adam"` (Keras's is `"rmsprop"`).
-            loss: for example `"sparse_categorical_crossentropy"`; required.
-            metrics: for example `["accuracy"]`.
+            loss: for example `"sparse_categorical_crossentropy"`, a Loss, or a function
+                `(y_true, y_pred) -> one number per sample`; required.
+            metrics: a list, for example `["accuracy"]`.
 
         Raises:
-            ValueError: a name that does not exist; the nearest ones are given.
+            ValueError: a name that does not exist; the nearest ones are given. No loss. Two metrics of one name.
+            TypeError: classes instead of objects, or metrics that are no list.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(3, activation="softmax")])
+            >>> model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+            >>> [metric.name for metric in model.metrics]
+            ['loss', 'accuracy']
         """
         from fastnn import metrics as registry
 
@@ -99,7 +108,17 @@ class Trainer:
         return self.loss
 
     def metrics_so_far(self) -> Logs:
-        """The loss and the metrics since the epoch began."""
+        """The loss and the metrics since the epoch began.
+
+        Returns:
+            A dict of floats; NaN before the first batch.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1)])
+            >>> model.compile(loss="mse")
+            >>> model.metrics_so_far()
+            {'loss': nan}
+        """
         return {metric.name: metric.result() for metric in self.metrics}
 
     # ---- fit -----------------------------------------------------------------------------------------------------------------
@@ -136,8 +155,18 @@ class Trainer:
             A `History`: `.history["loss"]` and so on, one number per epoch.
 
         Raises:
-            ValueError: shapes that do not fit, a label outside the classes, NaN or infinity in the data or the loss. The
-                weights are then those of the last whole step. TypeError: arrays that hold no numbers.
+            ValueError: shapes that do not fit, a label outside the classes, NaN or infinity in the data or the loss, an option
+                outside its range. The weights are then those of the last whole step.
+            TypeError: arrays that hold no numbers.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1, input_shape=(2,))])
+            >>> model.compile(fastnn.optimizers.SGD(0.1, momentum=0.9), loss="mse")
+            >>> x = np.array([[0, 1], [1, 0], [1, 1]])
+            >>> history = model.fit(x, x @ [[1.0], [2.0]], epochs=300, verbose=0)
+            >>> model.get_weights()[0].round(2)
+            array([[1.],
+                   [2.]], dtype=float32)
         """
         self._require_compiled("fit")
         batch_size = 32 if batch_size is None else _positive(self.name, "batch_size", batch_size)
@@ -186,7 +215,25 @@ class Trainer:
         return self.history
 
     def train_on_batch(self, x: Any, y: Any, return_dict: bool = False) -> float | list[float] | Logs:
-        """One step on one batch. Returns the loss and the metrics of this batch alone, in the form of `evaluate`."""
+        """One step on one batch.
+
+        Args:
+            x: samples, as for `fit`.
+            y: labels or targets.
+            return_dict: as for `evaluate`.
+
+        Returns:
+            The loss and the metrics of this batch alone, before the update, in the form of `evaluate`.
+
+        Raises:
+            ValueError, TypeError: as `fit`; the weights are then as before.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1, kernel_initializer="zeros", input_shape=(2,))])
+            >>> model.compile("sgd", loss="mse")
+            >>> model.train_on_batch(np.ones((4, 2)), np.full((4, 1), 3.0))
+            9.0
+        """
         self._require_compiled("train_on_batch")
         x, y = self._prepare(x, y, "train_on_batch")
         run = self._training_program(x, y)
@@ -228,11 +275,20 @@ class Trainer:
             x: samples, as for `fit`.
             y: labels or targets.
             batch_size: samples per run; the result does not depend on it beyond rounding.
-            verbose: 0 silent, 1 or 2 one line on standard error.
-            return_dict: return a dict by name instead of a list `[loss, *metrics]` (or just the loss without metrics).
+            verbose: 0 or "auto" silent, 1 or 2 one line on standard error.
+            return_dict: return a dict by name.
+
+        Returns:
+            A list `[loss, *metrics]` of floats, just the loss without metrics, or a dict.
 
         Raises:
-            ValueError: as for `fit`; NaN or infinity in the loss too.
+            ValueError, TypeError: as `fit`, NaN or infinity in the loss too.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1, kernel_initializer="ones", input_shape=(2,))])
+            >>> model.compile(loss="mse", metrics=["mean_squared_error"])
+            >>> model.evaluate(np.ones((4, 2)), np.zeros((4, 1)), return_dict=True)
+            {'loss': 4.0, 'mean_squared_error': 4.0}
         """
         self._require_compiled("evaluate")
         batch_size = _positive(self.name, "batch_size", batch_size)
@@ -256,9 +312,20 @@ class Trainer:
         Args:
             x: samples, as for `fit`.
             batch_size: samples per run, for memory only: the bits of a row do not depend on it. Default 256.
-            verbose: 0 silent, 1 or 2 one line on standard error.
+            verbose: 0 or "auto" silent, 1 or 2 one line on standard error.
 
-        Several threads may call it at once.
+        Returns:
+            float32 `(samples, ...)`. Several threads may call it at once.
+
+        Raises:
+            ValueError: a shape that does not fit, an option outside its range.
+            TypeError: an array that holds no numbers.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1, kernel_initializer="ones", input_shape=(2,))])
+            >>> model.predict(np.array([[1, 2], [3, 4]], np.uint8))
+            array([[3.],
+                   [7.]], dtype=float32)
         """
         batch_size = 256 if batch_size is None else _positive(self.name, "batch_size", batch_size)
         level = _verbosity(self.name, verbose, auto=0)
