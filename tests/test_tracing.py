@@ -116,6 +116,23 @@ def test_arguments_that_cannot_be_a_key(argument, message):
         step(np.ones(2), argument)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fastnn.function(3),
+        lambda: fastnn.function(ops.relu, shapes="batch"),
+        lambda: fastnn.function(ops.relu, shapes=[3]),
+        lambda: fastnn.function(ops.relu, shapes=[(2.5,)]),
+        lambda: fastnn.grad(3),
+        lambda: fastnn.grad(ops.sum, argnums="a"),
+        lambda: fastnn.value_and_grad(ops.sum, argnums=(0, None)),
+    ],
+)
+def test_what_is_no_function(make):
+    with pytest.raises(TypeError, match=r"; expected .*; "):
+        make()
+
+
 def test_any_keyword_belongs_to_the_user():
     f = fastnn.function(lambda x, *, commit, self: x * commit + self)
     np.testing.assert_array_equal(f(np.ones(2), commit=3, self=1), [4.0, 4.0])

@@ -180,7 +180,7 @@ def value_and_grad(
 
     Raises:
         ValueError: f's result is not a float of shape `()`, or depends on its arguments through an op with no derivative.
-        TypeError: an argument to differentiate by is no float.
+        TypeError: an argument to differentiate by is no float; f is no function, argnums no ints.
 
     Example:
         >>> f = fastnn.value_and_grad(lambda x: ops.sum(x * x))
@@ -188,6 +188,11 @@ def value_and_grad(
         >>> float(value), gradient
         (14.0, array([2., 4., 6.]))
     """
+
+    if not callable(f):
+        raise TypeError(f"value_and_grad: {f!r}; expected a function; pass one")
+    if not all(isinstance(i, int) for i in (argnums if isinstance(argnums, (tuple, list)) else (argnums,))):
+        raise TypeError(f"value_and_grad: argnums={argnums!r}; expected an int or several; pass for example argnums=(0, 1)")
 
     def traced(*args: Any, **kwargs: Any) -> Any:
         if variables is not None:

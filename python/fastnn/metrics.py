@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn import losses, ops
 from fastnn.tracing import Variable
-from fastnn.utils import look_up
+from fastnn.utils import check_number, look_up
 
 __all__ = [
     "BinaryAccuracy",
@@ -161,6 +161,9 @@ class BinaryAccuracy(Metric):
 
     `y_true` and `y_pred` are both `(batch, ..., outputs)`.
 
+    Raises:
+        ValueError: a threshold that is no finite number.
+
     Example:
         >>> accuracy = fastnn.metrics.BinaryAccuracy()
         >>> accuracy.update_state(np.array([[1.0], [0.0]]), np.array([[0.6], [0.7]]))
@@ -170,7 +173,7 @@ class BinaryAccuracy(Metric):
 
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
         super().__init__(name)
-        self.threshold = threshold
+        self.threshold = check_number(name, "threshold", threshold, 0.5)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         above = ops.cast(ops.relu(y_pred - self.threshold), "bool")

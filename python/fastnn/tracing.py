@@ -544,6 +544,16 @@ class Function:
         shapes: Sequence[Sequence[int | str]] | None = None,
         name: str | None = None,
     ) -> None:
+        if not callable(function):
+            raise TypeError(f"function: {function!r}; expected a function; pass one, or write @fastnn.function above it")
+        good = shapes is None or (
+            isinstance(shapes, (list, tuple))
+            and all(isinstance(shape, (list, tuple)) and all(isinstance(d, (int, str)) for d in shape) for shape in shapes)
+        )
+        if not good:
+            raise TypeError(
+                f"function: shapes={shapes!r}; expected a list of one shape per array; pass for example shapes=[('batch', 3)]"
+            )
         self._function = function
         self._shapes = shapes
         self._traces: OrderedDict[Any, tuple[_core.Function, Any, list[Any]]] = OrderedDict()  # the latest used last
@@ -700,7 +710,7 @@ def function(f: Callable[..., Any] | None = None, *, shapes: Sequence[Sequence[i
 
     Raises:
         ValueError: when called, arrays that do not fit `shapes`, and what ops raise.
-        TypeError: an argument that is not hashable.
+        TypeError: f is no function, or shapes no list of shapes; when called, an argument that is not hashable.
 
     Example:
         >>> @fastnn.function(shapes=[("batch", 2)])

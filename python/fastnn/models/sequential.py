@@ -176,6 +176,7 @@ class Sequential(Trainer):
 
         Raises:
             ValueError: lengths that are no positive integers, layers that do not fit.
+            TypeError: no tuple.
 
         Example:
             >>> model = fastnn.Sequential([layers.Dense(3)])
@@ -183,6 +184,10 @@ class Sequential(Trainer):
             >>> model.count_params()
             15
         """
+        if not isinstance(input_shape, (tuple, list)):
+            raise TypeError(
+                f"{self.name}: input_shape={input_shape!r}; expected a tuple of lengths; pass for example (28, 28, 1)"
+            )
         if len(input_shape) and input_shape[0] is None:
             input_shape = input_shape[1:]  # Keras's form, with the batch axis
         shape = check_sizes(self.name, "input_shape", tuple(input_shape), None)

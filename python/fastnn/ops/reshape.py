@@ -9,12 +9,12 @@ from fastnn.autodiff import Cotangents, Node, vjp
 from fastnn.tracing import Dim, Tensor, TensorLike, apply
 
 
-def reshape(x: TensorLike, shape: Sequence[Dim]) -> Any:
+def reshape(x: TensorLike, shape: Dim | Sequence[Dim]) -> Any:
     """The elements of `x` in row-major order under another shape; nothing is copied in a program.
 
     Args:
         x: array of any dtype.
-        shape: ints and symbolic extents (`x.shape[0]`); one may be -1, the length that is left.
+        shape: ints and symbolic extents (`x.shape[0]`), or a single one; one may be -1, the length that is left.
 
     Returns:
         x's dtype. Outside a trace a copy.
@@ -27,7 +27,7 @@ def reshape(x: TensorLike, shape: Sequence[Dim]) -> Any:
         array([[0, 1, 2],
                [3, 4, 5]])
     """
-    return apply("reshape", [x], shape=tuple(shape))
+    return apply("reshape", [x], shape=tuple(shape) if isinstance(shape, Sequence) else (shape,))
 
 
 @vjp("reshape")
