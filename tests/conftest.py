@@ -7,9 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-# Tests run teams of four for microseconds on machines of two cores that others use too. Workers that spin while they wait then
-# take the core from those they wait for: the suite was 15 times slower. Read once, when the libraries are loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# NumPy's threads would only take the cores from ours. Read once, when NumPy is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from fastnn import _core

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import _core, kernels
 from harness import EXACT, Case, Refused, array, check, distinct, given, integers, normal, roundings, ulps
 
@@ -150,3 +151,27 @@ def test_a_long_sum_does_not_stall(isa: str) -> None:
     """Ones added one by one to a float32 stop counting at 2^24."""
     _core._use_isa(isa)
     assert kernels.sum(np.ones(2**24 + 4096, np.float32)) == 2**24 + 4096
+
+
+@pytest.mark.parametrize("reduce", [fastnn.ops.sum, fastnn.ops.mean])
+def test_no_axes_reduce_nothing(reduce: Any) -> None:
+    # As in NumPy; only None means all. The kernels know no None: to them no axes mean all.
+    x = np.arange(6.0).reshape(2, 3)
+    result = reduce(x, ())
+    np.testing.assert_array_equal(result, x)
+    assert not np.shares_memory(result, x)
+    traced = fastnn.function(fastnn.value_and_grad(lambda t: fastnn.ops.sum(reduce(t, axes=[]) * t)), shapes=[("batch", 3)])
+    value, gradient = traced(x)
+    assert value == (x * x).sum()
+    np.testing.assert_array_equal(gradient, 2 * x)
+    with pytest.raises(TypeError, match="operand"):
+        reduce([1.0, 2.0], ())
+
+
+def test_a_mean_over_no_axes_is_of_floats_too() -> None:
+    with pytest.raises(TypeError, match="float"):
+        fastnn.ops.mean(np.arange(3), ())
+
+
+def test_axes_of_numpy_integers() -> None:
+    np.testing.assert_array_equal(fastnn.ops.sum(np.ones((2, 3)), np.int64(1)), [3.0, 3.0])

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+import fastnn
 from harness import EXACT, Case, Refused, array, check, integers, normal
 
 CASES = [
@@ -47,3 +49,9 @@ def test_reshape(case: Case) -> None:
 @pytest.mark.parametrize("refused", REFUSED, ids=str)
 def test_reshape_refuses(refused: Any) -> None:
     refused.check()
+
+
+def test_a_single_length() -> None:
+    np.testing.assert_array_equal(fastnn.ops.reshape(np.ones((2, 3)), -1), np.ones(6))
+    flat = fastnn.function(lambda x: fastnn.ops.reshape(x, x.shape[0] * 3), shapes=[("batch", 3)])
+    assert flat(np.ones((4, 3))).shape == (12,)

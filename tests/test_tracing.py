@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import threading
+from collections import OrderedDict
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import fastnn
 from fastnn import _core, ops
-from fastnn.tracing import Trace, flatten, unflatten
+from fastnn.autodiff import backward
+from fastnn.tracing import Trace, as_tensor, flatten, unflatten
 
 
 def test_ops_run_on_arrays_outside_a_trace():
@@ -67,6 +71,113 @@ def test_flatten_round_trip():
     tree = ({"b": 1, "a": [2, (3,)]}, [], 4)
     leaves, structure = flatten(tree)
     assert unflatten(structure, leaves) == tree
+
+
+class Parameters(NamedTuple):
+    w: object
+    b: object
+
+
+def test_named_tuples_keep_their_type():
+    f = fastnn.function(lambda p: (Parameters(p.w + 1, p.b), {"of": p}))
+    result, rest = f(Parameters(np.ones(2), 3))
+    assert type(result) is type(rest["of"]) is Parameters
+    np.testing.assert_array_equal(result.w, [2.0, 2.0])
+    assert result.b == 3
+    gradient = fastnn.grad(lambda p: ops.sum(p.w * p.b))(Parameters(np.ones(2), np.full(2, 3.0)))
+    assert type(gradient) is Parameters
+    np.testing.assert_array_equal(gradient.w, [3.0, 3.0])
+
+
+def test_other_containers_become_plain_ones():
+    class Stack(list):
+        pass
+
+    stack, ordered = fastnn.function(lambda *trees: trees)(Stack([np.ones(2)]), OrderedDict(b=1, a=2))
+    assert type(stack) is list
+    assert type(ordered) is dict
+    assert ordered == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({1, 2}, "step: an argument of type set; expected arrays, .*; convert it, for example a set to a frozenset"),
+        ({"options": bytearray(b"a")}, "step: an argument of type bytearray; expected"),
+        ({1: 2, "a": 3}, "nested arguments: a dict with the keys 1, 'a'; expected keys with an order, .*; use strings"),
+    ],
+)
+def test_arguments_that_cannot_be_a_key(argument, message):
+    @fastnn.function
+    def step(x, options):
+        return x
+
+    with pytest.raises(TypeError, match=message):
+        step(np.ones(2), argument)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fastnn.function(3),
+        lambda: fastnn.function(ops.relu, shapes="batch"),
+        lambda: fastnn.function(ops.relu, shapes=[3]),
+        lambda: fastnn.function(ops.relu, shapes=[(2.5,)]),
+        lambda: fastnn.grad(3),
+        lambda: fastnn.grad(ops.sum, argnums="a"),
+        lambda: fastnn.value_and_grad(ops.sum, argnums=(0, None)),
+    ],
+)
+def test_what_is_no_function(make):
+    with pytest.raises(TypeError, match=r"; expected .*; "):
+        make()
+
+
+def test_any_keyword_belongs_to_the_user():
+    f = fastnn.function(lambda x, *, commit, self: x * commit + self)
+    np.testing.assert_array_equal(f(np.ones(2), commit=3, self=1), [4.0, 4.0])
+    np.testing.assert_array_equal(f.compute(np.ones(2), commit=3, self=1), [4.0, 4.0])
+    assert f.describe(np.ones(2), commit=3, self=1)["steps"]
+
+
+def test_traces_are_dropped_from_the_oldest_on():
+    traces = []
+
+    @fastnn.function
+    def f(x, factor):
+        traces.append(factor)
+        return x * factor
+
+    x = np.ones(2)
+    for factor in range(64):
+        f(x, factor)
+    f(x, 0)  # now 1 is what was not used for longest
+    assert traces == list(range(64))
+    f(x, 64)
+    f(x, 0)
+    assert traces == list(range(65))
+    np.testing.assert_array_equal(f(x, 1), x)
+    assert traces == [*range(65), 1]
+
+
+def test_a_trace_that_is_dropped_while_it_runs_runs_on():
+    f = fastnn.function(lambda x, factor: ops.sum(ops.exp(ops.tanh(x)) * factor))
+    x = np.linspace(0.0, 1.0, 100_000)
+    expected = [f(x, factor) for factor in range(3)]
+    wrong = []
+
+    def work(factor):
+        for i in range(100):
+            f(np.ones(2), 1000.0 * factor + i)  # drops what the other threads run
+            if f(x, factor) != expected[factor]:
+                wrong.append(factor)
+
+    workers = [threading.Thread(target=work, args=(factor,)) for factor in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
 
 
 @pytest.mark.parametrize(
@@ -280,6 +391,42 @@ class TestGradients:
 
         p, gradient = f(np.array([[1.0, 2.0], [0.5, 0.0]]))
         np.testing.assert_allclose(gradient, -np.eye(2)[labels] / p, rtol=1e-12)
+
+    @pytest.mark.parametrize("fused_before", [False, True])
+    @pytest.mark.parametrize("sparse", [True, False])
+    def test_by_probabilities_that_fusion_reads_past(self, sparse, fused_before):
+        labels = np.array([0, 1])
+        targets = np.eye(2)[labels]
+
+        @fastnn.function
+        def f(z):
+            p = ops.softmax(z)
+            loss = ops.sum(ops.sparse_cross_entropy(p, labels) if sparse else ops.cross_entropy(p, targets))
+            one = as_tensor(1.0, "float64")
+            if fused_before:
+                backward([loss], [one], [z])
+            return p, backward([loss], [one], [p])[0], backward([loss], [one], [z])[0], *backward([loss], [one], [z, p])
+
+        p, by_p, by_z, both_z, both_p = f(np.array([[1.0, 2.0], [0.5, 0.0]]))
+        # The loss of distributions divides by their sum, and the derivative of that is 1 here.
+        expected = -targets / p if sparse else 1 - targets / p
+        np.testing.assert_allclose(by_p, expected, rtol=1e-12)
+        np.testing.assert_allclose(both_p, expected, rtol=1e-12)
+        np.testing.assert_allclose(by_z, p - targets, rtol=1e-12)
+        np.testing.assert_allclose(both_z, p - targets, rtol=1e-12)
+
+    def test_second_derivatives_through_a_fused_loss_are_refused(self):
+        labels = np.array([0, 1])
+
+        @fastnn.function
+        def f(z):
+            p = ops.softmax(z)
+            loss = ops.sum(ops.sparse_cross_entropy(p, labels))
+            (dz,) = backward([loss], [as_tensor(1.0, "float64")], [z])
+            return backward([ops.sum(ops.square(dz))], [as_tensor(1.0, "float64")], [z, p])
+
+        with pytest.raises(ValueError, match="op 'sparse_softmax_cross_entropy_backward' has no derivative"):
+            f(np.zeros((2, 2)))
 
     def test_arguments_that_have_no_gradient(self):
         with pytest.raises(TypeError, match="expected a float"):

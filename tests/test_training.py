@@ -506,8 +506,45 @@ class TestModelSurface:
         for bad in ([3], [-1]):
             with pytest.raises(ValueError, match="expected 0 <= label < 3"):
                 fastnn.utils.to_categorical(bad, 3)
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="expected integers"):
             fastnn.utils.to_categorical([0.5])
+
+    @pytest.mark.parametrize(
+        ("labels", "num_classes", "message"),
+        [
+            ([0.0, np.inf], None, "a label inf; expected integers"),
+            ([0.0, np.nan], 3, "a label nan; expected integers"),
+            ([1e300], None, "a label 1e\\+300; expected integers"),
+            ([[1], [1, 2]], None, "expected rows of equal length"),
+            ([1], "a", "num_classes='a'; expected a positive integer"),
+            ([1], 2.5, "num_classes=2.5; expected a positive integer"),
+        ],
+    )
+    def test_to_categorical_refuses(self, labels, num_classes, message):
+        with pytest.raises(ValueError, match=f"to_categorical: .*{message}.*; "):
+            fastnn.utils.to_categorical(labels, num_classes)
+
+    @pytest.mark.parametrize(
+        ("first", "error", "message"),
+        [
+            ([[1.0, 2.0], [3.0]], ValueError, "m: 'd/kernel': .*; expected rows of equal length; "),
+            ("abc", TypeError, "m: 'd/kernel' given an array of dtype <U3; expected numbers; nothing was changed"),
+            (np.ones((2, 1), complex), TypeError, "dtype complex128; expected numbers"),
+            (None, TypeError, "dtype object; expected numbers"),
+        ],
+    )
+    def test_weights_that_are_no_numbers(self, first, error, message):
+        model = fastnn.Sequential([layers.Dense(1, name="d", input_shape=(2,))], name="m")
+        before = model.get_weights()
+        with pytest.raises(error, match=message):
+            model.set_weights([first, np.zeros(1)])
+        with pytest.raises(error, match=message.replace("m: ", "d: ")):
+            model.layers[0].set_weights([first, np.zeros(1)])
+        with pytest.raises(TypeError, match="expected a list of arrays"):
+            model.set_weights(None)
+        np.testing.assert_array_equal(model.get_weights()[0], before[0])
+        with pytest.raises(ValueError, match=r"variable 'd/bias': .*; expected rows of equal length; "):
+            model.layers[0].bias.assign([[1.0, 2.0], [3.0]])
 
     def test_every_public_module_comes_with_import_fastnn(self):
         program = "import fastnn, sys; [getattr(fastnn, name) for name in dir(fastnn)]; fastnn.layers.Dense(1)"
@@ -598,6 +635,20 @@ class TestBadInput:
             lambda: fastnn.optimizers.Adam(beta_1=1.0),
             lambda: fastnn.optimizers.SGD(momentum=1.0),
             lambda: fastnn.optimizers.SGD(nesterov=True),
+            lambda: fastnn.optimizers.SGD(momentum="a"),
+            lambda: fastnn.optimizers.SGD(learning_rate=None),
+            lambda: fastnn.optimizers.Adam(beta_2="a"),
+            lambda: fastnn.optimizers.Adam(epsilon="a"),
+            lambda: fastnn.ops.sgd_update(np.float64(0.1), None, [np.ones(2)], [np.ones(2)], nesterov=True),
+            lambda: layers.Dropout("a"),
+            lambda: layers.Rescaling("a"),
+            lambda: fastnn.initializers.HeNormal(seed=-1),
+            lambda: fastnn.initializers.RandomNormal(stddev="a"),
+            lambda: fastnn.initializers.RandomUniform(0.5, 0.0),
+            lambda: fastnn.set_num_threads(0),
+            lambda: fastnn.set_num_threads(10**20),
+            lambda: fastnn.metrics.BinaryAccuracy(threshold="a"),
+            lambda: fastnn.Variable([[1.0], [1.0, 2.0]]),
             lambda: fastnn.set_seed(-1),
             lambda: fastnn.Sequential([layers.Dense(2, name="a"), layers.Dense(2, name="a")]),
             lambda: fastnn.Sequential([layers.Dense(2), fastnn.Input(shape=(2,))]),
@@ -607,6 +658,31 @@ class TestBadInput:
     )
     def test_arguments(self, make):
         with pytest.raises(ValueError, match=r"; expected .*; "):
+            make()
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: fastnn.set_num_threads("a"),
+            lambda: fastnn.set_num_threads(True),
+            lambda: fastnn.set_seed("a"),
+            lambda: fastnn.initializers.HeNormal(seed="a"),
+            lambda: layers.Dropout(0.5, seed="a"),
+            lambda: fastnn.Sequential(layers.Dense(2)),
+            lambda: fastnn.Sequential([layers.Dense(2)]).build(4),
+            lambda: fastnn.Sequential([layers.Dense(2)]).compile(loss="mse", metrics="accuracy"),
+            lambda: fastnn.Sequential([layers.Dense(2)]).compile(loss="mse", metrics=fastnn.metrics.Mean()),
+            lambda: fastnn.Sequential([layers.Dense(2)]).get_layer(index="a"),
+            lambda: fastnn.Sequential([layers.Dense(2)]).get_layer(index=0.0),
+            lambda: fastnn.ops.clip(np.ones(2), "a", 1.0),
+            lambda: fastnn.ops.sum(np.ones(2), "a"),
+            lambda: fastnn.ops.dropout(np.ones(2), np.array([0, 0]), rate="a"),
+            lambda: fastnn.ops.sgd_update(np.float64(0.1), None, [np.ones(2)], [np.ones(2)], nesterov="a"),
+            lambda: fastnn.ops.sgd_update(np.float64(0.1), None, [np.ones(2)], [np.ones(2)], momentum="a"),
+        ],
+    )
+    def test_arguments_of_the_wrong_type(self, make):
+        with pytest.raises(TypeError, match=r"; expected .*; "):
             make()
 
     def test_a_kernel_larger_than_the_image(self):
@@ -673,6 +749,8 @@ class TestBadInput:
             {"verbose": 3},
             {"validation_split": 1.0},
             {"validation_split": 0.999},
+            {"validation_split": "a"},
+            {"verbose": "no"},
             {"validation_data": np.ones(3)},
             {"initial_epoch": -1},
         ],
@@ -682,6 +760,13 @@ class TestBadInput:
             small_cnn().fit(*data, **options)
         with pytest.raises(TypeError):
             small_cnn().fit(*data, class_weight={0: 1.0})
+
+    @pytest.mark.parametrize("verbose", ["no", 3, -1, None, 0.5])
+    def test_verbose(self, data, verbose):
+        model = small_cnn()
+        for call in (lambda: model.evaluate(*data, verbose=verbose), lambda: model.predict(data[0], verbose=verbose)):
+            with pytest.raises(ValueError, match=r"verbose=.*; expected 'auto', 0, 1 or 2; "):
+                call()
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
     def test_data_that_is_not_finite(self, data, value):

@@ -29,12 +29,13 @@ void expect_gradient(const Call& call, size_t g, size_t argmax, const ImageWindo
   const auto [height, width] = image_size_of(call, g);
   if (height != pool.height.output || width != pool.width.output) {
     call.fail_value(concat(call.operand(g), " has shape ", call.shape(g), "; expected height and width ",
-                           Shape{pool.height.output, pool.width.output}, ", those of y for this image, kernel, strides, padding ",
+                           Shape{pool.height.output, pool.width.output},
+                           ", those of y for this image, kernel, strides, padding ",
                            "and pool_size; pass the gradient of this call's y"));
   }
   if (call.dtype(argmax) != DType::uint8) {
-    call.fail_type(concat("`argmax` is ", dtype_name(call.dtype(argmax)),
-                          "; expected uint8; pass the second result of conv2d_block"));
+    call.fail_type(
+        concat("`argmax` is ", dtype_name(call.dtype(argmax)), "; expected uint8; pass the second result of conv2d_block"));
   }
   call.expect_shape(argmax, call.shape(g));
 }
@@ -56,9 +57,7 @@ Geometry geometry(const Call& call, std::pair<int64_t, int64_t> image, std::pair
   return {conv, pool_over(call, conv)};
 }
 Geometry forward_geometry(const Call& call) { return geometry(call, image_size_of(call, 0), kernel_size_of(call, 1)); }
-Geometry input_geometry(const Call& call) {
-  return geometry(call, positive_pair(call, "image_size"), kernel_size_of(call, 2));
-}
+Geometry input_geometry(const Call& call) { return geometry(call, positive_pair(call, "image_size"), kernel_size_of(call, 2)); }
 Geometry kernel_geometry(const Call& call) {
   return geometry(call, image_size_of(call, 0), positive_pair(call, "kernel_size"));
 }

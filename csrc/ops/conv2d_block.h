@@ -35,8 +35,8 @@
 namespace fastnn {
 
 struct Conv2dBlockShape {
-  Conv2dShape conv;          // sample_tasks, row_blocks, column_block: of the forward kernel, rows being those of y
-  Window rows, columns;      // the pool's, over the convolution's outputs
+  Conv2dShape conv;      // sample_tasks, row_blocks, column_block: of the forward kernel, rows being those of y
+  Window rows, columns;  // the pool's, over the convolution's outputs
   bool relu;
   // Forward: so many rows of y of so many samples are computed at a time, for so many filters.
   int64_t strip_rows, strip_samples, strip_filters;
@@ -66,7 +66,7 @@ __attribute__((always_inline)) inline BlockScratch divide_scratch(int64_t listed
 
 constexpr int64_t kAddedFilters = 16, kAddedRows = 64;  // per task of add_groups
 
-struct Conv2dBlockKernels {     // [0] for float, [1] for double
+struct Conv2dBlockKernels {  // [0] for float, [1] for double
   int lanes[2];
   KernelFn forward[2];           // y, argmax, x, w, bias or null
   KernelFn transpose_kernel[2];  // dx, g, argmax, w, workspace: writes the workspace

@@ -34,7 +34,7 @@ void forward(Real* y, uint8_t* argmax, const Real* x, const Real* w, const Real*
         convolve(strip, x + sample * x_sample, w + f, bias == nullptr ? nullptr : bias + f, h, v, conv.C, filters, F, samples,
                  Span{row * PH, row_end * PH});
         const auto activation = [relu = shape.relu](Vec<Real> value)
-            __attribute__((always_inline)) { return relu ? max<Real>(value, zero<Real>()) : value; };
+                                    __attribute__((always_inline)) { return relu ? max<Real>(value, zero<Real>()) : value; };
         for (int64_t s = 0; s < samples; ++s) {
           for (int64_t i = row; i < row_end; ++i) {
             const Real* corner = strip.at + s * strip.sample + (i - row) * PH * line;
@@ -114,7 +114,7 @@ void sum_rows(const SumOfRows<Real>& s, int tail) {
       FASTNN_UNROLL
       for (int v = 0; v < vectors; ++v) {
         Real* p = to + r * s.to_row + v * lanes;
-        partial && v == vectors - 1 ? store_first(p, total[r][v], tail) : store(p, total[r][v]);
+        partial&& v == vectors - 1 ? store_first(p, total[r][v], tail) : store(p, total[r][v]);
       }
     }
   }
@@ -130,7 +130,7 @@ struct SumTable {
 template <typename Real, bool partial, int... v>
 constexpr void fill_sums(SumTable<Real>& table, std::integer_sequence<int, v...>) {
   ((table.one[partial][v + 1] = sum_rows<Real, 1, v + 1, partial>), ...);
-  ((v < kThreeRowsVectors ? void(table.three[partial][v + 1] = sum_rows<Real, 3, v < kThreeRowsVectors ? v + 1 : 1, partial>)
+  ((v < kThreeRowsVectors ? void(table.three[partial][v + 1] = sum_rows < Real, 3, v < kThreeRowsVectors ? v + 1 : 1, partial >)
                           : void()),
    ...);
 }
@@ -345,10 +345,10 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
                 const int64_t first = part * shape.part_width, from = larger(low, first);
                 const int64_t width = smaller(high, first + shape.part_width) - from;
                 if (width <= 0) continue;
-                sum_block<Real>({image + (th.start + kh) * dx_row + tw.start * C + from,
-                                 parts + (kh * shape.part_count + part) * part_size + from - first, 0, 0, values, places,
-                                 &alone, 1},
-                                1, width);
+                sum_block<Real>(
+                    {image + (th.start + kh) * dx_row + tw.start * C + from,
+                     parts + (kh * shape.part_count + part) * part_size + from - first, 0, 0, values, places, &alone, 1},
+                    1, width);
               }
             }
           }
@@ -357,8 +357,8 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
       for (int64_t kh = 0; kh < h.window; ++kh) {
         for (int64_t part = 0; part < shape.part_count; ++part) {
           const int64_t first = part * shape.part_width;
-          sum_block<Real>({image + kh * dx_row + first, parts + (kh * shape.part_count + part) * part_size, 0, 0, values, places,
-                           sums, count},
+          sum_block<Real>({image + kh * dx_row + first, parts + (kh * shape.part_count + part) * part_size, 0, 0, values,
+                           places, sums, count},
                           1, smaller(shape.part_width, row_size - first));
         }
       }

@@ -57,9 +57,7 @@ struct Part {
   int64_t sample, samples;
   int64_t row_block, row_blocks;
   int64_t column, columns;
-  FASTNN_INLINE Span rows(int64_t all) const {
-    return {all * row_block / row_blocks, all * (row_block + 1) / row_blocks};
-  }
+  FASTNN_INLINE Span rows(int64_t all) const { return {all * row_block / row_blocks, all * (row_block + 1) / row_blocks}; }
 };
 
 // Where results go: pixels, rows and samples at these distances.

@@ -1,5 +1,5 @@
-#include "ops/max_of_window.h"
 #include "ops/pool2d.h"
+#include "ops/max_of_window.h"
 
 namespace fastnn::FASTNN_ISA {
 

@@ -71,6 +71,7 @@ const std::vector<ValueId>& Graph::add_node(const Op& op, std::vector<ValueId> i
 }
 
 void Graph::replace_node(Node& node, const Op& op, std::vector<ValueId> inputs, Attributes attributes) {
+  replaced_.push_back(node);
   node.op = &op;
   node.inputs = std::move(inputs);
   node.attributes = std::move(attributes);

@@ -62,7 +62,7 @@ class Graph {
   const std::vector<ValueId>& add_node(const Op& op, std::vector<ValueId> inputs, Attributes attributes, Source source);
 
   // Turns a recorded node into another op on other (earlier) operands. Its results keep their numbers and types; results the
-  // new op has beyond them get new numbers.
+  // new op has beyond them get new numbers. The node as it was is kept in replaced().
   void replace_node(Node& node, const Op& op, std::vector<ValueId> inputs, Attributes attributes);
 
   // The value commit writes into the variable; the last one stands.
@@ -79,6 +79,7 @@ class Graph {
   const std::vector<VariableRead>& variables() const { return variables_; }
   const std::vector<Binding>& bindings() const { return bindings_; }
   const std::vector<ValueId>& outputs() const { return outputs_; }
+  const std::vector<Node>& replaced() const { return replaced_; }
 
   Call call_of(const Node& node) const;  // with its result types filled in
   // The graph with every symbol replaced; all shape rules have run again.
@@ -94,6 +95,7 @@ class Graph {
   std::vector<VariableRead> variables_;
   std::vector<Binding> bindings_;
   std::vector<ValueId> outputs_;
+  std::vector<Node> replaced_;
 };
 
 }  // namespace fastnn

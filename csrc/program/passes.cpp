@@ -31,14 +31,14 @@ void disable_passes(const std::set<std::string>& names) {
   disabled = names;
 }
 
-void run_passes(Graph& graph, bool fusion, const std::set<ValueId>& keep) {
+void run_passes(Graph& graph, bool fusion) {
   std::set<std::string> off;
   {
     std::lock_guard lock(disabled_mutex);
     off = disabled;
   }
   for (const Pass& pass : passes()) {
-    if (pass.fusion == fusion && !off.contains(std::string(pass.name))) pass.run(graph, keep);
+    if (pass.fusion == fusion && !off.contains(std::string(pass.name))) pass.run(graph);
   }
 }
 

@@ -1,8 +1,7 @@
 // Passes: Graph to Graph. Each lives in passes/<name>.cpp and can be switched off by name.
 //
 // Fusion passes run before differentiation and look at ops and attributes only, never at extents; the others run when a
-// program is planned. `keep` holds values that must go on standing on the way from the inputs to the outputs, because somebody
-// differentiates by them.
+// program is planned.
 #pragma once
 
 #include <set>
@@ -15,21 +14,21 @@
 namespace fastnn {
 
 // softmax followed by cross-entropy on its probabilities becomes cross-entropy on the logits.
-void softmax_cross_entropy(Graph& graph, const std::set<ValueId>& keep);
+void softmax_cross_entropy(Graph& graph);
 // conv2d, relu and max_pool2d become conv2d_block.
-void conv2d_block(Graph& graph, const std::set<ValueId>& keep);
+void conv2d_block(Graph& graph);
 // Removes nodes that neither an output nor a commit depends on.
-void dead_nodes(Graph& graph, const std::set<ValueId>& keep);
+void dead_nodes(Graph& graph);
 
 struct Pass {
   std::string_view name;
   bool fusion;  // runs before differentiation
-  void (*run)(Graph&, const std::set<ValueId>& keep);
+  void (*run)(Graph&);
 };
 const std::vector<Pass>& passes();
 
 // Switches passes off for graphs traced and planned from now on; ValueError on an unknown name.
 void disable_passes(const std::set<std::string>& names);
-void run_passes(Graph& graph, bool fusion, const std::set<ValueId>& keep = {});
+void run_passes(Graph& graph, bool fusion);
 
 }  // namespace fastnn

@@ -311,12 +311,12 @@ class Planner {
   Graph graph_;
   Isa isa_;
   Program program_;
-  std::vector<KernelPlan> plans_;          // per node
-  std::vector<char> in_commit_;            // per node
+  std::vector<KernelPlan> plans_;                // per node
+  std::vector<char> in_commit_;                  // per node
   std::vector<std::vector<size_t>> workspaces_;  // per node: offsets
-  std::vector<ValueId> root_;              // per value: whose memory it uses
-  std::vector<std::vector<int>> readers_;  // per value: nodes
-  std::vector<Buffer> buffers_;            // per value, for roots
+  std::vector<ValueId> root_;                    // per value: whose memory it uses
+  std::vector<std::vector<int>> readers_;        // per value: nodes
+  std::vector<Buffer> buffers_;                  // per value, for roots
 };
 
 }  // namespace

@@ -149,6 +149,17 @@ py::dict from_attributes(const Op& op, const Attributes& attributes) {
   return values;
 }
 
+py::list from_nodes(const std::vector<Node>& nodes) {
+  py::list list;
+  for (const Node& node : nodes) {
+    std::vector<std::optional<ValueId>> inputs;
+    for (ValueId v : node.inputs) inputs.push_back(v == kNoValue ? std::nullopt : std::optional(v));
+    list.append(py::make_tuple(std::string(node.op->name), inputs, node.outputs, from_attributes(*node.op, node.attributes),
+                               node.source.layer, node.source.line));
+  }
+  return list;
+}
+
 // ---- Running --------------------------------------------------------------------------------------------------------------
 
 // Memory that Python may own and read, with or without the GIL.
@@ -426,31 +437,18 @@ void define_graph(py::module_& m) {
           },
           py::arg("values"))
       .def(
-          "fuse",
-          [](Graph& g, const std::vector<ValueId>& keep) {
-            for (ValueId v : keep) checked(g, v);
-            run_passes(g, /*fusion=*/true, {keep.begin(), keep.end()});
-          },
-          py::arg("keep") = std::vector<ValueId>{},
-          "Runs the passes that come before differentiation; the values in `keep` stay on the way.")
+          "fuse", [](Graph& g) { run_passes(g, /*fusion=*/true); }, "Runs the passes that come before differentiation.")
       .def(
           "dtype", [](const Graph& g, ValueId v) { return std::string(dtype_name(g.type(checked(g, v)).dtype)); },
           py::arg("value"))
       .def(
           "shape", [](const Graph& g, ValueId v) { return from_shape(g.type(checked(g, v)).shape); }, py::arg("value"))
       .def(
-          "nodes",
-          [](const Graph& g) {
-            py::list list;
-            for (const Node& node : g.nodes()) {
-              std::vector<std::optional<ValueId>> inputs;
-              for (ValueId v : node.inputs) inputs.push_back(v == kNoValue ? std::nullopt : std::optional(v));
-              list.append(py::make_tuple(std::string(node.op->name), inputs, node.outputs,
-                                         from_attributes(*node.op, node.attributes), node.source.layer, node.source.line));
-            }
-            return list;
-          },
+          "nodes", [](const Graph& g) { return from_nodes(g.nodes()); },
           "Every node as (op, inputs, outputs, attributes, layer, line), in order.")
+      .def(
+          "replaced", [](const Graph& g) { return from_nodes(g.replaced()); },
+          "The nodes that passes have turned into others, as they were.")
       .def("inputs", [](const Graph& g) {
         py::list list;
         for (const auto& input : g.inputs()) list.append(py::make_tuple(input.name, input.value));

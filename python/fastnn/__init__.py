@@ -8,6 +8,8 @@
     model.fit(x, y, epochs=5)
 
 Sub-modules are imported when first used: `import fastnn` itself loads NumPy and the C++ core only.
+
+Examples in docstrings take these as imported: `import numpy as np`, `import fastnn`, `from fastnn import layers, ops`.
 """
 
 from __future__ import annotations
@@ -78,13 +80,45 @@ __all__ = ["__version__", "num_threads", "set_num_threads", *sorted(_SUBMODULES 
 
 
 def num_threads() -> int:
-    """How many threads a run may use: FASTNN_NUM_THREADS, else the CPUs this process may use."""
+    """How many threads a run may use.
+
+    By default the CPUs this process may use (affinity and container quota), or what the environment variable
+    FASTNN_NUM_THREADS says.
+
+    Returns:
+        1 to 256.
+
+    Example:
+        >>> fastnn.num_threads() >= 1
+        True
+    """
     return _core.num_threads()
 
 
 def set_num_threads(threads: int) -> None:
-    """Sets how many threads runs may use, 1 to 256. Results have the same bits for any number."""
-    _core.set_num_threads(threads)
+    """Sets how many threads runs may use. Results have the same bits for any number.
+
+    Args:
+        threads: 1 to 256. More than there are CPUs is obeyed, and slower.
+
+    Raises:
+        ValueError: a number outside 1 to 256.
+        TypeError: no integer.
+
+    Example:
+        >>> fastnn.set_num_threads(2)
+        >>> fastnn.num_threads()
+        2
+    """
+    import operator
+
+    try:
+        number = operator.index(None if isinstance(threads, bool) else threads)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"set_num_threads: threads={threads!r}; expected an integer; pass the number of CPUs to use") from None
+    if not 1 <= number <= 256:
+        raise ValueError(f"set_num_threads: threads={number}; expected 1 to 256; pass the number of CPUs to use")
+    _core.set_num_threads(number)
 
 
 def __getattr__(name: str) -> Any:

@@ -72,6 +72,10 @@ class Graph:
         """
         Every node as (op, inputs, outputs, attributes, layer, line), in order.
         """
+    def replaced(self) -> list:
+        """
+        The nodes that passes have turned into others, as they were.
+        """
     def set_outputs(self, values: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> None:
         ...
     def shape(self, value: typing.SupportsInt | typing.SupportsIndex) -> tuple:

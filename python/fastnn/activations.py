@@ -1,4 +1,4 @@
-"""Activation functions by name."""
+"""Activation functions by name: linear, relu, sigmoid, softmax, tanh. The functions are those of `fastnn.ops`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ ActivationLike: TypeAlias = "str | Callable[..., Any] | None"
 
 
 def linear(x: Any) -> Any:
-    """`x` itself."""
+    """`x` itself.
+
+    >>> fastnn.activations.linear(np.array([-1.0, 2.0]))
+    array([-1.,  2.])
+    """
     return x
 
 
@@ -26,7 +30,22 @@ _BY_NAME: dict[str, Callable[..., Any]] = {
 
 
 def get(activation: ActivationLike) -> Callable[..., Any]:
-    """An activation by name, `linear` for None, or the function itself."""
+    """An activation function by name.
+
+    Args:
+        activation: a name, a function of one array or tensor (returned as it is), or None for `linear`.
+
+    Returns:
+        The function.
+
+    Raises:
+        ValueError: a name that does not exist; the nearest ones are given.
+        TypeError: neither a name nor a function.
+
+    Example:
+        >>> fastnn.activations.get("relu") is ops.relu
+        True
+    """
     if activation is None:
         return linear
     if isinstance(activation, str):
@@ -37,7 +56,18 @@ def get(activation: ActivationLike) -> Callable[..., Any]:
 
 
 def serialize(activation: Callable[..., Any]) -> str | Callable[..., Any]:
-    """The name of a built-in activation, or the function itself."""
+    """The name of a built-in activation, or the function itself: the inverse of `get`, for configurations.
+
+    Args:
+        activation: a function.
+
+    Returns:
+        A string or the function.
+
+    Example:
+        >>> fastnn.activations.serialize(ops.tanh)
+        'tanh'
+    """
     return next((name for name, function in _BY_NAME.items() if function is activation), activation)
 
 

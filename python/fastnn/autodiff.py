@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastnn import _core
 from fastnn.tracing import (
     Array,
     Function,
@@ -43,7 +44,22 @@ _RULES: dict[str, Rule] = {}
 
 
 def vjp(op: str) -> Callable[[Rule], Rule]:
-    """Registers `rule(node, *cotangents of the outputs) -> cotangents of the inputs` for an op."""
+    """Registers the derivative of an op: a function `rule(node, *cotangents of the outputs) -> cotangents of the inputs`.
+
+    `vjp` stands for vector-Jacobian product: for `y = f(x)` and a cotangent `dy` the rule records `dx = J^T dy` with ops. None
+    stands for a zero that nobody computes.
+
+        @vjp("square")
+        def _square(node, dy):
+            (x,) = node.inputs
+            return (dy * (x * 2.0),)
+
+    Args:
+        op: the op's name.
+
+    Returns:
+        A decorator, which returns the rule unchanged.
+    """
 
     def register(rule: Rule) -> Rule:
         _RULES[op] = rule
@@ -53,24 +69,46 @@ def vjp(op: str) -> Callable[[Rule], Rule]:
 
 
 def differentiable_ops() -> frozenset[str]:
-    """The ops that have a rule."""
+    """The names of the ops that have a derivative.
+
+    Example:
+        >>> names = fastnn.autodiff.differentiable_ops()
+        >>> "conv2d" in names, "argmax" in names
+        (True, False)
+    """
     import fastnn.ops  # noqa: F401  the rules stand beside the ops
 
     return frozenset(_RULES)
 
 
 def backward(outputs: Sequence[Tensor], cotangents: Cotangents, wrt: Sequence[Tensor]) -> list[Tensor | None]:
-    """Appends the backward pass: for each of `wrt` the sum over outputs of (d output / d wrt)^T cotangent.
+    """Appends the backward pass to a trace: for each `w` of `wrt` the sum over outputs `y` of `(dy / dw)^T u`.
 
-    Raises ValueError where the way leads through an op that has no derivative.
+    Args:
+        outputs: tensors of one trace.
+        cotangents: `u`, one for each output, of its shape and dtype, or None for zero.
+        wrt: tensors of the trace to differentiate by, intermediate results too.
+
+    Returns:
+        One tensor of each w's shape and dtype, or None where no output depends on it.
+
+    Raises:
+        ValueError: the way leads through an op that has no derivative, which is named with its layer or line.
+
+    Example:
+        >>> @fastnn.function
+        ... def f(x):
+        ...     y = ops.square(x)
+        ...     return fastnn.autodiff.backward([y], [y], [x])[0]  # 2 x y
+        >>> f(np.array([1.0, 3.0]))
+        array([ 2., 54.])
     """
     import fastnn.ops  # noqa: F401
 
     trace = outputs[0]._trace
-    trace.graph.fuse([t._value for t in wrt])  # fused ops have better derivatives than their parts
-    nodes = trace.graph.nodes()
-
+    trace.graph.fuse()  # fused ops have better derivatives than their parts
     depends = {t._value for t in wrt}
+    nodes = _unfuse_on_the_way(trace.graph, depends)
     for _, inputs, results, *_ in nodes:
         if any(i in depends for i in inputs):
             depends.update(results)
@@ -104,6 +142,29 @@ def backward(outputs: Sequence[Tensor], cotangents: Cotangents, wrt: Sequence[Te
     return [total.get(t._value) for t in wrt]
 
 
+def _unfuse_on_the_way(graph: _core.Graph, wrt: set[int]) -> list[Any]:
+    """The graph's nodes, those that read past one of `wrt` as they were before fusion.
+
+    Fusion reads past values in the middle, such as the probabilities between softmax and cross-entropy. Whoever asks for the
+    gradient by such a value gets the path through it.
+    """
+    nodes = graph.nodes()
+    originals = {original[2][0]: original for original in graph.replaced()}
+    if not originals:
+        return nodes
+    maker = {result: node for node in nodes for result in node[2]}
+    for k, (_, inputs, results, *_) in enumerate(nodes):
+        original = originals.get(results[0]) if results else None
+        passed = [] if original is None else [i for i in original[1] if i not in inputs]
+        while passed:
+            value = passed.pop()
+            if value in wrt:
+                nodes[k] = original
+                break
+            passed += [i for i in maker[value][1] if i not in inputs] if value in maker else []
+    return nodes
+
+
 def _zeros_like(x: Tensor) -> Tensor:
     zeros: Tensor = apply("broadcast_like", [as_tensor(0.0, x.dtype), x])
     return zeros
@@ -123,24 +184,31 @@ def value_and_grad(
     """A function that returns `(f(...), gradient of f)`.
 
     Args:
-        f: a function whose result is one number (shape `()`), or with `has_aux` a pair (number, anything).
-        argnums: which argument to differentiate by, each an array or a nest of arrays; a sequence gives a tuple of gradients.
+        f: a function whose result is one float (shape `()`), or with `has_aux` a pair (float, anything).
+        argnums: which positional arguments to differentiate by, each a float array or a nest of them; a sequence of numbers
+            gives a tuple of gradients.
         variables: differentiate by these Variables instead, which `f` reads; the gradients come as a list in their order.
-        has_aux: whether `f` returns extra results.
+        has_aux: whether `f` returns extra results, which are passed on: `((value, extra), gradient)`.
 
     Returns:
-        A function of f's arguments. Called on arrays it is traced and run as one program; inside a trace it records.
+        A function of f's arguments; gradients have the shapes and dtypes of what they belong to. Called on arrays it is traced
+        and run as one program, as `fastnn.function` does; inside a trace it records. It nests, for second derivatives.
 
     Raises:
         ValueError: f's result is not a float of shape `()`, or depends on its arguments through an op with no derivative.
+        TypeError: an argument to differentiate by is no float; f is no function, argnums no ints.
 
     Example:
-        >>> import fastnn, numpy as np
-        >>> f = fastnn.value_and_grad(lambda x: fastnn.ops.sum(x * x))
+        >>> f = fastnn.value_and_grad(lambda x: ops.sum(x * x))
         >>> value, gradient = f(np.array([1.0, 2.0, 3.0]))
         >>> float(value), gradient
         (14.0, array([2., 4., 6.]))
     """
+
+    if not callable(f):
+        raise TypeError(f"value_and_grad: {f!r}; expected a function; pass one")
+    if not all(isinstance(i, int) for i in (argnums if isinstance(argnums, (tuple, list)) else (argnums,))):
+        raise TypeError(f"value_and_grad: argnums={argnums!r}; expected an int or several; pass for example argnums=(0, 1)")
 
     def traced(*args: Any, **kwargs: Any) -> Any:
         if variables is not None:
@@ -190,12 +258,25 @@ def value_and_grad(
 def grad(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, *, variables: Sequence[Variable] | None = None
 ) -> Callable[..., Any]:
-    """A function that returns the gradient of `f`; arguments as for `value_and_grad`.
+    """A function that returns the gradient of `f` alone.
+
+    Args:
+        f: as for `value_and_grad`.
+        argnums: likewise.
+        variables: likewise.
+
+    Returns:
+        A function of f's arguments.
+
+    Raises:
+        ValueError, TypeError: as `value_and_grad`.
 
     Example:
-        >>> import fastnn, numpy as np
-        >>> fastnn.grad(lambda x: fastnn.ops.sum(fastnn.ops.tanh(x)))(np.zeros(2))
+        >>> fastnn.grad(lambda x: ops.sum(ops.tanh(x)))(np.zeros(2))
         array([1., 1.])
+        >>> second = fastnn.grad(lambda x: ops.sum(fastnn.grad(lambda x: ops.sum(x * x * x))(x)))
+        >>> second(np.array([2.0]))
+        array([12.])
     """
     both = value_and_grad(f, argnums, variables=variables)
 
@@ -208,7 +289,24 @@ def grad(
 def pullback(
     f: Callable[..., Any], inputs: Sequence[Array], cotangents: Sequence[Array]
 ) -> tuple[list[Array], list[Array | None]]:
-    """The outputs of `f(*inputs)`, and for each float input the cotangent `J^T u` of the outputs' cotangents `u`."""
+    """The outputs of `f(*inputs)`, and for each float input the cotangent `J^T u` of the outputs' cotangents `u`.
+
+    Args:
+        f: a function of arrays that returns one array, or a tuple or list of them.
+        inputs: its arguments.
+        cotangents: one for each float output, of its shape and dtype.
+
+    Returns:
+        The list of outputs, and the list of the inputs' cotangents, None for those that are no floats.
+
+    Raises:
+        ValueError: the way leads through an op that has no derivative.
+
+    Example:
+        >>> outputs, (dx,) = fastnn.autodiff.pullback(ops.square, [np.array([1.0, 2.0])], [np.array([10.0, 1.0])])
+        >>> outputs[0], dx
+        (array([1., 4.]), array([20.,  4.]))
+    """
     differentiable = [np.asarray(x).dtype.kind == "f" for x in inputs]
 
     def traced(xs: list[Tensor], us: list[Tensor]) -> Any:

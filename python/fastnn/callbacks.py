@@ -14,21 +14,48 @@ if TYPE_CHECKING:
 
 Logs = dict[str, float]
 
+__all__ = ["Callback", "History"]
+
 
 class Callback:
     """Base class; every hook does nothing.
 
-    `logs` holds the metrics so far, at the end of an epoch those of the epoch and, with validation data, `val_...`. Setting
-    `model.stop_training = True` ends training after the epoch. `params` has `epochs`, `steps` and `verbose`.
+        on_train_begin(logs), on_train_end(logs)
+        on_epoch_begin(epoch, logs), on_epoch_end(epoch, logs)                  epoch counts from 0
+        on_train_batch_begin(batch, logs), on_train_batch_end(batch, logs)      batch too, anew in each epoch
+
+    `logs` is a dict of floats: the loss and the metrics so far, at the end of an epoch those of the epoch and, with validation
+    data, `val_...`. `self.model` is the model; setting `self.model.stop_training = True` ends training after the epoch.
+    `self.params` has `epochs`, `steps` and `verbose`.
+
+    Example:
+        >>> class StopWhenGood(fastnn.callbacks.Callback):
+        ...     def on_epoch_end(self, epoch, logs=None):
+        ...         self.model.stop_training = logs["loss"] < 0.1
+        >>> model = fastnn.Sequential([layers.Dense(1, input_shape=(1,))])
+        >>> model.compile(fastnn.optimizers.SGD(0.1), loss="mse")
+        >>> history = model.fit(np.ones((8, 1)), np.ones((8, 1)), epochs=1000, callbacks=StopWhenGood(), verbose=0)
+        >>> len(history.epoch) < 1000, history.history["loss"][-1] < 0.1
+        (True, True)
     """
 
     model: Trainer
     params: dict[str, Any]
 
     def set_model(self, model: Trainer) -> None:
+        """`fit` calls it first.
+
+        Args:
+            model: the model being trained.
+        """
         self.model = model
 
     def set_params(self, params: dict[str, Any]) -> None:
+        """`fit` calls it second.
+
+        Args:
+            params: `epochs`, `steps` per epoch and `verbose`.
+        """
         self.params = params
 
     def on_train_begin(self, logs: Logs | None = None) -> None: ...
@@ -40,7 +67,15 @@ class Callback:
 
 
 class History(Callback):
-    """What `fit` returns: `history["loss"]`, `history["val_accuracy"]`, ... one number per epoch, and `epoch`."""
+    """What `fit` returns: `history["loss"]`, `history["val_accuracy"]`, ..., one number per epoch; `epoch` has their indices.
+
+    Example:
+        >>> model = fastnn.Sequential([layers.Dense(1, input_shape=(1,))])
+        >>> model.compile("sgd", loss="mse")
+        >>> history = model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=3, validation_split=0.5, verbose=0)
+        >>> sorted(history.history), history.epoch
+        (['loss', 'val_loss'], [0, 1, 2])
+    """
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}

@@ -1,4 +1,9 @@
-"""Initial weights. All draw from the library's own generator, so `fastnn.set_seed` repeats them."""
+"""Initial weights: `initializer(shape, dtype) -> array`.
+
+All draw from the library's own generator, so `fastnn.set_seed` repeats them; one with a `seed` of its own returns the same
+numbers at every call. `fan_in` is how many inputs feed one unit, `fan_out` how many units one input feeds: for a kernel
+`(features, units)` these two, for a convolution's `(KH, KW, channels, filters)` each times the window, `KH KW`.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +15,50 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.tracing import Array
-from fastnn.utils import generator, look_up
+from fastnn.utils import check_number, check_seed, generator, look_up
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "Zeros",
+    "get",
+]
 
 
 class Initializer:
-    """Base class: `initializer(shape, dtype) -> array`. A subclass with parameters returns them from `get_config`."""
+    """Base class. A subclass implements `__call__(shape, dtype)`, and `get_config` if it has parameters.
+
+    Layers take a plain function `(shape, dtype) -> array` too.
+
+    Example:
+        >>> class Diagonal(fastnn.initializers.Initializer):
+        ...     def __call__(self, shape, dtype="float32"):
+        ...         return np.eye(*shape, dtype=dtype)
+        >>> layers.Dense(2, kernel_initializer=Diagonal(), use_bias=False)(np.array([[3.0, 4.0]]))
+        array([[3., 4.]], dtype=float32)
+    """
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        """An array of this shape.
+
+        Args:
+            shape: ints.
+            dtype: float32 or float64.
+
+        Raises:
+            TypeError: the subclass has no such method.
+        """
         raise TypeError(f"{type(self).__name__}: has no __call__; expected one returning an array; override it")
 
     def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal one."""
         return {}
 
     def __repr__(self) -> str:
@@ -37,7 +76,7 @@ def _fans(shape: Sequence[int]) -> tuple[int, int]:
 
 class _Random(Initializer):
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
+        self.seed = None if seed is None else check_seed(type(self).__name__, seed)
 
     def get_config(self) -> dict[str, Any]:
         return {"seed": self.seed}
@@ -63,11 +102,29 @@ class _Random(Initializer):
 
 
 class RandomUniform(_Random):
-    """Uniform on `minval .. maxval`."""
+    """Uniform on `minval .. maxval`.
+
+    Args:
+        minval: default -0.05.
+        maxval: default 0.05; at least `minval`.
+        seed: 0 or greater: the same numbers at every call. Default: other ones at each, from the library's generator.
+
+    Raises:
+        ValueError: limits that are no finite numbers or in the wrong order.
+        TypeError: a seed that is no integer.
+
+    Example:
+        >>> w = fastnn.initializers.RandomUniform(-1.0, 1.0, seed=0)((100, 100))
+        >>> bool(np.abs(w).max() <= 1.0), abs(round(float(w.mean()), 1))
+        (True, 0.0)
+    """
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.minval, self.maxval = minval, maxval
+        self.minval = check_number("RandomUniform", "minval", minval, -0.05)
+        self.maxval = check_number(
+            "RandomUniform", "maxval", maxval, 0.05, f"a number of at least minval={minval}", lambda v: v >= minval
+        )
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         return self._uniform(shape, dtype, self.minval, self.maxval)
@@ -77,11 +134,30 @@ class RandomUniform(_Random):
 
 
 class RandomNormal(_Random):
-    """Normal with `mean` and `stddev`."""
+    """Normal with `mean` and `stddev`.
+
+    Args:
+        mean: default 0.
+        stddev: default 0.05; not negative.
+        seed: 0 or greater: the same numbers at every call. Default: other ones at each, from the library's generator.
+
+    Raises:
+        ValueError: parameters that are no finite numbers, a negative stddev.
+        TypeError: a seed that is no integer.
+
+    Source:
+        Box and Muller, "A note on the generation of random normal deviates", Ann. Math. Stat. 1958.
+
+    Example:
+        >>> w = fastnn.initializers.RandomNormal(stddev=2.0, seed=0)((100, 100))
+        >>> round(float(w.std()), 1)
+        2.0
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.mean, self.stddev = mean, stddev
+        self.mean = check_number("RandomNormal", "mean", mean, 0.0)
+        self.stddev = check_number("RandomNormal", "stddev", stddev, 0.05, "a finite number >= 0", lambda v: v >= 0.0)
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         return self._normal(shape, dtype, self.mean, self.stddev, truncated=False)
@@ -91,7 +167,23 @@ class RandomNormal(_Random):
 
 
 class GlorotUniform(_Random):
-    """Uniform on `+-sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio, AISTATS 2010); the default of Dense and Conv2D."""
+    """Uniform on `-limit .. limit` with `limit = sqrt(6 / (fan_in + fan_out))`; the default of Dense and Conv2D.
+
+    Args:
+        seed: 0 or greater: the same numbers at every call. Default: other ones at each, from the library's generator.
+
+    Raises:
+        ValueError: a seed outside 0 <= seed < 2**63.
+        TypeError: a seed that is no integer.
+
+    Source:
+        Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+
+    Example:
+        >>> w = fastnn.initializers.GlorotUniform(seed=0)((3, 3))
+        >>> w.dtype, bool(np.abs(w).max() <= 1.0)
+        (dtype('float32'), True)
+    """
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         limit = math.sqrt(6.0 / max(1, sum(_fans(shape))))
@@ -103,7 +195,23 @@ _TRUNCATED_STDDEV = 0.87962566103423978
 
 
 class GlorotNormal(_Random):
-    """Normal of variance `2 / (fan_in + fan_out)`, truncated at two standard deviations."""
+    """Normal of variance `2 / (fan_in + fan_out)`, truncated at two standard deviations of the uncut normal.
+
+    Args:
+        seed: 0 or greater: the same numbers at every call. Default: other ones at each, from the library's generator.
+
+    Raises:
+        ValueError: a seed outside 0 <= seed < 2**63.
+        TypeError: a seed that is no integer.
+
+    Source:
+        Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+
+    Example:
+        >>> w = fastnn.initializers.GlorotNormal(seed=0)((200, 200))
+        >>> round(float(w.var() * 200), 1)
+        1.0
+    """
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         stddev = math.sqrt(2.0 / max(1, sum(_fans(shape)))) / _TRUNCATED_STDDEV
@@ -111,7 +219,23 @@ class GlorotNormal(_Random):
 
 
 class HeUniform(_Random):
-    """Uniform on `+-sqrt(6 / fan_in)` (He, Zhang, Ren, Sun, ICCV 2015), for ReLU layers."""
+    """Uniform on `-limit .. limit` with `limit = sqrt(6 / fan_in)`, for layers with ReLU.
+
+    Args:
+        seed: 0 or greater: the same numbers at every call. Default: other ones at each, from the library's generator.
+
+    Raises:
+        ValueError: a seed outside 0 <= seed < 2**63.
+        TypeError: a seed that is no integer.
+
+    Source:
+        He, Zhang, Ren, Sun, "Delving deep into rectifiers", ICCV 2015, arXiv:1502.01852.
+
+    Example:
+        >>> w = fastnn.initializers.HeUniform(seed=0)((6, 4))
+        >>> bool(np.abs(w).max() <= 1.0)
+        True
+    """
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         limit = math.sqrt(6.0 / max(1, _fans(shape)[0]))
@@ -119,7 +243,23 @@ class HeUniform(_Random):
 
 
 class HeNormal(_Random):
-    """Normal of variance `2 / fan_in`, truncated at two standard deviations."""
+    """Normal of variance `2 / fan_in`, truncated at two standard deviations of the uncut normal; for layers with ReLU.
+
+    Args:
+        seed: 0 or greater: the same numbers at every call. Default: other ones at each, from the library's generator.
+
+    Raises:
+        ValueError: a seed outside 0 <= seed < 2**63.
+        TypeError: a seed that is no integer.
+
+    Source:
+        He, Zhang, Ren, Sun, "Delving deep into rectifiers", ICCV 2015, arXiv:1502.01852.
+
+    Example:
+        >>> w = fastnn.initializers.HeNormal(seed=0)((200, 200))
+        >>> round(float(w.var() * 200), 1)
+        2.0
+    """
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         stddev = math.sqrt(2.0 / max(1, _fans(shape)[0])) / _TRUNCATED_STDDEV
@@ -127,7 +267,15 @@ class HeNormal(_Random):
 
 
 class Constant(Initializer):
-    """Every element `value`."""
+    """Every element `value`.
+
+    Args:
+        value: a number, or an array that broadcasts to the shape.
+
+    Example:
+        >>> fastnn.initializers.Constant(0.5)((2,))
+        array([0.5, 0.5], dtype=float32)
+    """
 
     def __init__(self, value: float = 0.0) -> None:
         self.value = value
@@ -140,14 +288,24 @@ class Constant(Initializer):
 
 
 class Zeros(Initializer):
-    """Every element 0."""
+    """Every element 0; the default of biases.
+
+    Example:
+        >>> fastnn.initializers.Zeros()((2,))
+        array([0., 0.], dtype=float32)
+    """
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         return np.zeros(shape, dtype)
 
 
 class Ones(Initializer):
-    """Every element 1."""
+    """Every element 1.
+
+    Example:
+        >>> fastnn.initializers.Ones()((2,))
+        array([1., 1.], dtype=float32)
+    """
 
     def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
         return np.ones(shape, dtype)
@@ -169,7 +327,22 @@ _BY_NAME: dict[str, type[Initializer]] = {
 
 
 def get(initializer: InitializerLike) -> Callable[..., Array]:
-    """An initializer by name, or the object itself."""
+    """An initializer by name.
+
+    Args:
+        initializer: a name such as `"he_normal"`, or an Initializer or function, which is returned as it is.
+
+    Returns:
+        A function `(shape, dtype) -> array`.
+
+    Raises:
+        ValueError: a name that does not exist; the nearest ones are given.
+        TypeError: a class or something else.
+
+    Example:
+        >>> fastnn.initializers.get("ones")
+        Ones()
+    """
     if isinstance(initializer, str):
         return look_up("initializer", initializer, _BY_NAME)()
     if isinstance(initializer, type):

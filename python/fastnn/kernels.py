@@ -3,6 +3,13 @@
 `fastnn.kernels.conv2d_backward_input(dy, w, image_size=(28, 28))` runs one kernel with nothing around it: no trace, no
 derivative, no conversion of dtypes. Names, operands, attributes and defaults are those of the core's table; `help` on a
 function shows them, `dir(fastnn.kernels)` lists them. A function returns one array, or a tuple where an op has several.
+
+Example:
+    >>> y, positions = fastnn.kernels.max_pool2d(np.arange(4.0).reshape(1, 2, 2, 1), pool_size=(2, 2), strides=(2, 2))
+    >>> fastnn.kernels.max_pool2d_backward(
+    ...     np.ones_like(y), positions, image_size=(2, 2), pool_size=(2, 2), strides=(2, 2)
+    ... ).ravel()
+    array([0., 0., 0., 1.])
 """
 
 from __future__ import annotations

@@ -8,14 +8,36 @@ import numpy as np
 
 from fastnn import losses, ops
 from fastnn.tracing import Variable
-from fastnn.utils import look_up
+from fastnn.utils import check_number, look_up
+
+__all__ = [
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "Mean",
+    "MeanSquaredError",
+    "Metric",
+    "SparseCategoricalAccuracy",
+    "get",
+]
 
 
 class Metric:
     """Base class: the mean of `call(y_true, y_pred)`, one number per sample, over everything seen since `reset`.
 
     The sums are float64 Variables, so that 60,000 small numbers add up exactly enough, and part of the program, so that
-    updating them costs no Python.
+    updating them costs no Python. Outside a program `update_state` adds at once.
+
+    Args:
+        name: in logs and `History`.
+
+    Example:
+        >>> class MeanAbsoluteError(fastnn.metrics.Metric):
+        ...     def call(self, y_true, y_pred):
+        ...         return ops.mean(ops.abs(y_pred - y_true), axes=-1)
+        >>> metric = MeanAbsoluteError("mae")
+        >>> metric.update_state(np.zeros((2, 1)), np.array([[1.0], [-3.0]]))
+        >>> metric.result()
+        2.0
     """
 
     def __init__(self, name: str) -> None:
@@ -24,16 +46,37 @@ class Metric:
         self.count = Variable(np.zeros((), np.float64), name=f"{name}/count", trainable=False)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The numbers to average; a subclass implements it.
+
+        Args:
+            y_true: labels or targets.
+            y_pred: predictions.
+
+        Returns:
+            One number per sample, `(batch, ...)`, of any dtype; bool counts as 0 or 1.
+
+        Raises:
+            TypeError: the subclass has no such method.
+        """
         raise TypeError(f"{self.name}: has no call(y_true, y_pred); expected one; override it")
 
     def update(self, values: Any) -> None:
-        """Adds one number per sample."""
+        """Adds one number per sample.
+
+        Args:
+            values: array or tensor of any shape and dtype.
+        """
         values = ops.cast(values, "float64")
         self.total.assign(self.total + ops.sum(values))
         self.count.assign(self.count + ops.sum(ops.broadcast_like(np.float64(1.0), values)))
 
     def update_state(self, y_true: Any, y_pred: Any) -> None:
-        """Adds a batch."""
+        """Adds a batch.
+
+        Args:
+            y_true: labels or targets.
+            y_pred: predictions.
+        """
         self.update(self.call(y_true, y_pred))
 
     def result(self) -> float:
@@ -48,14 +91,37 @@ class Metric:
 
 
 class Mean(Metric):
-    """The mean of numbers given to `update`."""
+    """The mean of numbers given to `update`.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> mean = fastnn.metrics.Mean()
+        >>> mean.update(np.array([1.0, 2.0])); mean.update(np.array([6.0]))
+        >>> mean.result()
+        3.0
+    """
 
     def __init__(self, name: str = "mean") -> None:
         super().__init__(name)
 
 
 class SparseCategoricalAccuracy(Metric):
-    """How often the most probable class is the label, for integer labels."""
+    """How often the most probable class is the label, for integer labels.
+
+    Args:
+        name: in logs.
+
+    `y_true` is integers `(batch, ...)`, `y_pred` `(batch, ..., classes)`, probabilities or logits; of equal ones the first
+    counts.
+
+    Example:
+        >>> accuracy = fastnn.metrics.SparseCategoricalAccuracy()
+        >>> accuracy.update_state(np.array([0, 1]), np.array([[0.6, 0.4], [0.7, 0.3]]))
+        >>> accuracy.result()
+        0.5
+    """
 
     def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
         super().__init__(name)
@@ -65,7 +131,19 @@ class SparseCategoricalAccuracy(Metric):
 
 
 class CategoricalAccuracy(Metric):
-    """How often the most probable class is that of a one-hot label."""
+    """How often the most probable class is that of a one-hot label.
+
+    Args:
+        name: in logs.
+
+    `y_true` and `y_pred` are both `(batch, ..., classes)`.
+
+    Example:
+        >>> accuracy = fastnn.metrics.CategoricalAccuracy()
+        >>> accuracy.update_state(np.eye(2), np.array([[0.6, 0.4], [0.7, 0.3]]))
+        >>> accuracy.result()
+        0.5
+    """
 
     def __init__(self, name: str = "categorical_accuracy") -> None:
         super().__init__(name)
@@ -75,11 +153,27 @@ class CategoricalAccuracy(Metric):
 
 
 class BinaryAccuracy(Metric):
-    """How often `y_pred > threshold` equals the label 0 or 1, the mean over the last axis."""
+    """How often `y_pred > threshold` equals the label 0 or 1, the mean over the last axis.
+
+    Args:
+        name: in logs.
+        threshold: 0.5 for probabilities; for logits pass 0.
+
+    `y_true` and `y_pred` are both `(batch, ..., outputs)`.
+
+    Raises:
+        ValueError: a threshold that is no finite number.
+
+    Example:
+        >>> accuracy = fastnn.metrics.BinaryAccuracy()
+        >>> accuracy.update_state(np.array([[1.0], [0.0]]), np.array([[0.6], [0.7]]))
+        >>> accuracy.result()
+        0.5
+    """
 
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
         super().__init__(name)
-        self.threshold = threshold
+        self.threshold = check_number(name, "threshold", threshold, 0.5)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         above = ops.cast(ops.relu(y_pred - self.threshold), "bool")
@@ -87,7 +181,19 @@ class BinaryAccuracy(Metric):
 
 
 class MeanSquaredError(Metric):
-    """The mean of squared differences."""
+    """`(y_true - y_pred)^2`, the mean over the last axis and all samples.
+
+    Args:
+        name: in logs.
+
+    `y_true` and `y_pred` are both `(batch, ..., outputs)`.
+
+    Example:
+        >>> error = fastnn.metrics.MeanSquaredError()
+        >>> error.update_state(np.array([[1.0], [0.0]]), np.array([[0.5], [0.0]]))
+        >>> error.result()
+        0.125
+    """
 
     def __init__(self, name: str = "mean_squared_error") -> None:
         super().__init__(name)
@@ -108,7 +214,24 @@ _BY_NAME: dict[str, type[Metric]] = {
 
 
 def get(metric: MetricLike, loss: losses.Loss) -> Metric:
-    """A metric by name; "accuracy" becomes the one that suits the loss."""
+    """A metric by name; "accuracy" and "acc" become the one that suits the loss.
+
+    Args:
+        metric: a name such as `"accuracy"`, or a Metric, which is returned as it is.
+        loss: the Loss that decides between accuracies.
+
+    Returns:
+        A Metric, named as it was asked for.
+
+    Raises:
+        ValueError: a name that does not exist; the nearest ones are given. "accuracy" with a loss that has no classes.
+        TypeError: neither a name nor a Metric.
+
+    Example:
+        >>> metric = fastnn.metrics.get("accuracy", fastnn.losses.get("sparse_categorical_crossentropy"))
+        >>> type(metric).__name__, metric.name
+        ('SparseCategoricalAccuracy', 'accuracy')
+    """
     if isinstance(metric, Metric):
         return metric
     if metric in ("accuracy", "acc"):

@@ -9,13 +9,30 @@ import numpy as np
 
 from fastnn import ops
 from fastnn.tracing import Variable, current_trace, layer_scope
-from fastnn.utils import look_up
+from fastnn.utils import check_number, look_up
+
+__all__ = ["SGD", "Adam", "Optimizer", "get"]
 
 
 class Optimizer:
     """Base class. `apply(gradients, variables)` inside a traced function records one update of all variables.
 
-    `learning_rate` and `iterations` are Variables: changing the rate never makes a new plan.
+    `learning_rate` and `iterations`, the number of updates made, are Variables: changing the rate never makes a new plan. A
+    subclass makes its memory, one flat Variable per kind, in `_make_slots`, names it in `_slots` and computes in `_update`;
+    SGD is the shortest example.
+
+    Args:
+        learning_rate: a finite number of at least 0.
+        name: for errors and the names of its Variables.
+
+    Raises:
+        ValueError: a learning rate that is none.
+
+    Example:
+        >>> optimizer = fastnn.optimizers.Adam()
+        >>> optimizer.learning_rate = 0.25
+        >>> float(optimizer.learning_rate), int(optimizer.iterations)
+        (0.25, 0)
     """
 
     def __init__(self, learning_rate: float, name: str) -> None:
@@ -34,9 +51,7 @@ class Optimizer:
         self._learning_rate.assign(self._rate(value))
 
     def _rate(self, value: float) -> np.float32:
-        if callable(value) or isinstance(value, (str, bool)) or not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"{self.name}: learning_rate={value!r}; expected a finite number >= 0; pass for example 1e-3")
-        return np.float32(value)
+        return np.float32(check_number(self.name, "learning_rate", value, 1e-3, "a finite number >= 0", lambda v: v >= 0.0))
 
     @property
     def variables(self) -> list[Variable]:
@@ -44,7 +59,14 @@ class Optimizer:
         return [self.iterations, self._learning_rate, *self._slots()]
 
     def build(self, variables: Sequence[Variable]) -> None:
-        """Makes the slots for these variables; the first `apply` does it."""
+        """Makes the slots for these variables; the first `apply` does it.
+
+        Args:
+            variables: float Variables of one dtype.
+
+        Raises:
+            TypeError: a Variable that is no float.
+        """
         for variable in variables:
             if not variable.dtype.startswith("float"):
                 raise TypeError(f"{self.name}: variable '{variable.name}' is {variable.dtype}; expected a float; leave it out")
@@ -52,7 +74,15 @@ class Optimizer:
         self._make_slots(sum(v.size for v in variables), variables[0].dtype if variables else "float32")
 
     def apply(self, gradients: Sequence[Any], variables: Sequence[Variable]) -> None:
-        """Records the update. Inside a trace only; the slots are made at the first call."""
+        """Records the update. Inside a trace only; the slots are made at the first call.
+
+        Args:
+            gradients: one tensor per variable, of its shape and dtype.
+            variables: the same list at every call.
+
+        Raises:
+            ValueError: outside a trace, lists of different lengths, no variables, or other ones than at the first call.
+        """
         if current_trace() is None:
             raise ValueError(
                 f"{self.name}: apply called outside a trace; expected to be inside fastnn.function, where the update becomes "
@@ -89,29 +119,49 @@ class Optimizer:
         raise TypeError(f"{self.name}: has no _update; expected one; override it")
 
     def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal one; `from_config` does."""
         return {"learning_rate": float(self._learning_rate.numpy()), "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Optimizer:
+        """An optimizer from what `get_config` returned, without its memory.
+
+        Args:
+            config: the arguments by name.
+        """
         return cls(**config)
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: `v = momentum v - lr g; w = w + v`.
+    """Stochastic gradient descent: `v = momentum v - lr g; w = w + v`; with Nesterov's momentum `w = w + momentum v - lr g`.
 
     Args:
-        learning_rate: default 0.01.
+        learning_rate: `lr`, default 0.01.
         momentum: at least 0 and below 1.
-        nesterov: look ahead along the velocity.
+        nesterov: look ahead along the velocity; needs a momentum.
+        name: for errors and the names of its Variables.
+
+    Raises:
+        ValueError: a parameter outside its range; nesterov without momentum, as PyTorch (Keras computes plain descent).
+
+    Source:
+        Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum in deep learning", ICML 2013.
+
+    Example:
+        >>> w, optimizer = fastnn.Variable(np.ones(2)), fastnn.optimizers.SGD(0.25)
+        >>> @fastnn.function
+        ... def step():
+        ...     loss, gradients = fastnn.value_and_grad(lambda: ops.sum(ops.square(w)), variables=[w])()
+        ...     optimizer.apply(gradients, [w])
+        ...     return loss
+        >>> float(step()), w.numpy()
+        (2.0, array([0.5, 0.5]))
     """
 
     def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, name: str = "sgd") -> None:
         super().__init__(learning_rate, name)
-        if not 0.0 <= momentum < 1.0:
-            raise ValueError(f"{name}: momentum={momentum}; expected 0 <= momentum < 1; pass for example 0.9")
-        if nesterov and momentum == 0.0:
-            raise ValueError(f"{name}: nesterov=True with momentum=0; expected a momentum above 0; pass for example 0.9")
-        self.momentum, self.nesterov = momentum, nesterov
+        self.momentum = check_number(name, "momentum", momentum, 0.9, "0 <= momentum < 1", lambda m: 0.0 <= m < 1.0)
+        self.nesterov = ops.optimizer.check_nesterov(name, self.momentum, nesterov)
         self._velocity: Variable | None = None
 
     def _make_slots(self, size: int, dtype: str) -> None:
@@ -134,13 +184,29 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, ICLR 2015).
+    """Adam: steps along the mean of gradients over the root of the mean of their squares, both corrected for their start at 0.
+
+    `m += (g - m)(1 - beta_1); v += (g g - v)(1 - beta_2); w -= lr sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)`
 
     Args:
-        learning_rate: default 0.001.
-        beta_1: decay of the mean of gradients.
-        beta_2: decay of the mean of their squares.
-        epsilon: added to the root of the latter; Keras's 1e-7, PyTorch has 1e-8.
+        learning_rate: `lr`, default 0.001.
+        beta_1: decay of the mean of gradients, at least 0 and below 1.
+        beta_2: decay of the mean of their squares, likewise.
+        epsilon: above 0, added to the root of the uncorrected `v` as in Keras; its 1e-7, PyTorch has 1e-8.
+        name: for errors and the names of its Variables.
+
+    Raises:
+        ValueError: a parameter outside its range.
+
+    Source:
+        Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, arXiv:1412.6980.
+
+    Example:
+        >>> model = fastnn.Sequential([layers.Dense(1, kernel_initializer="ones", input_shape=(1,))])
+        >>> model.compile(fastnn.optimizers.Adam(0.1), loss="mse")
+        >>> loss = model.train_on_batch(np.ones((1, 1)), np.zeros((1, 1)))
+        >>> model.get_weights()[0].round(3)  # the first step is of length lr, whatever the gradient
+        array([[0.9]], dtype=float32)
     """
 
     def __init__(
@@ -152,12 +218,9 @@ class Adam(Optimizer):
         name: str = "adam",
     ) -> None:
         super().__init__(learning_rate, name)
-        for label, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"{name}: {label}={beta}; expected 0 <= {label} < 1; pass for example 0.9")
-        if not epsilon > 0.0:
-            raise ValueError(f"{name}: epsilon={epsilon}; expected a number above 0; pass for example 1e-7")
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.beta_1 = check_number(name, "beta_1", beta_1, 0.9, "0 <= beta_1 < 1", lambda b: 0.0 <= b < 1.0)
+        self.beta_2 = check_number(name, "beta_2", beta_2, 0.999, "0 <= beta_2 < 1", lambda b: 0.0 <= b < 1.0)
+        self.epsilon = check_number(name, "epsilon", epsilon, 1e-7, "a finite number > 0", lambda e: e > 0.0)
         self._m: Variable | None = None
         self._v: Variable | None = None
 
@@ -195,7 +258,22 @@ _BY_NAME: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD}
 
 
 def get(optimizer: OptimizerLike) -> Optimizer:
-    """An optimizer by name, or the object itself."""
+    """An optimizer by name.
+
+    Args:
+        optimizer: `"adam"` or `"sgd"`, in any case, or an Optimizer, which is returned as it is.
+
+    Returns:
+        An Optimizer.
+
+    Raises:
+        ValueError: a name that does not exist; the nearest ones are given.
+        TypeError: neither a name nor an Optimizer.
+
+    Example:
+        >>> fastnn.optimizers.get("sgd").get_config()["momentum"]
+        0.0
+    """
     if isinstance(optimizer, str):
         return look_up("optimizer", optimizer.lower(), _BY_NAME)()  # type: ignore[call-arg]
     if isinstance(optimizer, Optimizer):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, overload
@@ -23,6 +24,7 @@ Dim: TypeAlias = "int | _core.Extent"
 Shape: TypeAlias = tuple[Dim, ...]
 
 _MAX_CONSTANT_BYTES = 1_000_000
+_MAX_TRACES = 64  # of one function; each keeps its graph, its plans and the Variables it reads
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -159,6 +161,7 @@ class _Operators:
 
     @property
     def ndim(self) -> int:
+        """How many axes it has."""
         return len(self.shape)
 
 
@@ -171,8 +174,21 @@ def _ops() -> Any:
 class Tensor(_Operators):
     """A value inside a trace. It has a shape and a dtype but no numbers yet.
 
-    `shape` is a tuple of ints, and of symbolic extents for axes whose length may differ between calls (`batch`). Operators
-    `+ - * / @` work as on arrays. Whatever would need the numbers (`if`, `int()`, NumPy functions) raises TypeError.
+    `shape` is a tuple of ints, and of symbolic extents for axes whose length may differ between calls (`batch`). The operators
+    `+ - * / @` work as on arrays. Whatever would need the numbers (`if`, `int()`, comparisons, NumPy functions) raises
+    TypeError and says what to use instead. `Trace` makes Tensors; users only meet them.
+
+    Args:
+        trace: the trace it belongs to.
+        value: its number there.
+
+    Example:
+        >>> @fastnn.function(shapes=[("batch", 3)])
+        ... def f(x):
+        ...     print(x, x.dtype, x.shape[1])
+        ...     return x * 2
+        >>> y = f(np.ones((2, 3)))
+        <Tensor float64 (batch, 3)> float64 3
     """
 
     __slots__ = ("_trace", "_value", "dtype", "shape")
@@ -228,17 +244,30 @@ class Variable(_Operators):
     """Memory that outlives runs: a weight, an optimizer slot, a counter.
 
     Outside a trace it holds numbers: `numpy()` copies them out, `assign` writes at once. Inside a trace it reads as a Tensor,
-    `assign` rebinds it, and what was bound last is written when the run commits.
+    `assign` rebinds it, and what was bound last is written when the run commits. Operators `+ - * / @` work as on arrays.
 
     Args:
         value: an array, or a number.
         name: for errors and summaries.
         trainable: whether optimizers may change it.
-        dtype: converts `value`; default its own, where Python floats and float64 lists mean float32.
+        dtype: float32, float64, int32, int64, uint8 or bool; converts `value`. Default its own, where Python floats and lists
+            of them mean float32, ints int64.
+
+    Raises:
+        TypeError: a value of another dtype. ValueError: rows of unequal length.
+
+    Example:
+        >>> counter = fastnn.Variable(0, name="counter")
+        >>> @fastnn.function
+        ... def count():
+        ...     counter.assign(counter + 1)
+        >>> count(); count()
+        >>> counter, int(counter)
+        (<Variable 'counter' int64 ()>, 2)
     """
 
     def __init__(self, value: Any, *, name: str = "variable", trainable: bool = True, dtype: str | None = None) -> None:
-        array = np.asarray(value)
+        array = rectangular(f"variable '{name}'", value)
         if dtype is None and not isinstance(value, (np.ndarray, np.generic)):
             dtype = {"f": "float32", "i": "int64", "b": "bool"}.get(array.dtype.kind)
         if dtype is not None:
@@ -248,6 +277,7 @@ class Variable(_Operators):
 
     @property
     def name(self) -> str:
+        """The name that errors and summaries show; assignable."""
         return self._core.name
 
     @name.setter
@@ -256,31 +286,59 @@ class Variable(_Operators):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes, a tuple of ints."""
         return self._core.shape
 
     @property
     def dtype(self) -> str:
+        """The name of the dtype, for example `float32`."""
         return self._core.dtype
 
     @property
     def size(self) -> int:
+        """How many numbers it holds."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     def numpy(self) -> Array:
-        """A copy of the value. Raises TypeError inside a trace, where it has none yet."""
+        """A copy of the value.
+
+        Returns:
+            An array of the Variable's shape and dtype.
+
+        Raises:
+            TypeError: inside a trace, where it has no value yet.
+
+        Example:
+            >>> fastnn.Variable([1.0, 2.0]).numpy()
+            array([1., 2.], dtype=float32)
+        """
         if (trace := current_trace()) is not None:
             raise trace.read(self)._refuse(f"numpy() of variable '{self.name}'", "use the variable itself as an operand")
         return self._core.read()
 
     def assign(self, value: Any) -> None:
-        """Outside a trace writes the value; inside, makes it what the run commits. Shape and dtype must be the same."""
+        """Outside a trace writes the value; inside, makes it what the run commits.
+
+        Args:
+            value: an array or tensor of the Variable's shape and dtype; a Python number fills it.
+
+        Raises:
+            ValueError: another shape or dtype.
+            TypeError: no numbers, or a number that an integer dtype does not hold.
+
+        Example:
+            >>> w = fastnn.Variable([1.0, 2.0])
+            >>> w.assign(0.5)
+            >>> w.numpy()
+            array([0.5, 0.5], dtype=float32)
+        """
         trace = current_trace()
         if trace is not None:
             trace.assign(self, as_tensor(value, self.dtype))
             return
         if isinstance(value, (bool, int, float)):
             value = np.full(self.shape, _number(value, self.dtype))
-        self._core.write(np.asarray(value))
+        self._core.write(rectangular(f"variable '{self.name}'", value))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
@@ -328,6 +386,14 @@ def as_tensor(value: Any, dtype: str | None = None) -> Tensor:
             "because a captured array is copied into the program; pass it as an argument or make it a fastnn.Variable"
         )
     return trace.tensor(trace.graph.constant(array))
+
+
+def rectangular(where: str, value: Any) -> Array:
+    """`value` as an array; rows of unequal length are an error."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}; expected rows of equal length; pad or crop them") from None
 
 
 def _number(value: float, dtype: str) -> Array:
@@ -395,14 +461,25 @@ def _as_array(value: Any, weak: str) -> Array | None:
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:
-    """The leaves of nested tuples, lists and dicts, and a hashable description that `unflatten` takes."""
+    """The leaves of nested tuples, lists and dicts, and a hashable description that `unflatten` takes.
+
+    Named tuples keep their type; other subclasses become tuple, list or dict. Dicts are taken in the order of their keys.
+    """
     leaves: list[Any] = []
 
     def walk(node: Any) -> Any:
         if isinstance(node, (tuple, list)):
-            return (type(node).__name__, tuple(walk(child) for child in node))
+            kind: Any = list if isinstance(node, list) else type(node) if hasattr(node, "_fields") else tuple
+            return (kind, tuple(walk(child) for child in node))
         if isinstance(node, dict):
-            return ("dict", tuple((key, walk(node[key])) for key in sorted(node)))
+            try:
+                keys = sorted(node)
+            except TypeError:
+                raise TypeError(
+                    f"nested arguments: a dict with the keys {', '.join(map(repr, node))}; expected keys with an order, "
+                    "because it is the order of the arrays; use strings"
+                ) from None
+            return (dict, tuple((key, walk(node[key])) for key in keys))
         leaves.append(node)
         return None
 
@@ -418,10 +495,10 @@ def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
         if node is None:
             return next(remaining)
         kind, children = node
-        if kind == "dict":
+        if kind is dict:
             return {key: build(child) for key, child in children}
         items = [build(child) for child in children]
-        return items if kind == "list" else tuple(items)
+        return kind(items) if kind in (list, tuple) else kind._make(items)
 
     return build(structure)
 
@@ -430,10 +507,21 @@ def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
 
 
 class Function:
-    """A Python function that is traced once per kind of arguments and then runs as one program.
+    """A Python function that is traced once per kind of arguments and then runs as one program; `fastnn.function` makes it.
 
-    Arrays are passed at each call; everything else (numbers, strings, None, Variables) is fixed in the trace, and another value
-    traces again. With `shapes`, axes named by strings may have any length without a new trace.
+    Arrays are passed at each call; everything else (numbers, strings, None, Variables) is fixed in the trace, and another
+    value traces again. With `shapes`, axes named by strings may have any length without a new trace. Called inside a trace it
+    becomes part of it.
+
+    Args:
+        function: the function.
+        shapes: as for `fastnn.function`.
+        name: for errors; default the function's own.
+
+    Example:
+        >>> f = fastnn.tracing.Function(lambda x, scale: ops.sum(x) * scale)
+        >>> float(f(np.ones(3), 2))
+        6.0
     """
 
     def __init__(
@@ -443,23 +531,77 @@ class Function:
         shapes: Sequence[Sequence[int | str]] | None = None,
         name: str | None = None,
     ) -> None:
+        if not callable(function):
+            raise TypeError(f"function: {function!r}; expected a function; pass one, or write @fastnn.function above it")
+        good = shapes is None or (
+            isinstance(shapes, (list, tuple))
+            and all(isinstance(shape, (list, tuple)) and all(isinstance(d, (int, str)) for d in shape) for shape in shapes)
+        )
+        if not good:
+            raise TypeError(
+                f"function: shapes={shapes!r}; expected a list of one shape per array; pass for example shapes=[('batch', 3)]"
+            )
         self._function = function
         self._shapes = shapes
-        self._traces: dict[Any, tuple[_core.Function, Any, list[Any]]] = {}
+        self._traces: OrderedDict[Any, tuple[_core.Function, Any, list[Any]]] = OrderedDict()  # the latest used last
         self._lock = threading.Lock()
         self.__name__ = name or getattr(function, "__name__", "function")
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
 
-    def __call__(self, *args: Any, commit: bool = True, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if current_trace() is not None:
             return self._function(*args, **kwargs)
+        return self._run(args, kwargs, commit=True)
+
+    def compute(self, /, *args: Any, **kwargs: Any) -> Any:
+        """What a call would return, without the commit: no Variable changes.
+
+        Args:
+            args: as for a call.
+            kwargs: as for a call.
+
+        Raises:
+            ValueError: inside a trace, where only the whole program commits.
+
+        Example:
+            >>> total = fastnn.Variable(0.0)
+            >>> @fastnn.function
+            ... def add(x):
+            ...     total.assign(total + x)
+            ...     return total + 0
+            >>> float(add.compute(np.float32(3.0))), float(total)
+            (3.0, 0.0)
+        """
+        if current_trace() is not None:
+            raise ValueError(
+                f"{self.__name__}: compute called inside a trace; expected to be outside, because what commits is the whole "
+                "program; call the function itself"
+            )
+        return self._run(args, kwargs, commit=False)
+
+    def _run(self, args: Any, kwargs: Any, commit: bool) -> Any:
         traced, structure, fixed, arrays = self._prepare(args, kwargs)
         results = iter(traced.run(arrays, commit))
         return unflatten(structure, [next(results) if leaf is _TRACED else leaf for leaf in fixed])
 
-    def describe(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The program for these arguments: its steps, and the memory it needs."""
+    def describe(self, /, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The program for these arguments, which is planned but not run.
+
+        Args:
+            args: as for a call.
+            kwargs: as for a call.
+
+        Returns:
+            `isa`, `steps` (a list of dicts: op, variant, tasks, flops, bytes, layer, line, ...), `arena_bytes` (memory the
+            program needs), `intermediate_bytes` (what all intermediates would need without sharing), `estimated_seconds` on
+            one thread.
+
+        Example:
+            >>> program = fastnn.function(lambda x: ops.sum(ops.exp(x))).describe(np.ones(100))
+            >>> [step["op"] for step in program["steps"]], program["steps"][0]["flops"] >= 100
+            (['exp', 'sum'], True)
+        """
         traced, _, _, arrays = self._prepare(args, kwargs)
         return traced.describe([list(array.shape) for array in arrays])
 
@@ -470,13 +612,29 @@ class Function:
         signature = iter((array.dtype.name, shape) for array, shape in zip(arrays, shapes))
         key = (
             structure,
-            tuple(next(signature) if isinstance(leaf, (np.ndarray, np.generic)) else _static_key(leaf) for leaf in leaves),
+            tuple(next(signature) if isinstance(leaf, (np.ndarray, np.generic)) else self._static_key(leaf) for leaf in leaves),
         )
         with self._lock:
             if key not in self._traces:
                 self._traces[key] = self._trace(leaves, structure, shapes)
+            self._traces.move_to_end(key)
+            if len(self._traces) > _MAX_TRACES:
+                self._traces.popitem(last=False)  # a run of it holds it still
             traced, result_structure, fixed = self._traces[key]
         return traced, result_structure, fixed, arrays
+
+    def _static_key(self, leaf: Any) -> Any:
+        # 1, 1.0 and True are equal but not the same constant, and neither are 0.0 and -0.0. The Variable itself, not its id:
+        # the key keeps it alive, so that no other one can take its place.
+        try:
+            hash(leaf)
+        except TypeError:
+            raise TypeError(
+                f"{self.__name__}: an argument of type {type(leaf).__name__}; expected arrays, or hashable values that the "
+                "trace fixes, such as numbers, strings and Variables, also in tuples, lists and dicts; convert it, for example "
+                "a set to a frozenset"
+            ) from None
+        return (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
 
     def _shape_of(self, i: int, array: Array) -> tuple[int | str, ...]:
         if self._shapes is None:
@@ -519,29 +677,34 @@ class Function:
 _TRACED = object()  # stands for a result that the program computes
 
 
-def _static_key(leaf: Any) -> Any:
-    # 1, 1.0 and True are equal but not the same constant, and neither are 0.0 and -0.0. The Variable itself, not its id:
-    # the key keeps it alive, so that no other one can take its place.
-    return (type(leaf), repr(leaf) if isinstance(leaf, float) else leaf)
-
-
 def function(f: Callable[..., Any] | None = None, *, shapes: Sequence[Sequence[int | str]] | None = None) -> Any:
     """Makes a Python function run as one planned program. Also a decorator.
 
+    The function is traced, run once on Tensors to record its ops, for each kind of arguments: shapes and dtypes of arrays, and
+    the values of everything else, which are constants of the trace. The 64 traces used last are kept; a function called with
+    more shapes than that should name the axes that vary in `shapes`.
+
     Args:
-        f: a function of arrays (also nested in tuples, lists and dicts) written with `fastnn.ops`, layers and Variables.
-        shapes: one shape per array argument, in order; an axis given as a string (`"batch"`) may have any length at each
-            call, equal names meaning equal lengths. Default: each new combination of shapes is traced anew.
+        f: a function of arrays (also nested in tuples, named tuples, lists and dicts) written with `fastnn.ops`, layers and
+            Variables. Other arguments must be hashable.
+        shapes: one shape per array argument, in order (keywords in the order of their names); an axis given as a string
+            (`"batch"`) may have any length at each call, equal names meaning equal lengths.
 
     Returns:
         A function with the same arguments and results, NumPy arrays in and out. Assignments to Variables are committed when
-        the whole call has succeeded; a call that fails changes nothing.
+        the whole call has succeeded; a call that fails changes nothing. `f.compute(...)` runs without the commit,
+        `f.describe(...)` shows the program.
+
+    Raises:
+        ValueError: when called, arrays that do not fit `shapes`, and what ops raise.
+        TypeError: f is no function, or shapes no list of shapes; when called, an argument that is not hashable.
 
     Example:
-        >>> import fastnn, numpy as np
-        >>> double = fastnn.function(lambda x: fastnn.ops.relu(x) * 2.0)
-        >>> double(np.array([-1.0, 3.0], np.float32))
-        array([0., 6.], dtype=float32)
+        >>> @fastnn.function(shapes=[("batch", 2)])
+        ... def double(x):
+        ...     return ops.relu(x) * 2.0
+        >>> double(np.array([[-1.0, 3.0]], np.float32))
+        array([[0., 6.]], dtype=float32)
     """
     if f is None:
         return lambda g: Function(g, shapes=shapes)

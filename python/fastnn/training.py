@@ -18,8 +18,8 @@ import numpy as np
 from fastnn import _core, losses, metrics, ops, optimizers
 from fastnn.autodiff import backward
 from fastnn.callbacks import Callback, CallbackList, History, Logs, Progress, format_logs
-from fastnn.tracing import Array, Tensor, Trace, as_tensor, layer_scope
-from fastnn.utils import generator
+from fastnn.tracing import Array, Tensor, Trace, as_tensor, layer_scope, rectangular
+from fastnn.utils import check_number, generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,7 @@ class Trainer:
 
     @property
     def trainable_variables(self) -> list[Variable]:
+        """The weights that training changes."""
         return []
 
     def __init__(self) -> None:
@@ -69,17 +70,25 @@ class Trainer:
 
         Args:
             optimizer: default `"adam"` (Keras's is `"rmsprop"`).
-            loss: for example `"sparse_categorical_crossentropy"`; required.
-            metrics: for example `["accuracy"]`.
+            loss: for example `"sparse_categorical_crossentropy"`, a Loss, or a function
+                `(y_true, y_pred) -> one number per sample`; required.
+            metrics: a list, for example `["accuracy"]`.
 
         Raises:
-            ValueError: a name that does not exist; the nearest ones are given.
+            ValueError: a name that does not exist; the nearest ones are given. No loss. Two metrics of one name.
+            TypeError: classes instead of objects, or metrics that are no list.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(3, activation="softmax")])
+            >>> model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+            >>> [metric.name for metric in model.metrics]
+            ['loss', 'accuracy']
         """
         from fastnn import metrics as registry
 
         if loss is None:
             raise ValueError(f"{self.name}: compile without a loss; expected one; pass for example loss='mean_squared_error'")
-        if isinstance(metrics, str):
+        if metrics is not None and not isinstance(metrics, (list, tuple)):
             raise TypeError(f"{self.name}: metrics={metrics!r}; expected a list; pass metrics=[{metrics!r}]")
         chosen_loss, chosen_optimizer = losses.get(loss), optimizers.get(optimizer)
         chosen_metrics = [registry.get(m, chosen_loss) for m in metrics or ()]
@@ -99,7 +108,17 @@ class Trainer:
         return self.loss
 
     def metrics_so_far(self) -> Logs:
-        """The loss and the metrics since the epoch began."""
+        """The loss and the metrics since the epoch began.
+
+        Returns:
+            A dict of floats; NaN before the first batch.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1)])
+            >>> model.compile(loss="mse")
+            >>> model.metrics_so_far()
+            {'loss': nan}
+        """
         return {metric.name: metric.result() for metric in self.metrics}
 
     # ---- fit -----------------------------------------------------------------------------------------------------------------
@@ -136,17 +155,25 @@ class Trainer:
             A `History`: `.history["loss"]` and so on, one number per epoch.
 
         Raises:
-            ValueError: shapes that do not fit, a label outside the classes, NaN or infinity in the data or the loss. The
-                weights are then those of the last whole step. TypeError: arrays that hold no numbers.
+            ValueError: shapes that do not fit, a label outside the classes, NaN or infinity in the data or the loss, an option
+                outside its range. The weights are then those of the last whole step.
+            TypeError: arrays that hold no numbers.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1, input_shape=(2,))])
+            >>> model.compile(fastnn.optimizers.SGD(0.1, momentum=0.9), loss="mse")
+            >>> x = np.array([[0, 1], [1, 0], [1, 1]])
+            >>> history = model.fit(x, x @ [[1.0], [2.0]], epochs=300, verbose=0)
+            >>> model.get_weights()[0].round(2)
+            array([[1.],
+                   [2.]], dtype=float32)
         """
         self._require_compiled("fit")
         batch_size = 32 if batch_size is None else _positive(self.name, "batch_size", batch_size)
         epochs = _positive(self.name, "epochs", epochs)
         if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, (int, np.integer)) or initial_epoch < 0:
             raise ValueError(f"{self.name}: initial_epoch={initial_epoch!r}; expected an integer >= 0; pass 0 to start anew")
-        if verbose not in ("auto", 0, 1, 2):
-            raise ValueError(f"{self.name}: verbose={verbose!r}; expected 'auto', 0, 1 or 2; pass 0 for silence")
-        level = 1 if verbose == "auto" else int(verbose)
+        level = _verbosity(self.name, verbose, auto=1)
         x, y = self._prepare(x, y, "fit")
         x, y, validation = self._hold_out(x, y, validation_split, validation_data)
         run = self._training_program(x, y)
@@ -188,7 +215,25 @@ class Trainer:
         return self.history
 
     def train_on_batch(self, x: Any, y: Any, return_dict: bool = False) -> float | list[float] | Logs:
-        """One step on one batch. Returns the loss and the metrics of this batch alone, in the form of `evaluate`."""
+        """One step on one batch.
+
+        Args:
+            x: samples, as for `fit`.
+            y: labels or targets.
+            return_dict: as for `evaluate`.
+
+        Returns:
+            The loss and the metrics of this batch alone, before the update, in the form of `evaluate`.
+
+        Raises:
+            ValueError, TypeError: as `fit`; the weights are then as before.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1, kernel_initializer="zeros", input_shape=(2,))])
+            >>> model.compile("sgd", loss="mse")
+            >>> model.train_on_batch(np.ones((4, 2)), np.full((4, 1), 3.0))
+            9.0
+        """
         self._require_compiled("train_on_batch")
         x, y = self._prepare(x, y, "train_on_batch")
         run = self._training_program(x, y)
@@ -204,8 +249,7 @@ class Trainer:
             if not isinstance(data, (tuple, list)) or len(data) != 2:
                 raise ValueError(f"{self.name}: validation_data is no pair; expected (x, y); pass two arrays")
             return x, y, self._prepare(*data, "fit, validation_data")
-        if not 0.0 <= split < 1.0:
-            raise ValueError(f"{self.name}: validation_split={split}; expected 0 <= share < 1; pass for example 0.1")
+        check_number(self.name, "validation_split", split, 0.1, "0 <= share < 1", lambda share: 0.0 <= share < 1.0)
         if split == 0.0:
             return x, y, None
         kept = int(len(x) * (1.0 - split))
@@ -231,16 +275,26 @@ class Trainer:
             x: samples, as for `fit`.
             y: labels or targets.
             batch_size: samples per run; the result does not depend on it beyond rounding.
-            verbose: 0 silent, 1 or 2 one line on standard error.
-            return_dict: return a dict by name instead of a list `[loss, *metrics]` (or just the loss without metrics).
+            verbose: 0 or "auto" silent, 1 or 2 one line on standard error.
+            return_dict: return a dict by name.
+
+        Returns:
+            A list `[loss, *metrics]` of floats, just the loss without metrics, or a dict.
 
         Raises:
-            ValueError: as for `fit`; NaN or infinity in the loss too.
+            ValueError, TypeError: as `fit`, NaN or infinity in the loss too.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1, kernel_initializer="ones", input_shape=(2,))])
+            >>> model.compile(loss="mse", metrics=["mean_squared_error"])
+            >>> model.evaluate(np.ones((4, 2)), np.zeros((4, 1)), return_dict=True)
+            {'loss': 4.0, 'mean_squared_error': 4.0}
         """
         self._require_compiled("evaluate")
         batch_size = _positive(self.name, "batch_size", batch_size)
+        level = _verbosity(self.name, verbose, auto=0)
         results = self._evaluate(*self._prepare(x, y, "evaluate"), batch_size)
-        if verbose not in (0, "auto"):
+        if level:
             print(format_logs(results), file=sys.stderr)
         return _results(results, return_dict)
 
@@ -258,17 +312,29 @@ class Trainer:
         Args:
             x: samples, as for `fit`.
             batch_size: samples per run, for memory only: the bits of a row do not depend on it. Default 256.
-            verbose: 0 silent, 1 or 2 one line on standard error.
+            verbose: 0 or "auto" silent, 1 or 2 one line on standard error.
 
-        Several threads may call it at once.
+        Returns:
+            float32 `(samples, ...)`. Several threads may call it at once.
+
+        Raises:
+            ValueError: a shape that does not fit, an option outside its range.
+            TypeError: an array that holds no numbers.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1, kernel_initializer="ones", input_shape=(2,))])
+            >>> model.predict(np.array([[1, 2], [3, 4]], np.uint8))
+            array([[3.],
+                   [7.]], dtype=float32)
         """
         batch_size = 256 if batch_size is None else _positive(self.name, "batch_size", batch_size)
+        level = _verbosity(self.name, verbose, auto=0)
         x = self._prepare_x(x, "predict")
         run = self._prediction_program(x, training=False)
         began = time.perf_counter()
         starts = range(0, len(x), batch_size) if len(x) else [0]
         parts: list[Array] = [run.run([x[i : i + batch_size]], False)[0] for i in starts]
-        if verbose not in (0, "auto"):
+        if level:
             print(f"{len(x)} samples in {time.perf_counter() - began:.3f} s", file=sys.stderr)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -463,12 +529,17 @@ def _positive(where: str, what: str, value: Any) -> int:
     return int(value)
 
 
+def _verbosity(where: str, verbose: Any, auto: int) -> int:
+    if isinstance(verbose, str) and verbose == "auto":
+        return auto
+    if not isinstance(verbose, (int, np.integer)) or not 0 <= verbose <= 2:
+        raise ValueError(f"{where}: verbose={verbose!r}; expected 'auto', 0, 1 or 2; pass 0 for silence")
+    return int(verbose)
+
+
 def _numeric(where: str, array: Any) -> Array:
     """A C-contiguous array of a dtype that programs read, without a copy where it is one."""
-    try:
-        array = np.asarray(array)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}; expected rows of equal length; pad or crop them") from None
+    array = rectangular(where, array)
     if array.dtype.name in _NATIVE and array.dtype.isnative:
         return array if array.ndim == 0 or array.flags.c_contiguous else np.ascontiguousarray(array)
     if array.dtype.kind in "iu":

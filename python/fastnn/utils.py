@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
-from fastnn.tracing import Array
+from fastnn.tracing import Array, rectangular
 
 T = TypeVar("T")
+
+__all__ = ["set_random_seed", "set_seed", "to_categorical"]
 
 
 class _Generator:
@@ -41,12 +43,19 @@ def set_seed(seed: int) -> None:
 
     Args:
         seed: 0 or greater, below 2**63. Without a call the seed comes from the operating system.
+
+    Raises:
+        ValueError: a seed outside that range.
+        TypeError: no integer.
+
+    Example:
+        >>> fastnn.set_seed(0)
+        >>> a = fastnn.initializers.GlorotUniform()((2, 3))
+        >>> fastnn.set_seed(0)
+        >>> np.array_equal(a, fastnn.initializers.GlorotUniform()((2, 3)))
+        True
     """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"set_seed: {seed!r}; expected an integer; pass for example 0")
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"set_seed: {seed}; expected 0 <= seed < 2**63; pass for example 0")
-    generator.reset(int(seed))
+    generator.reset(check_seed("set_seed", seed))
 
 
 set_random_seed = set_seed
@@ -56,35 +65,67 @@ def to_categorical(labels: Any, num_classes: int | None = None) -> Array:
     """One-hot rows: `y[i, labels[i]] = 1`, everything else 0.
 
     Args:
-        labels: integers of shape `(...)` or `(..., 1)`, none negative.
+        labels: integers of shape `(...)` or `(..., 1)`, none negative; floats that are whole pass too.
         num_classes: default the largest label plus 1.
 
     Returns:
         float32 of shape `(..., num_classes)`.
 
     Raises:
-        ValueError: a label that is negative or not below `num_classes`. TypeError: labels that are no integers.
+        ValueError: a label that is negative, not below `num_classes`, NaN or infinite; num_classes that is no positive integer.
+        TypeError: labels with fractions, or that are no numbers.
 
     Example:
-        >>> import fastnn
         >>> fastnn.utils.to_categorical([0, 2])
         array([[1., 0., 0.],
                [0., 0., 1.]], dtype=float32)
     """
-    labels = np.asarray(labels)
-    whole = labels.dtype.kind == "f" and np.array_equal(labels, np.floor(labels))
-    if labels.dtype.kind not in "iub" and not whole:
+    labels = rectangular("to_categorical: labels", labels)
+    if labels.dtype.kind == "f":
+        bad = labels[~(np.abs(labels) < 2.0**63)]  # NaN too
+        if bad.size:
+            raise ValueError(f"to_categorical: a label {bad[0]}; expected integers; check how the labels were made")
+    if labels.dtype.kind not in "iub" and not (labels.dtype.kind == "f" and np.array_equal(labels, np.floor(labels))):
         raise TypeError(f"to_categorical: labels of dtype {labels.dtype}; expected integers; convert them with .astype")
     labels = labels.astype(np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
-    classes = int(num_classes) if num_classes is not None else int(labels.max(initial=-1)) + 1
+    if num_classes is None:
+        classes = int(labels.max(initial=-1)) + 1
+    elif isinstance(num_classes, bool) or not isinstance(num_classes, (int, np.integer)) or num_classes < 1:
+        raise ValueError(f"to_categorical: num_classes={num_classes!r}; expected a positive integer; pass for example 10")
+    else:
+        classes = int(num_classes)
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(
             f"to_categorical: labels from {labels.min()} to {labels.max()}; expected 0 <= label < {classes}; "
             "check the labels or num_classes"
         )
     return np.asarray(labels[..., None] == np.arange(classes), dtype=np.float32)
+
+
+def check_seed(where: str, seed: Any) -> int:
+    """`seed` as an int of at least 0 and below 2**63."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"{where}: seed={seed!r}; expected an integer; pass for example 0")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"{where}: seed={seed}; expected 0 <= seed < 2**63; pass for example 0")
+    return int(seed)
+
+
+def check_number(
+    where: str,
+    what: str,
+    value: Any,
+    example: object,
+    expected: str = "a finite number",
+    holds: Callable[[float], bool] = lambda value: True,
+) -> float:
+    """`value` as a finite float for which `holds` is true, as `expected` says in words."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not (number and np.isfinite(value) and holds(float(value))):
+        raise ValueError(f"{where}: {what}={value!r}; expected {expected}; pass for example {example}")
+    return float(value)
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ValueError:

@@ -4,8 +4,8 @@ namespace fastnn {
 
 namespace {
 
-// How often each value is read: by nodes, as a result, as a variable's next value, or because the tracer wants it kept.
-std::vector<int> count_readers(const Graph& graph, const std::set<ValueId>& keep) {
+// How often each value is read: by nodes, as a result, as a variable's next value.
+std::vector<int> count_readers(const Graph& graph) {
   std::vector<int> readers(graph.values().size(), 0);
   for (const Node& node : graph.nodes()) {
     for (ValueId input : node.inputs) {
@@ -14,7 +14,6 @@ std::vector<int> count_readers(const Graph& graph, const std::set<ValueId>& keep
   }
   for (ValueId output : graph.outputs()) ++readers[output];
   for (const Graph::Binding& binding : graph.bindings()) ++readers[binding.value];
-  for (ValueId value : keep) ++readers[value];
   return readers;
 }
 
@@ -22,8 +21,8 @@ std::vector<int> count_readers(const Graph& graph, const std::set<ValueId>& keep
 
 // conv2d, perhaps relu, and a max-pool whose windows touch become one op. relu keeps the order of its arguments, so it may as
 // well come after the maximum. What stands between is read by nobody else, or it would be computed twice.
-void conv2d_block(Graph& graph, const std::set<ValueId>& keep) {
-  const std::vector<int> readers = count_readers(graph, keep);
+void conv2d_block(Graph& graph) {
+  const std::vector<int> readers = count_readers(graph);
   // The node of this op that makes `value` for one reader only, or none.
   auto made_for_one = [&](ValueId value, std::string_view op) -> const Node* {
     if (graph.value(value).origin != Graph::Origin::node || readers[value] != 1) return nullptr;

@@ -3,7 +3,7 @@
 namespace fastnn {
 
 // Nodes are removed from the list; their values keep their numbers and are simply never produced.
-void dead_nodes(Graph& graph, const std::set<ValueId>&) {
+void dead_nodes(Graph& graph) {
   std::vector<char> needed(graph.values().size(), 0);
   for (ValueId output : graph.outputs()) needed[output] = 1;
   for (const Graph::Binding& binding : graph.bindings()) needed[binding.value] = 1;

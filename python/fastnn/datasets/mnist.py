@@ -25,7 +25,7 @@ def load_data() -> Dataset:
         ModuleNotFoundError: fastnn-datasets is not installed.
         ValueError, FileNotFoundError: its files are damaged or missing.
 
-    Reference:
+    Source:
         Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition,
         1998. Data by Yann LeCun, Corinna Cortes and Christopher J. C. Burges, CC BY-SA 3.0.
 

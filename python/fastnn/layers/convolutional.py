@@ -11,12 +11,12 @@ from fastnn.tracing import Variable
 
 
 class Conv2D(Layer):
-    """Two-dimensional convolution: `activation(conv(x, kernel) + bias)`.
+    """Two-dimensional convolution: `y = activation(conv2d(x, kernel) + bias)`; see `fastnn.ops.conv2d` for the sum.
 
     Args:
         filters: number of output channels.
-        kernel_size: height and width of the window; one int for both.
-        strides: steps of the window.
+        kernel_size: height and width of the window in pixels; one int for both.
+        strides: steps of the window in pixels; one int for both.
         padding: `"valid"` or `"same"`.
         activation: a name, a function or None.
         use_bias: whether to add a bias.
@@ -25,6 +25,15 @@ class Conv2D(Layer):
 
     Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, filters)`. Unlike Keras's layer it has no
     `data_format`, `dilation_rate` or `groups`.
+
+    Raises:
+        ValueError: sizes that are no positive integers, names that do not exist; when built, an input without 4 axes or smaller
+            than the window.
+
+    Example:
+        >>> conv = layers.Conv2D(8, 3, padding="same", activation="relu")
+        >>> conv(np.ones((1, 28, 28, 1))).shape, conv.count_params()
+        ((1, 28, 28, 8), 80)
     """
 
     def __init__(

@@ -10,14 +10,23 @@ import numpy as np
 from fastnn import activations, initializers, ops
 from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes
 from fastnn.tracing import Variable
-from fastnn.utils import generator
+from fastnn.utils import check_number, check_seed, generator
 
 
 class Input:
-    """The shape of one sample, as the first entry of a Sequential: `fastnn.Input(shape=(28, 28, 1))`.
+    """The shape of one sample, as the first entry of a Sequential.
 
     Args:
-        shape: without the batch axis.
+        shape: lengths of the axes, without the batch axis.
+        name: for messages.
+
+    Raises:
+        ValueError: lengths that are no positive integers.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input(shape=(28, 28, 1)), layers.Flatten()])
+        >>> model.output_shape
+        (None, 784)
     """
 
     def __init__(self, shape: Sequence[int], name: str | None = None) -> None:
@@ -29,7 +38,7 @@ class Input:
 
 
 class Dense(Layer):
-    """Fully connected layer: `activation(x kernel + bias)` over the last axis.
+    """Fully connected layer: `y = activation(x kernel + bias)`, over the last axis.
 
     Args:
         units: length of the result's last axis.
@@ -39,6 +48,14 @@ class Dense(Layer):
         bias_initializer: of the bias, shape `(units,)`.
 
     Input shape `(batch, ..., features)`, output shape `(batch, ..., units)`.
+
+    Raises:
+        ValueError: units that are no positive integer, names that do not exist; when built, a last axis of unknown length.
+
+    Example:
+        >>> dense = layers.Dense(3, activation="relu")
+        >>> dense(np.ones((2, 4))).shape, dense.count_params()
+        ((2, 3), 15)
     """
 
     def __init__(
@@ -87,17 +104,29 @@ class Dense(Layer):
 
 
 class Flatten(Layer):
-    """All axes but the batch as one: `(batch, a, b, ...)` to `(batch, a b ...)`."""
+    """All axes but the batch as one: `(batch, a, b, ...)` to `(batch, a b ...)`, in row-major order.
+
+    Example:
+        >>> layers.Flatten()(np.ones((2, 3, 4))).shape
+        (2, 12)
+    """
 
     def call(self, x: Any, training: bool) -> Any:
         return ops.reshape(x, (x.shape[0], -1))
 
 
 class Activation(Layer):
-    """An activation as a layer of its own.
+    """An activation as a layer of its own; input and output have the same shape.
 
     Args:
         activation: a name or a function.
+
+    Raises:
+        ValueError: a name that does not exist; the nearest ones are given.
+
+    Example:
+        >>> layers.Activation("relu")(np.array([[-1.0, 2.0]]))
+        array([[0., 2.]], dtype=float32)
     """
 
     def __init__(
@@ -122,7 +151,24 @@ class Dropout(Layer):
 
     Args:
         rate: at least 0 and below 1.
-        seed: default one from the library's generator (`fastnn.set_seed`).
+        seed: of this layer's masks; default one from the library's generator (`fastnn.set_seed`).
+
+    Input and output have the same shape. Each committed step has a mask of its own.
+
+    Raises:
+        ValueError: a rate or a seed outside its range.
+        TypeError: a seed that is no integer.
+
+    Source:
+        Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: a simple way to prevent neural networks from
+        overfitting", JMLR 2014.
+
+    Example:
+        >>> dropout = layers.Dropout(0.5, seed=0)
+        >>> dropout(np.ones((1, 3)))
+        array([[1., 1., 1.]], dtype=float32)
+        >>> sorted(set(dropout(np.ones((1, 100)), training=True).ravel().tolist()))
+        [0.0, 2.0]
     """
 
     def __init__(
@@ -134,10 +180,9 @@ class Dropout(Layer):
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape)
-        if not 0.0 <= rate < 1.0:
-            raise ValueError(f"{self.name}: rate={rate}; expected 0 <= rate < 1; pass the share of elements to drop")
-        self.rate, self.seed = float(rate), seed
-        base, stream = generator.next_key() if seed is None else (int(seed), 0)
+        self.rate = check_number(self.name, "rate", rate, 0.5, "0 <= rate < 1, the share to drop", lambda r: 0.0 <= r < 1.0)
+        self.seed = None if seed is None else check_seed(self.name, seed)
+        base, stream = generator.next_key() if self.seed is None else (self.seed, 0)
         # [seed, step]: the step advances when a run commits, so that a failed step is repeated with the same mask.
         self.random_state = Variable(
             np.array([(base + stream * 0x9E3779B97F4A7C15) % 2**63, 0], np.int64),
@@ -157,11 +202,18 @@ class Dropout(Layer):
 
 
 class Rescaling(Layer):
-    """`x scale + offset`, for example `Rescaling(1 / 255)` for images of bytes.
+    """`y = x scale + offset`, for example `Rescaling(1 / 255)` for images of bytes. Input and output have the same shape.
 
     Args:
         scale: factor.
         offset: added afterwards.
+
+    Raises:
+        ValueError: not a finite number.
+
+    Example:
+        >>> layers.Rescaling(1 / 255)(np.array([[0, 255]], np.uint8))
+        array([[0., 1.]], dtype=float32)
     """
 
     def __init__(
@@ -173,7 +225,8 @@ class Rescaling(Layer):
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name=name, input_shape=input_shape)
-        self.scale, self.offset = float(scale), float(offset)
+        self.scale = check_number(self.name, "scale", scale, 1 / 255)
+        self.offset = check_number(self.name, "offset", offset, 0.0)
 
     def call(self, x: Any, training: bool) -> Any:
         scaled = x * self.scale

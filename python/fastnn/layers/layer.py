@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastnn.tracing import Array, Tensor, Variable, layer_scope
+from fastnn.tracing import Array, Tensor, Variable, layer_scope, rectangular
 
 InputShape: TypeAlias = "tuple[int | None, ...]"  # None is an axis of any length: the batch
 
@@ -37,12 +37,25 @@ class Layer:
     """A function with weights.
 
     A subclass makes its weights in `build(input_shape)`, where None stands for the batch axis, and computes in
-    `call(x, training)` or `call(x)` with `fastnn.ops`. It runs on arrays (converted to float32) as well as inside a trace.
-    Layers inside layers are not supported yet: a model refuses to train weights that are not its own layers'.
+    `call(x, training)` or `call(x)` with `fastnn.ops`. It runs on arrays (converted to float32) as well as inside a trace;
+    weights are float32. Layers inside layers are not supported yet: a model refuses to train weights that are not its own
+    layers'.
 
     Args:
         name: default the class's name with a number.
         input_shape: of one sample, for the first layer of a model.
+
+    Example:
+        >>> class Scale(layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight("factor", (input_shape[-1],), fastnn.initializers.get("ones"))
+        ...     def call(self, x):
+        ...         return x * self.factor
+        >>> scale = Scale()
+        >>> scale(np.array([[1.0, 2.0]]))
+        array([[1., 2.]], dtype=float32)
+        >>> scale.count_params()
+        2
     """
 
     def __init__(self, *, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
@@ -52,9 +65,25 @@ class Layer:
         self._weights: list[Variable] = []
 
     def build(self, input_shape: InputShape) -> None:
-        """Makes the weights. The default has none."""
+        """Makes the weights; the first call does it. The default has none.
+
+        Args:
+            input_shape: with None for the batch axis.
+        """
 
     def call(self, x: Any, training: bool) -> Any:
+        """Computes the output; a subclass implements it.
+
+        Args:
+            x: float32 array or tensor.
+            training: whether dropout and the like are active.
+
+        Returns:
+            An array or tensor.
+
+        Raises:
+            TypeError: the subclass has no such method.
+        """
         raise TypeError(f"{self.name}: has no call(x, training); expected one; override it")
 
     def __call__(self, x: Any, training: bool = False) -> Any:
@@ -82,17 +111,29 @@ class Layer:
     def add_weight(
         self, name: str, shape: Sequence[int], initializer: Callable[..., Array], *, trainable: bool = True
     ) -> Variable:
-        """Makes a weight of this layer."""
+        """Makes a weight of this layer, a float32 Variable named `layer/name`.
+
+        Args:
+            name: within the layer.
+            shape: ints.
+            initializer: a function `(shape, dtype) -> array`.
+            trainable: whether optimizers may change it.
+
+        Returns:
+            The Variable.
+        """
         weight = Variable(initializer(tuple(shape), "float32"), name=f"{self.name}/{name}", trainable=trainable)
         self._weights.append(weight)
         return weight
 
     @property
     def weights(self) -> list[Variable]:
+        """The weights in the order they were made."""
         return list(self._weights)
 
     @property
     def trainable_variables(self) -> list[Variable]:
+        """The weights that training changes."""
         return [w for w in self._weights if w.trainable]
 
     @property
@@ -117,7 +158,15 @@ class Layer:
         return [w.numpy() for w in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replaces the weights; all or none, so that arrays that do not fit change nothing."""
+        """Replaces the weights; all or none, so that arrays that do not fit change nothing.
+
+        Args:
+            weights: one array per weight, in the order of `get_weights`, of its shape and any numeric dtype.
+
+        Raises:
+            ValueError: another number of arrays, another shape, rows of unequal length.
+            TypeError: no list, or arrays that hold no numbers.
+        """
         assign_all(self.name, self.weights, weights)
 
     def get_config(self) -> dict[str, Any]:
@@ -129,6 +178,11 @@ class Layer:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
+        """A layer from what `get_config` returned, with new weights.
+
+        Args:
+            config: the constructor's arguments by name.
+        """
         return cls(**config)
 
     def expect_rank(self, x: Any, rank: int, axes: str) -> None:
@@ -147,17 +201,24 @@ def shape_text(x: Any) -> str:
 
 def assign_all(where: str, variables: Sequence[Variable], values: Sequence[Any]) -> None:
     """Writes one array per variable, or nothing if one does not fit."""
+    if not isinstance(values, (list, tuple, np.ndarray)):
+        raise TypeError(f"{where}: weights of type {type(values).__name__}; expected a list of arrays; see get_weights()")
     if len(values) != len(variables):
         raise ValueError(f"{where}: {len(values)} arrays; expected {len(variables)}, one per weight; see get_weights()")
-    arrays = [np.asarray(value, variable.dtype) for variable, value in zip(variables, values)]
+    arrays = [rectangular(f"{where}: '{variable.name}'", value) for variable, value in zip(variables, values)]
     for variable, array in zip(variables, arrays):
+        if array.dtype.kind not in "fiub":
+            raise TypeError(
+                f"{where}: '{variable.name}' given an array of dtype {array.dtype}; expected numbers; nothing was changed: "
+                "convert it with .astype('float32')"
+            )
         if array.shape != variable.shape:
             raise ValueError(
                 f"{where}: '{variable.name}' given an array of shape {array.shape}; expected {variable.shape}; nothing was "
                 "changed"
             )
     for variable, array in zip(variables, arrays):
-        variable.assign(array)
+        variable.assign(array.astype(variable.dtype, copy=False))
 
 
 def check_sizes(where: str, what: str, value: Any, count: int | None) -> tuple[int, ...]:

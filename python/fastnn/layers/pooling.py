@@ -11,14 +11,21 @@ from fastnn.layers.layer import Layer, check_sizes
 
 
 class MaxPooling2D(Layer):
-    """The largest value of each window, channel by channel.
+    """The largest value of each window, channel by channel; see `fastnn.ops.max_pool2d`.
 
     Args:
-        pool_size: height and width of the window.
+        pool_size: height and width of the window in pixels; one int for both.
         strides: steps of the window; default `pool_size`.
         padding: `"valid"` or `"same"`.
 
     Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, channels)`.
+
+    Raises:
+        ValueError: sizes that are no positive integers; when called, an input without 4 axes or smaller than the window.
+
+    Example:
+        >>> layers.MaxPooling2D()(np.arange(16.0).reshape(1, 4, 4, 1)).ravel()
+        array([ 5.,  7., 13., 15.], dtype=float32)
     """
 
     def __init__(

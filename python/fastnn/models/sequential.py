@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import _core
 from fastnn.layers.core import Input
 from fastnn.layers.layer import Layer, assign_all, check_sizes, unique_name
@@ -16,12 +18,27 @@ from fastnn.training import Trainer
 class Sequential(Trainer):
     """Layers in a row, each fed with the one before.
 
+    The model is built, its weights made, when the shape of its input is known: from `Input`, the first layer's `input_shape`,
+    or the first data it sees. Weights and outputs are float32.
+
     Args:
         layers: layers, the first optionally an `Input`.
         name: default `sequential` with a number.
 
-    The model is built, its weights made, when the shape of its input is known: from `Input`, the first layer's
-    `input_shape`, or the first data it sees.
+    Raises:
+        ValueError: layers that do not fit, are named alike or come twice.
+        TypeError: objects that are no layers.
+
+    Example:
+        >>> fastnn.set_seed(0)
+        >>> model = fastnn.Sequential(
+        ...     [layers.Dense(16, activation="tanh", input_shape=(2,)), layers.Dense(2, activation="softmax")]
+        ... )
+        >>> model.compile(fastnn.optimizers.Adam(0.05), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        >>> x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+        >>> history = model.fit(x, y, epochs=200, verbose=0)
+        >>> model.predict(x).argmax(axis=-1)
+        array([0, 1, 1, 0])
     """
 
     def __init__(self, layers: Sequence[Layer | Input] = (), name: str | None = None) -> None:
@@ -32,6 +49,8 @@ class Sequential(Trainer):
         self._output_shapes: list[Any] = []
         self._has_input = False
         self.built = False
+        if not isinstance(layers, (list, tuple)):
+            raise TypeError(f"{self.name}: layers={layers!r}; expected a list of layers; write [{layers!r}] for one")
         for layer in layers:
             self._append(layer)
         self._build_if_possible()
@@ -44,7 +63,21 @@ class Sequential(Trainer):
         return list(self._layers)
 
     def add(self, layer: Layer | Input) -> None:
-        """Appends a layer; one that does not fit is not kept."""
+        """Appends a layer; one that does not fit is not kept.
+
+        Args:
+            layer: a layer, or first of all an `Input`.
+
+        Raises:
+            ValueError: it does not fit, or its name is taken.
+            TypeError: no layer.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((4,))])
+            >>> model.add(layers.Dense(3))
+            >>> model.output_shape
+            (None, 3)
+        """
         before = list(self._layers), self._input_shape
         self._append(layer)
         try:
@@ -55,7 +88,19 @@ class Sequential(Trainer):
             raise
 
     def pop(self) -> Layer:
-        """Removes the last layer and returns it."""
+        """Removes the last layer and returns it.
+
+        Returns:
+            The layer, with its weights.
+
+        Raises:
+            ValueError: a model without layers.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(3, input_shape=(4,)), layers.Dense(2)])
+            >>> model.pop().units, model.output_shape
+            (2, (None, 3))
+        """
         if not self._layers:
             raise ValueError(f"{self.name}: pop from a model without layers; expected at least one; add one first")
         layer = self._layers.pop()
@@ -65,10 +110,29 @@ class Sequential(Trainer):
         return layer
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """A layer by name or by index."""
+        """A layer by name or by index.
+
+        Args:
+            name: the layer's name.
+            index: its place, negative ones counted from the last.
+
+        Returns:
+            The layer.
+
+        Raises:
+            ValueError: none or both given, or no such layer; the nearest names are given.
+            TypeError: an index that is no integer.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(3, name="hidden"), layers.Dense(2)])
+            >>> model.get_layer("hidden") is model.get_layer(index=0)
+            True
+        """
         if (name is None) == (index is None):
             raise ValueError(f"{self.name}: get_layer(name={name!r}, index={index!r}); expected one of the two; pass a name")
         if index is not None:
+            if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+                raise TypeError(f"{self.name}: get_layer(index={index!r}); expected an integer; pass a name as name=")
             if not -len(self._layers) <= index < len(self._layers):
                 raise ValueError(f"{self.name}: layer {index}; expected an index below {len(self._layers)}; see model.layers")
             return self._layers[index]
@@ -105,7 +169,25 @@ class Sequential(Trainer):
             self.build(self._input_shape)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Makes the weights for samples of this shape, without the batch axis or with None for it."""
+        """Makes the weights for samples of this shape.
+
+        Args:
+            input_shape: without the batch axis, or with None for it.
+
+        Raises:
+            ValueError: lengths that are no positive integers, layers that do not fit.
+            TypeError: no tuple.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(3)])
+            >>> model.build((4,))
+            >>> model.count_params()
+            15
+        """
+        if not isinstance(input_shape, (tuple, list)):
+            raise TypeError(
+                f"{self.name}: input_shape={input_shape!r}; expected a tuple of lengths; pass for example (28, 28, 1)"
+            )
         if len(input_shape) and input_shape[0] is None:
             input_shape = input_shape[1:]  # Keras's form, with the batch axis
         shape = check_sizes(self.name, "input_shape", tuple(input_shape), None)
@@ -143,6 +225,7 @@ class Sequential(Trainer):
 
     @property
     def output_shape(self) -> tuple[int | None, ...] | None:
+        """`(None, ...)`, where None is the batch axis; None before the model is built."""
         if not self.built:
             return None
         return tuple(d if isinstance(d, int) else None for d in self._output_shapes[-1])
@@ -150,14 +233,35 @@ class Sequential(Trainer):
     # ---- Computing -----------------------------------------------------------------------------------------------------------
 
     def call(self, x: Any, training: bool = False) -> Any:
-        """The output for a tensor, inside a trace."""
+        """The output for a tensor, inside a trace.
+
+        Args:
+            x: float32 tensor `(batch, ...)`.
+            training: whether dropout and the like are active.
+
+        Returns:
+            A tensor.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(3, input_shape=(4,))])
+            >>> fastnn.function(lambda x: ops.mean(model.call(x), axes=0))(np.ones((5, 4), np.float32)).shape
+            (3,)
+        """
         with layer_scope(self.name):
             for layer in self._layers:
                 x = layer(x, training)
         return x
 
     def __call__(self, x: Any, training: bool = False) -> Any:
-        """The output for a batch: of a Tensor inside a trace, of an array outside (as `predict`, without batches)."""
+        """The output for a batch: of a Tensor inside a trace, of an array outside (as `predict`, without batches).
+
+        Args:
+            x: `(batch, ...)`.
+            training: whether dropout and the like are active.
+
+        Returns:
+            A float32 tensor or array.
+        """
         if current_trace() is not None:
             if not self.built and isinstance(x, Tensor):
                 self.build([int(d) for d in x.shape[1:]])
@@ -179,16 +283,46 @@ class Sequential(Trainer):
     trainable_weights = trainable_variables
 
     def get_weights(self) -> list[Array]:
-        """Copies of all weights."""
+        """Copies of all weights, layer by layer.
+
+        Returns:
+            A list of float32 arrays.
+
+        Example:
+            >>> [w.shape for w in fastnn.Sequential([layers.Dense(3, input_shape=(4,))]).get_weights()]
+            [(4, 3), (3,)]
+        """
         return [w.numpy() for w in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replaces all weights, or none if one does not fit."""
+        """Replaces all weights, or none if one does not fit.
+
+        Args:
+            weights: one array per weight, in the order of `get_weights`, of its shape and any numeric dtype.
+
+        Raises:
+            ValueError: another number of arrays, another shape, rows of unequal length; a model that is not built.
+            TypeError: no list, or arrays that hold no numbers.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(1, input_shape=(2,))])
+            >>> model.set_weights([[[1.0], [2.0]], [0.5]])
+            >>> model.predict(np.array([[10.0, 1.0]]))
+            array([[12.5]], dtype=float32)
+        """
         self._require_built("set_weights")
         assign_all(self.name, self.weights, weights)
 
     def count_params(self) -> int:
-        """How many numbers the weights hold."""
+        """How many numbers the weights hold.
+
+        Raises:
+            ValueError: a model that is not built.
+
+        Example:
+            >>> fastnn.Sequential([layers.Dense(3, input_shape=(4,))]).count_params()
+            15
+        """
         self._require_built("count_params")
         return sum(w.size for w in self.weights)
 
@@ -206,6 +340,20 @@ class Sequential(Trainer):
 
         Args:
             print_fn: takes the whole text; default standard output.
+
+        Raises:
+            ValueError: a model that is not built.
+
+        Example:
+            >>> fastnn.Sequential([layers.Dense(3, name="hidden", input_shape=(4,))], name="small").summary()
+            Model "small"
+            ------------------------------------
+            Layer           Output shape  Params
+            ...
+            hidden (Dense)  (None, 3)         15
+            ...
+            Parameters: 15, trainable 15
+            Memory of a prediction program at batch 32: ...
         """
         self._require_built("summary")
         rows = [("Layer", "Output shape", "Params")]

@@ -1,5 +1,13 @@
 """Ops: functions on NumPy arrays that also record themselves in a trace, with their derivatives.
 
+Operands are arrays, Variables, Tensors (inside a trace) and Python numbers, which take the dtype of what they meet. Shapes are
+written as letters or words, `(batch, height, width, channels)`; `(...)` is any number of axes. *Float* means float32 or
+float64, *number* these and int32 and int64. All operands have one dtype unless the op says otherwise, and the result has it
+too: nothing is promoted silently.
+
+Every op raises ValueError for shapes that do not fit and TypeError for dtypes that it does not take or that differ; in a model
+the error begins with the layer's path.
+
 Each file is a family that shares one kernel stem; `fastnn.kernels` has the forward and backward kernels themselves.
 """
 

@@ -25,19 +25,19 @@ def conv2d(
         x: float array of shape `(batch, height, width, channels)`.
         w: shape `(KH, KW, channels, filters)`, Keras's layout. PyTorch's is `(filters, channels, KH, KW)`.
         bias: shape `(filters,)`, or None.
-        strides: steps of the window, in pixels.
+        strides: `(SH, SW)`, the steps of the window in pixels.
         padding: `"valid"`: the window stays inside the image; `"same"`: zeros around it, so that the result has
             `ceil(size / stride)` pixels, the smaller half of the padding at the top and left (as Keras; PyTorch pads evenly).
 
     Returns:
-        Shape `(batch, OH, OW, filters)`.
+        Shape `(batch, OH, OW, filters)`, x's dtype; with `"valid"` `OH = floor((height - KH) / SH) + 1`, OW likewise.
 
     Raises:
-        ValueError: shapes that do not fit, a window larger than the image. TypeError: the dtypes differ.
+        ValueError: shapes that do not fit, a window larger than the image, another word for padding.
+        TypeError: the dtypes differ.
 
     Example:
-        >>> import fastnn, numpy as np
-        >>> fastnn.ops.conv2d(np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1)))[0, :, :, 0]
+        >>> ops.conv2d(np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1)))[0, :, :, 0]
         array([[4., 4.],
                [4., 4.]])
     """

@@ -17,14 +17,14 @@ def dense(x: TensorLike, w: TensorLike, bias: TensorLike | None = None) -> Any:
         bias: shape `(units,)`, or None.
 
     Returns:
-        Shape `(..., units)`, x's dtype.
+        Shape `(..., units)`, x's dtype. The bits of a row do not depend on how many rows there are.
 
     Raises:
-        ValueError: the shapes do not fit. TypeError: the dtypes differ.
+        ValueError: the shapes do not fit.
+        TypeError: the dtypes differ.
 
     Example:
-        >>> import fastnn, numpy as np
-        >>> fastnn.ops.dense(np.ones((1, 2)), np.ones((2, 3)), np.zeros(3))
+        >>> ops.dense(np.ones((1, 2)), np.ones((2, 3)), np.zeros(3))
         array([[2., 2., 2.]])
     """
     return apply("dense", [x, w, bias])

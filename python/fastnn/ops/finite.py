@@ -12,15 +12,18 @@ def check_finite(x: TensorLike) -> Any:
     """`x` itself; a run in which it holds NaN or infinity raises and commits nothing.
 
     Args:
-        x: float array.
+        x: float array of any shape.
+
+    Returns:
+        x.
 
     Raises:
-        ValueError: when run, on the first element that is not finite.
+        ValueError: when run, for the first element that is not finite, whose position is named.
 
     Example:
-        >>> import fastnn, numpy as np
-        >>> fastnn.ops.check_finite(np.ones(2))
-        array([1., 1.])
+        >>> ops.check_finite(np.array([1.0, np.nan]))
+        Traceback (most recent call last):
+        ValueError: check_finite: element 1 is not finite (nan); expected ...
     """
     return apply("check_finite", [x])
 

@@ -18,14 +18,14 @@ def matmul(a: TensorLike, b: TensorLike, *, transpose_a: bool = False, transpose
         transpose_b: likewise for `b`.
 
     Returns:
-        Shape `(..., M, N)`.
+        Shape `(..., M, N)`, the operands' dtype.
 
     Raises:
-        ValueError: the shapes do not fit. TypeError: the dtypes differ.
+        ValueError: the shapes do not fit.
+        TypeError: the dtypes differ.
 
     Example:
-        >>> import fastnn, numpy as np
-        >>> fastnn.ops.matmul(np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]), transpose_b=True)
+        >>> ops.matmul(np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]), transpose_b=True)
         array([[1., 3.],
                [2., 4.]])
     """

@@ -16,25 +16,25 @@ def max_pool2d(
     strides: Sequence[int] | None = None,
     padding: str = "valid",
 ) -> Any:
-    """The largest value of each window, channel by channel.
+    """`y[b, i, j, c] = max over p, q of x[b, i SH + p - top, j SW + q - left, c]`, the largest value of each window.
 
     Args:
         x: float array of shape `(batch, height, width, channels)`.
-        pool_size: height and width of the window, at most 256 pixels.
-        strides: steps of the window; default `pool_size`.
+        pool_size: height and width of the window, at most 256 pixels in all.
+        strides: `(SH, SW)`, the steps of the window; default `pool_size`.
         padding: `"valid"`, or `"same"`, where pixels outside the image count as absent.
 
     Returns:
-        Shape `(batch, OH, OW, channels)`. The gradient goes to the first of equal values in row-major order (PyTorch's
-        choice too); NaN is larger than everything.
+        Shape `(batch, OH, OW, channels)`, sizes as for `conv2d`. The gradient goes to the first of equal values in row-major
+        order (PyTorch's choice too); NaN is larger than everything.
 
     Raises:
-        ValueError: shapes that do not fit, a window larger than the image.
+        ValueError: shapes that do not fit, a window larger than the image or than 256 pixels.
 
     Example:
-        >>> import fastnn, numpy as np
-        >>> fastnn.ops.max_pool2d(np.arange(4.0).reshape(1, 2, 2, 1)).ravel()
-        array([3.])
+        >>> ops.max_pool2d(np.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0]
+        array([[ 5.,  7.],
+               [13., 15.]])
     """
     y, _ = apply("max_pool2d", [x], outputs=2, pool_size=pool_size, strides=strides or pool_size, padding=padding)
     return y
