@@ -238,13 +238,16 @@ template <typename Real>
 py::array uniform_array(uint64_t key, uint64_t step, const std::vector<py::ssize_t>& dims) {
   py::array_t<Real> array(dims);
   Real* data = array.mutable_data();
+  const int64_t n = array.size();
   constexpr int64_t kPerCounter = sizeof(Real) == 4 ? 4 : 2;
-  for (int64_t i = 0; i < array.size(); ++i) {
-    const Philox words = philox(key, static_cast<uint64_t>(i / kPerCounter), step);
-    if constexpr (sizeof(Real) == 4)
-      data[i] = uniform_float(words.value[i % 4]);
-    else
-      data[i] = uniform_double(words.value[i % 2 * 2], words.value[i % 2 * 2 + 1]);
+  for (int64_t first = 0; first < n; first += kPerCounter) {
+    const Philox words = philox(key, static_cast<uint64_t>(first / kPerCounter), step);
+    for (int64_t i = 0; i < std::min(kPerCounter, n - first); ++i) {
+      if constexpr (sizeof(Real) == 4)
+        data[first + i] = uniform_float(words.value[i]);
+      else
+        data[first + i] = uniform_double(words.value[2 * i], words.value[2 * i + 1]);
+    }
   }
   return array;
 }
