@@ -19,6 +19,7 @@ struct Location {
   enum class Kind : uint8_t { none, arena, input, constant, variable, output };
   Kind kind = Kind::none;
   int64_t at = 0;  // the offset in the arena, else the index
+  friend bool operator==(const Location&, const Location&) = default;
 };
 
 struct Step {
