@@ -97,6 +97,8 @@ Call Graph::call_of(const Node& node) const {
   Call call;
   call.op = node.op;
   call.attributes = node.attributes;
+  call.inputs.reserve(node.inputs.size());
+  call.outputs.reserve(node.outputs.size());
   for (ValueId input : node.inputs) {
     call.inputs.push_back(input == kNoValue ? std::nullopt : std::optional(type(input)));
   }
