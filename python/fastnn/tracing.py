@@ -175,13 +175,19 @@ class Tensor(_Operators):
     `+ - * / @` work as on arrays. Whatever would need the numbers (`if`, `int()`, NumPy functions) raises TypeError.
     """
 
-    __slots__ = ("_trace", "_value", "dtype", "shape")
+    __slots__ = ("_trace", "_value")
 
     def __init__(self, trace: Trace, value: int) -> None:
         self._trace = trace
         self._value = value
-        self.shape: Shape = trace.graph.shape(value)
-        self.dtype: str = trace.graph.dtype(value)
+
+    @property
+    def shape(self) -> Shape:
+        return self._trace.graph.shape(self._value)
+
+    @property
+    def dtype(self) -> str:
+        return self._trace.graph.dtype(self._value)
 
     def __repr__(self) -> str:
         return f"<Tensor {self.dtype} {self.shape}>"
