@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/parallel.h"
+
 namespace fastnn {
 
 Variable::Variable(std::string name, DType dtype, Dims dims)
@@ -15,11 +17,13 @@ Variable::Variable(std::string name, DType dtype, Dims dims)
 }
 
 void Variable::read(void* to) {
+  const NoFork no_fork;
   std::shared_lock lock(mutex);
   std::memcpy(to, memory_.get(), bytes_);
 }
 
 void Variable::write(const void* from) {
+  const NoFork no_fork;
   std::unique_lock lock(mutex);
   std::memcpy(memory_.get(), from, bytes_);
   bump_version();

@@ -77,8 +77,8 @@ class Context {
 };
 
 // Runs on this run's part of the thread budget. Inputs and outputs are contiguous arrays of the program's types, and no output
-// overlaps another array. Throws ValueError where
-// a kernel reported bad data, naming the layer.
+// overlaps another array. A program with variables runs inside a NoFork. Throws ValueError where a kernel reported bad data,
+// naming the layer.
 void run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,
          bool commit);
 

@@ -34,6 +34,12 @@ class _State(threading.local):
 
 _state = _State()
 
+# Held while a function is traced or a model built: their code makes Variables, once. One lock for all, so that a fork can wait
+# for it: in a child it would stay locked, because the thread that holds it is not there.
+building = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=building.acquire, after_in_parent=building.release, after_in_child=building.release)
+
 
 class Trace:
     """A graph under construction, with what Python knows about it."""
@@ -452,7 +458,6 @@ class Function:
         self._function = function
         self._shapes = shapes
         self._traces: dict[Any, tuple[_core.Function, Any, list[Any]]] = {}
-        self._lock = threading.Lock()
         self.__name__ = name or getattr(function, "__name__", "function")
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
@@ -478,10 +483,11 @@ class Function:
             structure,
             tuple(next(signature) if isinstance(leaf, (np.ndarray, np.generic)) else _static_key(leaf) for leaf in leaves),
         )
-        with self._lock:
-            if key not in self._traces:
-                self._traces[key] = self._trace(leaves, structure, shapes)
-            traced, result_structure, fixed = self._traces[key]
+        if key not in self._traces:
+            with building:
+                if key not in self._traces:  # another thread may have been faster
+                    self._traces[key] = self._trace(leaves, structure, shapes)
+        traced, result_structure, fixed = self._traces[key]
         return traced, result_structure, fixed, arrays
 
     def _shape_of(self, i: int, array: Array) -> tuple[int | str, ...]:
