@@ -10,10 +10,7 @@ from fastnn.tracing import Tensor, TensorLike, apply
 
 
 def _reduce(op: str, x: TensorLike, axes: int | Sequence[int] | None, keepdims: bool) -> Any:
-    if axes is None:
-        return apply(op, [x], keepdims=keepdims)  # the op's own default: all
-    axes = (axes,) if isinstance(axes, int) else tuple(axes)
-    return apply(op, [x], axes=axes, keepdims=keepdims) if axes else x
+    return apply(op, [x], axes=(axes,) if isinstance(axes, int) else axes, keepdims=keepdims)
 
 
 def sum(x: TensorLike, axes: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Any:
@@ -21,7 +18,7 @@ def sum(x: TensorLike, axes: int | Sequence[int] | None = None, *, keepdims: boo
 
     Args:
         x: array.
-        axes: axes to sum over, negative ones counted from the last; default all.
+        axes: axes to sum over, negative ones counted from the last; default all, and `()` is none, as in NumPy.
         keepdims: keep them with length 1.
 
     Example:
