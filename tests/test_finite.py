@@ -33,6 +33,11 @@ def test_finite_refuses(refused: Any) -> None:
     refused.check()
 
 
+def test_a_number_has_no_element() -> None:
+    with pytest.raises(ValueError, match=r"^check_finite: the value is not finite \(nan\); expected"):
+        _core.execute("check_finite", [np.array(np.nan)], {})
+
+
 @pytest.mark.parametrize("isa", _core.available_isas())
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("bad", "word"), [(np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")])

@@ -19,6 +19,9 @@ def rows(dtype: str, *shape: int) -> Operand:
     return integers(0, 2 if dtype == "bool" else 200, *shape, dtype=dtype)
 
 
+# Numbers that integers do not hold, row by row: the conversion is that of cast.
+BEYOND = given(np.resize([1e30, -1e30, np.inf, -np.inf, np.nan, 300.0, -1.5, 2.0**31, -(2.0**31), 2.0**63], (40, 37)))
+
 SIZES: list[tuple[tuple[int, ...], int]] = [
     ((1,), 1),
     ((5,), 9),
@@ -38,6 +41,10 @@ CASES = [
         for source, to in product(DTYPES, ("", *DTYPES))
     ),
     Case("gather_rows", [rows("uint8", 300, 28, 28, 1), integers(0, 300, 128)], {"dtype": "float32"}, EXACT),
+    *(
+        Case("gather_rows", [BEYOND, integers(0, 40, 9)], {"dtype": to}, EXACT, note="beyond")
+        for to in ("int32", "int64", "uint8", "bool")
+    ),
     Case("gather_rows", [rows("uint8", 4), given([3, 3, 0], "int64")], bound=EXACT, note="repeats"),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -297,29 +298,105 @@ class TestThreads:
             reader.join()
         assert elapsed < 30.0
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-    @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-    def test_a_forked_child_works(self):
+
+def in_forked_child(work):
+    """Forks and returns the exit code of the child, 0 if work() is true there; fails if the child hangs."""
+    child = os.fork()
+    if child == 0:
+        succeeded = False
+        try:
+            succeeded = work()
+        finally:
+            os._exit(0 if succeeded else 1)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    pytest.fail("the child hangs")
+
+
+@contextlib.contextmanager
+def looping(*works):
+    """Runs each function over and over in a thread of its own."""
+    stop = threading.Event()
+
+    def loop(work):
+        while not stop.is_set():
+            work()
+
+    threads = [threading.Thread(target=loop, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+class TestFork:
+    def test_a_child_works(self):
         fastnn.set_num_threads(2)
         _core._serial_below(0.0)
         f = fastnn.function(lambda x: ops.matmul(x, x))
         x = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
         expected = f(x)
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if all(np.array_equal(f(x), expected) for _ in range(20)) else 1)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                break
-            time.sleep(0.01)
-        else:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-            pytest.fail("the child hangs")
-        assert os.waitstatus_to_exitcode(status) == 0
+        assert in_forked_child(lambda: all(np.array_equal(f(x), expected) for _ in range(20))) == 0
         np.testing.assert_array_equal(f(x), expected)
+
+    def test_while_other_threads_run(self):
+        """A child gets a model that nobody is in the middle of using, and can predict and train with it."""
+        rng = np.random.default_rng(0)
+        x, y = rng.standard_normal((256, 64)).astype(np.float32), rng.integers(10, size=256)
+        model = fastnn.Sequential([fastnn.layers.Dense(256, activation="relu", input_shape=(64,)), fastnn.layers.Dense(10)])
+        model.compile(loss=fastnn.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.train_on_batch(x, y)
+        expected = model.predict(x)
+
+        def works():
+            same = np.array_equal(model.predict(x), expected)
+            return same and np.isfinite(model.train_on_batch(x, y))
+
+        with looping(lambda: model.predict(x), lambda: model.predict(x[:7])):
+            assert [in_forked_child(works) for _ in range(20)] == [0] * 20
+
+    def test_never_sees_half_a_commit(self):
+        count = [fastnn.Variable(np.zeros(100_000, np.int64)) for _ in range(4)]
+
+        @fastnn.function
+        def step():
+            for variable in count:
+                variable.assign(variable + 1)
+            return fastnn.ops.sum(count[0])
+
+        def whole():
+            now = np.stack([variable.numpy() for variable in count])
+            step()
+            return np.all(now == now[0, 0]) and np.all(count[-1].numpy() == now[0, 0] + 1)
+
+        step()
+        with looping(step):
+            assert [in_forked_child(whole) for _ in range(20)] == [0] * 20
+
+    def test_while_another_thread_traces(self):
+        tracing = threading.Event()
+
+        @fastnn.function
+        def slow(x):
+            tracing.set()
+            time.sleep(0.2)
+            return x + 1.0
+
+        with looping(lambda: slow(np.zeros(2))):
+            tracing.wait()
+            assert in_forked_child(lambda: np.array_equal(slow(np.ones(3)), np.full(3, 2.0))) == 0
 
 
 def test_the_core_refuses_inputs_of_another_shape():

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstdlib>
 #include <fstream>
 #include <mutex>
@@ -25,6 +26,8 @@
 namespace fastnn {
 
 namespace {
+
+std::atomic<bool> forked{false};  // is this process a child of one that had loaded the library?
 
 // ---- How many -------------------------------------------------------------------------------------------------------------
 
@@ -180,8 +183,7 @@ class WorkerPool {
 };
 
 // The pools that serve nobody now; concurrent runs have one each. Never destroyed, because workers may be asleep in a pool when
-// the process ends. A forked child has none of its parent's threads (and perhaps a lock that nobody will release), so it gets
-// a new list and leaves the old one alone.
+// the process ends. A forked child has none of its parent's threads, so it gets a new list.
 struct IdlePools {
   std::mutex mutex;
   std::vector<WorkerPool*> pools;
@@ -199,13 +201,6 @@ struct IdlePools {
   }
 };
 std::atomic<IdlePools*> idle_pools{new IdlePools};
-std::atomic<bool> forked{false};
-
-void after_fork_in_child() {
-  forked = true;
-  idle_pools = new IdlePools;
-  active_runs = 0;
-}
 
 void run_on_workers(int threads, TeamBody body, void* context) {
   if (threads == 1) {
@@ -248,10 +243,58 @@ void run_team(int threads, TeamBody body, void* context) {
   run_on_workers(threads, body, context);
 }
 
+// ---- Forks ----------------------------------------------------------------------------------------------------------------
+
 namespace {
+
+struct Gate {
+  std::mutex mutex;  // guards the two below
+  std::condition_variable changed;
+  int inside = 0;
+  bool forking = false;
+};
+std::atomic<Gate*> gate{new Gate};
+
+void before_fork() {
+  Gate& g = *gate.load();
+  std::unique_lock lock(g.mutex);
+  g.changed.wait(lock, [&] { return !g.forking; });  // another thread's turn
+  g.forking = true;
+  g.changed.wait(lock, [&] { return g.inside == 0; });
+}
+
+void after_fork_in_parent() {
+  Gate& g = *gate.load();
+  std::unique_lock lock(g.mutex);
+  g.forking = false;
+  g.changed.notify_all();
+}
+
+// What threads that do not exist here may have locked is replaced and left alone.
+void after_fork_in_child() {
+  forked = true;
+  gate = new Gate;
+  idle_pools = new IdlePools;
+  active_runs = 0;
+}
+
 // Registered when the library is loaded and not at the first run: by then the process may have forked already.
-const int fork_handler = pthread_atfork(nullptr, nullptr, after_fork_in_child);
+const int fork_handlers = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+
 }  // namespace
+
+NoFork::NoFork() {
+  Gate& g = *gate.load();
+  std::unique_lock lock(g.mutex);
+  g.changed.wait(lock, [&] { return !g.forking; });
+  ++g.inside;
+}
+
+NoFork::~NoFork() {
+  Gate& g = *gate.load();
+  std::unique_lock lock(g.mutex);
+  if (--g.inside == 0) g.changed.notify_all();
+}
 
 int num_threads() { return budget().threads; }
 

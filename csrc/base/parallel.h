@@ -51,6 +51,17 @@ class ThreadBudget {
   int threads_;
 };
 
+// While one lives no thread can fork; a fork waits until all have gone, and new ones wait for the fork. A child has only the thread
+// that forked, so that a lock that another one held would stay locked in it, and what another one was writing half written.
+// Whoever locks or writes what outlives a run does it inside one. They do not nest.
+class NoFork {
+ public:
+  NoFork();
+  ~NoFork();
+  NoFork(const NoFork&) = delete;
+  NoFork& operator=(const NoFork&) = delete;
+};
+
 // Flushes denormals to zero in this thread while it lives, and restores the mode found. A denormal operand costs an x86 core
 // about a hundred cycles, and dying activations and Adam's second moments are full of them.
 class FlushDenormals {

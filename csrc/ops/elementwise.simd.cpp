@@ -1,4 +1,5 @@
 #include "ops/elementwise_rows.h"
+#include "simd/convert.h"
 #include "simd/math.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -136,24 +137,6 @@ void equal(uint8_t* y, const T* a, const T* b, const ElementwiseShape& shape, in
       }
     }
   });
-}
-
-template <typename To, typename From>
-FASTNN_INLINE To convert(From x) {
-  constexpr bool from_float = From(0.5) != From(0), to_float = To(0.5) != To(0);
-  if constexpr (from_float && !to_float) {
-    // 2^bits is the first number beyond the range: a float exactly, as the last number in the range is not.
-    constexpr bool is_signed = To(-1) < To(0);
-    constexpr int bits = 8 * sizeof(To) - is_signed;
-    constexpr From limit = From(2) * static_cast<From>(uint64_t{1} << (bits - 1));
-    constexpr To highest = static_cast<To>(~uint64_t{0} >> (64 - bits));
-    constexpr To lowest = is_signed ? -highest - 1 : 0;
-    if (x >= limit) return highest;
-    if (x <= static_cast<From>(lowest)) return lowest;
-    return x == x ? static_cast<To>(x) : To(0);
-  } else {
-    return static_cast<To>(x);
-  }
 }
 
 template <typename To, typename From>

@@ -15,8 +15,9 @@ KernelPlan plan_check_finite(const Call& call, Isa isa) {
   return {{kernel_step(check, (shape.elements + kFiniteChunk - 1) / kFiniteChunk, shape)}};
 }
 
-std::string explain_check_finite(const Call&, int64_t position, int64_t value) {
-  return concat("check_finite: element ", position, " is not finite (",
+std::string explain_check_finite(const Call& call, int64_t position, int64_t value) {
+  const std::string which = call.shape(0).empty() ? "the value" : concat("element ", position);
+  return concat("check_finite: ", which, " is not finite (",
                 value == kIsNan        ? "nan"
                 : value == kIsInfinite ? "inf"
                                        : "-inf",

@@ -8,8 +8,9 @@
 // Aliasing   none.
 // Scratch    none.
 // Requires   x and y of any of the six dtypes, chosen by `dtype` ("" keeps x's); indices int64.
-// Edges      An index outside 0..N-1 (a negative one too) is reported with its position, and that row is zero. Float to integer
-//            drops the fraction; a value outside the integer's range is unspecified, as in NumPy. To bool: x != 0.
+// Edges      An index outside 0..N-1 (a negative one too) is reported with its position, and that row is zero. It converts
+//            as the op cast does: floats are cut towards zero, stop at the ends of an integer's range, and become 0 if NaN;
+//            integers wrap; to bool it is x != 0.
 // Tasks      blocks of rows that write about 64 kB.
 // Numerics   one rounding, and none where the dtypes are equal.
 // Cost       no flop; B rows read and written. 784 bytes of uint8 become float32 in 0.09 microseconds (Zen 4), which is why

@@ -1,5 +1,5 @@
 #include "ops/gather.h"
-#include "simd/vec.h"
+#include "simd/convert.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -43,7 +43,7 @@ void cast_rows(To* y, const From* x, const int64_t* indices, const GatherShape& 
     } else if constexpr (to_bool) {
       for (int64_t i = 0; i < row; ++i) to[i] = from[i] != 0;
     } else {
-      for (int64_t i = 0; i < row; ++i) to[i] = static_cast<To>(from[i]);
+      for (int64_t i = 0; i < row; ++i) to[i] = convert<To>(from[i]);
     }
   });
 }

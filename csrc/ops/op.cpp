@@ -45,7 +45,7 @@ std::string Call::operand(size_t i) const {
   std::string_view text = op->inputs[std::min(i, op->inputs.size() - 1)];
   if (is_optional(text)) text.remove_suffix(1);
   if (is_variadic(text)) text.remove_suffix(3);
-  return concat('`', text, '`');
+  return "`" + std::string(text) + "`";  // no stream: shape rules name their operands before they know of an error
 }
 
 void Call::expect_rank(size_t i, size_t rank) const {

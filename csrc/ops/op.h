@@ -31,7 +31,8 @@ std::ostream& operator<<(std::ostream& out, const TensorType& type);  // float32
 
 // ---- Attributes -----------------------------------------------------------------------------------------------------------
 
-using AttributeValue = std::variant<bool, int64_t, double, std::string, Dims, std::vector<double>, Shape>;
+using Axes = std::optional<Dims>;  // of an operand; none given (Python's None) means all, none named ({}) means none
+using AttributeValue = std::variant<bool, int64_t, double, std::string, Dims, std::vector<double>, Shape, Axes>;
 
 struct AttributeSpec {
   std::string_view name;
@@ -56,6 +57,7 @@ class Attributes {
   const std::string& text(std::string_view name) const { return get<std::string>(name); }
   const Dims& dims(std::string_view name) const { return get<Dims>(name); }
   const Shape& shape(std::string_view name) const { return get<Shape>(name); }
+  const Axes& axes(std::string_view name) const { return get<Axes>(name); }
 
   void set(size_t index, AttributeValue value) { values_[index] = std::move(value); }
   void set(std::string_view name, AttributeValue value) { values_[index(name)] = std::move(value); }

@@ -15,15 +15,15 @@ using Flags = std::vector<char>;  // per axis of x: is it reduced?
 Flags reduced_axes(const Call& call, size_t operand) {
   const Shape& shape = call.shape(operand);
   const auto rank = static_cast<int64_t>(shape.size());
-  const Dims& axes = call.attributes.dims("axes");
-  Flags reduced(shape.size(), axes.empty());
-  for (const int64_t axis : axes) {
+  const Axes& axes = call.attributes.axes("axes");
+  Flags reduced(shape.size(), !axes.has_value());
+  for (const int64_t axis : axes.value_or(Dims{})) {
     if (axis < -rank || axis >= rank) {
-      call.fail_value(concat("axes=", to_shape(axes), " for ", call.operand(operand), " of shape ", shape,
+      call.fail_value(concat("axes=", to_shape(*axes), " for ", call.operand(operand), " of shape ", shape,
                              "; expected axes from ", -rank, " to ", rank - 1, "; drop ", axis));
     }
     char& flag = reduced[static_cast<size_t>(axis < 0 ? axis + rank : axis)];
-    if (flag) call.fail_value(concat("axes=", to_shape(axes), "; expected every axis once; drop ", axis));
+    if (flag) call.fail_value(concat("axes=", to_shape(*axes), "; expected every axis once; drop ", axis));
     flag = 1;
   }
   return reduced;
@@ -239,10 +239,10 @@ Cost cost_reduction(const Call& call) {
 
 // In place (equal bytes, which the planner asks for): nothing is summed or stretched, and the kernels copy.
 std::span<const Op> reduce_ops() {
-  static const std::vector<AttributeSpec> axes = {{"axes", Dims{}}, {"keepdims", false}};
+  static const std::vector<AttributeSpec> axes = {{"axes", Axes()}, {"keepdims", false}};
   static const std::vector<Op> ops = {
       {.name = "sum",
-       .doc = "y = sum of x over axes, () being all",
+       .doc = "y = sum of x over axes, None being all",
        .inputs = {"x"},
        .outputs = {"y"},
        .attributes = axes,
@@ -251,7 +251,7 @@ std::span<const Op> reduce_ops() {
        .cost = cost_reduction,
        .in_place = {{0, 0}}},
       {.name = "mean",
-       .doc = "y = mean of x over axes, () being all",
+       .doc = "y = mean of x over axes, None being all",
        .inputs = {"x"},
        .outputs = {"y"},
        .attributes = axes,

@@ -4,7 +4,7 @@
 //     sum_to_like  y = x summed over the axes along which `like` was stretched
 //     argmax       y[kept] = the first index along one axis where x is largest
 //
-// Shapes     x of any rank; axes=() means all; keepdims leaves reduced axes as 1. sum_to_like and broadcast_like have the shape of
+// Shapes     x of any rank; axes=None means all, () none; keepdims leaves reduced axes as 1. sum_to_like and broadcast_like have the shape of
 //            `like`, which broadcasts to x's shape, or x to its.
 // Backward   sum_backward and mean_backward spread dy over the shape of x, whose values nobody keeps; sum_to_like and
 //            broadcast_like are each other's gradient. argmax has none.

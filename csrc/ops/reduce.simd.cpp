@@ -150,11 +150,37 @@ void spread(T* y, const T* x, const SpreadShape& shape, int64_t task) {
   });
 }
 
+// First how large the largest is, then the lowest place where it stands. A NaN makes the largest one, and is found as what does
+// not equal itself. Lanes past the row repeat its first number, at a higher place.
+template <typename Real>
+FASTNN_INLINE int64_t argmax_row(const Real* x, int64_t n) {
+  using Place = typename MaskLane<Real>::type;
+  Vec<Real> largest = broadcast(x[0]);
+  for_each_vector<Real>(
+      n, [&](int64_t i, auto lanes) __attribute__((always_inline)) { largest = max<Real>(largest, lanes.load(x + i, x[0])); });
+  largest = max_all_lanes<Real>(largest);
+  const Vec<Place> numbers = lane_numbers<Place>(), nowhere = zero<Place>() + static_cast<Place>(n);
+  Vec<Place> lowest = nowhere;
+  for_each_vector<Real>(n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+    const Vec<Real> v = lanes.load(x + i, x[0]);
+    const Vec<Place> place = select<Place>((v == largest) | (v != v), numbers + static_cast<Place>(i), nowhere);
+    lowest = select<Place>(place < lowest, place, lowest);
+  });
+  return reduce_lanes<Place>(
+      lowest, [](Vec<Place> a, Vec<Place> b) __attribute__((always_inline)) { return select<Place>(a < b, a, b); })[0];
+}
+
 template <typename T>
 void argmax(int64_t* y, const T* x, const ArgmaxShape& shape, int64_t task) {
   const int64_t results = shape.outer * shape.inner, first = task * shape.results_per_task;
   const int64_t end = results - first < shape.results_per_task ? results : first + shape.results_per_task;
   for (int64_t result = first; result < end; ++result) {
+    if constexpr (kPack<T> > 1) {
+      if (shape.inner == 1 && shape.n < (int64_t{1} << 31)) {  // places fit into lanes
+        y[result] = argmax_row(x + result * shape.n, shape.n);
+        continue;
+      }
+    }
     const int64_t outer = result / shape.inner;
     const T* at = x + outer * shape.n * shape.inner + (result - outer * shape.inner);
     T best = at[0];

@@ -2,6 +2,8 @@
 
 #include <atomic>
 
+#include "base/parallel.h"
+
 namespace fastnn {
 
 namespace {
@@ -47,6 +49,7 @@ Bindings Function::unify(const std::vector<TensorType>& inputs) const {
 
 std::shared_ptr<const Program> Function::program(const std::vector<TensorType>& inputs) {
   Bindings bindings = unify(inputs);
+  const NoFork no_fork;
   std::lock_guard lock(mutex_);
   const uint64_t now = planning_epoch();
   plans_.remove_if([&](const Plan& plan) { return plan.epoch != now; });
@@ -63,6 +66,7 @@ std::shared_ptr<const Program> Function::program(const std::vector<TensorType>& 
 }
 
 void Function::run(const Program& program, std::span<const void* const> inputs, std::span<void* const> outputs, bool commit) {
+  const NoFork no_fork;
   std::unique_ptr<Context> context;
   {
     std::lock_guard lock(mutex_);

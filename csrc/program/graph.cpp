@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/parallel.h"
+
 namespace fastnn {
 
 Variable::Variable(std::string name, DType dtype, Dims dims)
@@ -15,11 +17,13 @@ Variable::Variable(std::string name, DType dtype, Dims dims)
 }
 
 void Variable::read(void* to) {
+  const NoFork no_fork;
   std::shared_lock lock(mutex);
   std::memcpy(to, memory_.get(), bytes_);
 }
 
 void Variable::write(const void* from) {
+  const NoFork no_fork;
   std::unique_lock lock(mutex);
   std::memcpy(memory_.get(), from, bytes_);
   bump_version();
@@ -98,6 +102,8 @@ Call Graph::call_of(const Node& node) const {
   Call call;
   call.op = node.op;
   call.attributes = node.attributes;
+  call.inputs.reserve(node.inputs.size());
+  call.outputs.reserve(node.outputs.size());
   for (ValueId input : node.inputs) {
     call.inputs.push_back(input == kNoValue ? std::nullopt : std::optional(type(input)));
   }

@@ -124,6 +124,10 @@ class Planner {
         if (changed) in_commit_[i] = 0;
       }
     }
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (!in_commit_[i]) continue;
+      for (ValueId output : nodes[i].outputs) root_[output] = old_value[output];
+    }
   }
 
   Buffer& buffer(ValueId value) { return buffers_[root(value)]; }
@@ -152,17 +156,7 @@ class Planner {
         program_.intermediate_bytes += align_up(buffer(output).bytes);
       }
     }
-    for (const auto& binding : graph_.bindings()) {
-      if (!updated_in_place(binding.value)) use(binding.value, kForever);
-    }
-  }
-
-  bool updated_in_place(ValueId value) const {
-    const auto& nodes = graph_.nodes();
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      if (in_commit_[i] && std::ranges::count(nodes[i].outputs, value)) return true;
-    }
-    return false;
+    for (const auto& binding : graph_.bindings()) use(binding.value, kForever);
   }
 
   // A result the caller asked for is computed in the caller's array, unless it is also somebody else's memory.
@@ -258,9 +252,7 @@ class Planner {
     const auto& nodes = graph_.nodes();
     for (size_t i = 0; i < nodes.size(); ++i) {
       std::vector<Location> operands;
-      for (size_t o = 0; o < nodes[i].outputs.size(); ++o) {
-        operands.push_back(in_commit_[i] ? variable_updated_by(i, o) : locate(nodes[i].outputs[o]));
-      }
+      for (ValueId output : nodes[i].outputs) operands.push_back(locate(output));
       for (ValueId input : nodes[i].inputs) operands.push_back(locate(input));
       for (size_t k = nodes[i].inputs.size(); k < nodes[i].op->inputs.size(); ++k) operands.push_back({});
       for (size_t offset : workspaces_[i]) operands.push_back({Location::Kind::arena, static_cast<int64_t>(offset)});
@@ -276,15 +268,15 @@ class Planner {
     for (size_t k = 0; k < graph_.outputs().size(); ++k) {
       const Location from = locate(graph_.outputs()[k]);
       const Location to{Location::Kind::output, static_cast<int64_t>(k)};
-      if (from.kind == to.kind && from.at == to.at) continue;
+      if (from == to) continue;
       program_.output_copies.push_back({to, from, bytes_of(graph_.type(graph_.outputs()[k]))});
     }
     program_.written.assign(program_.variables.size(), 0);
     for (const auto& binding : graph_.bindings()) {
       program_.written[binding.variable] = 1;
-      if (updated_in_place(binding.value)) continue;
-      const Location to{Location::Kind::variable, binding.variable};
-      program_.commit_copies.push_back({to, locate(binding.value), program_.variables[binding.variable]->bytes()});
+      const Location from = locate(binding.value), to{Location::Kind::variable, binding.variable};
+      if (from == to) continue;
+      program_.commit_copies.push_back({to, from, program_.variables[binding.variable]->bytes()});
     }
     // A copy out of a variable must come before that variable is written: reads of old values first is impossible in
     // general (two variables that swap), so such values pass through the arena.
@@ -299,13 +291,6 @@ class Planner {
     program_.lock_order.resize(program_.variables.size());
     std::iota(program_.lock_order.begin(), program_.lock_order.end(), 0);
     std::ranges::sort(program_.lock_order, std::less(), [&](int32_t i) { return program_.variables[i].get(); });
-  }
-
-  Location variable_updated_by(size_t node, size_t output) const {
-    for (const auto& binding : graph_.bindings()) {
-      if (binding.value == graph_.nodes()[node].outputs[output]) return {Location::Kind::variable, binding.variable};
-    }
-    return {};
   }
 
   Graph graph_;

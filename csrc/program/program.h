@@ -19,6 +19,7 @@ struct Location {
   enum class Kind : uint8_t { none, arena, input, constant, variable, output };
   Kind kind = Kind::none;
   int64_t at = 0;  // the offset in the arena, else the index
+  friend bool operator==(const Location&, const Location&) = default;
 };
 
 struct Step {
@@ -76,8 +77,8 @@ class Context {
 };
 
 // Runs on this run's part of the thread budget. Inputs and outputs are contiguous arrays of the program's types, and no output
-// overlaps another array. Throws ValueError where
-// a kernel reported bad data, naming the layer.
+// overlaps another array. A program with variables runs inside a NoFork. Throws ValueError where a kernel reported bad data,
+// naming the layer.
 void run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,
          bool commit);
 

@@ -79,12 +79,22 @@ py::object from_attribute(const AttributeValue& value) {
         using T = std::decay_t<decltype(v)>;
         if constexpr (std::is_same_v<T, Shape>)
           return from_shape(v);
+        else if constexpr (std::is_same_v<T, Axes>)
+          return v ? py::object(py::tuple(py::cast(*v))) : py::none();
         else if constexpr (std::is_same_v<T, Dims> || std::is_same_v<T, std::vector<double>>)
           return py::tuple(py::cast(v));
         else
           return py::cast(v);
       },
       value);
+}
+
+Dims to_dims_from_python(py::handle value) {
+  Dims dims;
+  for (py::handle item : value) {
+    dims.push_back(py::int_(py::reinterpret_borrow<py::object>(item).attr("__index__")()).cast<int64_t>());
+  }
+  return dims;
 }
 
 // A Python value as the type the op's table declares.
@@ -101,10 +111,9 @@ AttributeValue to_attribute(const Op& op, const AttributeSpec& spec, py::handle 
           } else if constexpr (std::is_same_v<T, int64_t>) {
             return py::int_(py::reinterpret_borrow<py::object>(value).attr("__index__")()).cast<int64_t>();
           } else if constexpr (std::is_same_v<T, Dims>) {
-            Dims dims;
-            for (py::handle item : value)
-              dims.push_back(py::int_(py::reinterpret_borrow<py::object>(item).attr("__index__")()).cast<int64_t>());
-            return dims;
+            return to_dims_from_python(value);
+          } else if constexpr (std::is_same_v<T, Axes>) {
+            return value.is_none() ? Axes() : Axes(to_dims_from_python(value));
           } else {
             return value.cast<T>();
           }
@@ -113,8 +122,10 @@ AttributeValue to_attribute(const Op& op, const AttributeSpec& spec, py::handle 
   } catch (const py::error_already_set&) {
   } catch (const py::cast_error&) {
   }
+  const bool is_axes = std::holds_alternative<Axes>(spec.value);
   throw TypeError(concat(op.name, ": ", spec.name, "=", std::string(py::repr(value)), "; expected a value like ",
-                         std::string(py::repr(from_attribute(spec.value))), "; pass one of that type"));
+                         is_axes ? "(0, 1) or None" : std::string(py::repr(from_attribute(spec.value))),
+                         "; pass one of that type"));
 }
 
 Attributes to_attributes(const Op& op, const py::dict& values) {
@@ -249,13 +260,16 @@ template <typename Real>
 py::array uniform_array(uint64_t key, uint64_t step, const std::vector<py::ssize_t>& dims) {
   py::array_t<Real> array(dims);
   Real* data = array.mutable_data();
+  const int64_t n = array.size();
   constexpr int64_t kPerCounter = sizeof(Real) == 4 ? 4 : 2;
-  for (int64_t i = 0; i < array.size(); ++i) {
-    const Philox words = philox(key, static_cast<uint64_t>(i / kPerCounter), step);
-    if constexpr (sizeof(Real) == 4)
-      data[i] = uniform_float(words.value[i % 4]);
-    else
-      data[i] = uniform_double(words.value[i % 2 * 2], words.value[i % 2 * 2 + 1]);
+  for (int64_t first = 0; first < n; first += kPerCounter) {
+    const Philox words = philox(key, static_cast<uint64_t>(first / kPerCounter), step);
+    for (int64_t i = 0; i < std::min(kPerCounter, n - first); ++i) {
+      if constexpr (sizeof(Real) == 4)
+        data[first + i] = uniform_float(words.value[i]);
+      else
+        data[first + i] = uniform_double(words.value[2 * i], words.value[2 * i + 1]);
+    }
   }
   return array;
 }
@@ -326,10 +340,14 @@ py::dict describe_op(const Op& op) {
   result["outputs"] = names(op.outputs);
   result["random"] = op.random;
   py::dict attributes;
+  py::list required;
   for (const AttributeSpec& spec : op.attributes) {
-    attributes[py::str(std::string(spec.name))] = spec.required ? py::object(py::none()) : from_attribute(spec.value);
+    const py::str name{std::string(spec.name)};
+    attributes[name] = spec.required ? py::object(py::none()) : from_attribute(spec.value);
+    if (spec.required) required.append(name);
   }
   result["attributes"] = attributes;
+  result["required"] = required;
   py::list variants;
   for (const Variant& variant : op.variants) variants.append(std::string(variant.name));
   result["variants"] = variants;

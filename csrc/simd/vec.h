@@ -51,6 +51,14 @@ template <>
 struct MaskLane<double> {
   using type = int64_t;
 };
+template <>
+struct MaskLane<int32_t> {
+  using type = int32_t;
+};
+template <>
+struct MaskLane<int64_t> {
+  using type = int64_t;
+};
 template <typename Real>
 using Mask = Vec<typename MaskLane<Real>::type>;
 

@@ -85,8 +85,10 @@ class _Random(Initializer):
         return generator.next_key() if self.seed is None else (self.seed, 0)
 
     def _uniform(self, shape: Sequence[int], dtype: str, low: float, high: float) -> Array:
-        draws = _core.random_uniform(*self._key(), 0, list(shape), dtype)
-        return np.asarray(low + (high - low) * draws, dtype)
+        draws: Array = _core.random_uniform(*self._key(), 0, list(shape), dtype)
+        draws *= high - low
+        draws += low
+        return draws
 
     def _normal(self, shape: Sequence[int], dtype: str, mean: float, stddev: float, truncated: bool) -> Array:
         """Box and Muller's transform; truncated draws beyond two standard deviations are drawn again."""

@@ -34,7 +34,7 @@ def _signature(op: dict[str, Any]) -> inspect.Signature:
         else:
             parameters.append(kind(operand, kind.POSITIONAL_ONLY))
     for name, default in op["attributes"].items():
-        parameters.append(kind(name, kind.KEYWORD_ONLY, default=kind.empty if default is None else default))
+        parameters.append(kind(name, kind.KEYWORD_ONLY, default=kind.empty if name in op["required"] else default))
     return inspect.Signature(parameters)
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -35,6 +35,12 @@ class _State(threading.local):
 
 
 _state = _State()
+
+# Held while a function is traced or a model built: their code makes Variables, once. One lock for all, so that a fork can wait
+# for it: in a child it would stay locked, because the thread that holds it is not there.
+building = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=building.acquire, after_in_parent=building.release, after_in_child=building.release)
 
 
 class Trace:
@@ -191,13 +197,19 @@ class Tensor(_Operators):
         <Tensor float64 (batch, 3)> float64 3
     """
 
-    __slots__ = ("_trace", "_value", "dtype", "shape")
+    __slots__ = ("_trace", "_value")
 
     def __init__(self, trace: Trace, value: int) -> None:
         self._trace = trace
         self._value = value
-        self.shape: Shape = trace.graph.shape(value)
-        self.dtype: str = trace.graph.dtype(value)
+
+    @property
+    def shape(self) -> Shape:
+        return self._trace.graph.shape(self._value)
+
+    @property
+    def dtype(self) -> str:
+        return self._trace.graph.dtype(self._value)
 
     def __repr__(self) -> str:
         return f"<Tensor {self.dtype} {self.shape}>"
@@ -544,7 +556,6 @@ class Function:
         self._function = function
         self._shapes = shapes
         self._traces: OrderedDict[Any, tuple[_core.Function, Any, list[Any]]] = OrderedDict()  # the latest used last
-        self._lock = threading.Lock()
         self.__name__ = name or getattr(function, "__name__", "function")
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
@@ -614,13 +625,18 @@ class Function:
             structure,
             tuple(next(signature) if isinstance(leaf, (np.ndarray, np.generic)) else self._static_key(leaf) for leaf in leaves),
         )
-        with self._lock:
-            if key not in self._traces:
-                self._traces[key] = self._trace(leaves, structure, shapes)
-            self._traces.move_to_end(key)
-            if len(self._traces) > _MAX_TRACES:
-                self._traces.popitem(last=False)  # a run of it holds it still
-            traced, result_structure, fixed = self._traces[key]
+        found = self._traces.get(key)
+        if found is None:
+            with building:
+                found = self._traces.get(key)  # another thread may have been faster
+                if found is None:
+                    found = self._traces[key] = self._trace(leaves, structure, shapes)
+                    if len(self._traces) > _MAX_TRACES:
+                        self._traces.popitem(last=False)  # a run of it holds it still
+        else:
+            with suppress(KeyError):  # another thread may have dropped it
+                self._traces.move_to_end(key)
+        traced, result_structure, fixed = found
         return traced, result_structure, fixed, arrays
 
     def _static_key(self, leaf: Any) -> Any:

@@ -7,7 +7,6 @@ and its gradients, updates the weights and adds to the metrics. Python only shuf
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import numpy as np
 from fastnn import _core, losses, metrics, ops, optimizers
 from fastnn.autodiff import backward
 from fastnn.callbacks import Callback, CallbackList, History, Logs, Progress, format_logs
-from fastnn.tracing import Array, Tensor, Trace, as_tensor, layer_scope, rectangular
+from fastnn.tracing import Array, Tensor, Trace, as_tensor, building, layer_scope, rectangular
 from fastnn.utils import check_number, generator
 
 if TYPE_CHECKING:
@@ -49,7 +48,6 @@ class Trainer:
         self.history: History | None = None
         self.stop_training = False
         self._programs: dict[Any, _core.Function] = {}
-        self._building = threading.RLock()
 
     def build(self, input_shape: Sequence[int | None]) -> None: ...
     def call(self, x: Any, training: bool = False) -> Any: ...
@@ -494,9 +492,10 @@ class Trainer:
         x = _numeric(f"{self.name}: {where}: x", x)
         if x.ndim == 0:
             raise ValueError(f"{self.name}: {where}: x is a single number; expected an array (samples, ...); pass a batch")
-        with self._building:  # several threads may make the first prediction
-            if not self.built:
-                self.build(x.shape[1:])
+        if not self.built:
+            with building:
+                if not self.built:  # several threads may make the first prediction
+                    self.build(x.shape[1:])
         assert self._input_shape is not None
         shape = x.shape[1:]
         if shape != self._input_shape:

@@ -36,10 +36,8 @@ def _dense(node: Node, dy: Tensor) -> Cotangents:
     # y = x w + bias
     dx = apply("dense_backward_input", [dy, w])
     dw = apply("dense_backward_kernel", [x, dy])
-    if bias is None:
-        return dx, dw
-    # One sample without a batch axis leaves nothing to sum (and to `sum` no axes mean all).
-    return dx, dw, dy if dy.ndim == 1 else apply("sum", [dy], axes=tuple(range(dy.ndim - 1)))
+    dbias = None if bias is None else apply("sum", [dy], axes=tuple(range(dy.ndim - 1)))
+    return dx, dw, dbias
 
 
 @vjp("dense_backward_input")

@@ -12,15 +12,10 @@ from fastnn.tracing import Tensor, TensorLike, apply
 
 
 def _reduce(op: str, x: TensorLike, axes: int | Sequence[int] | None, keepdims: bool) -> Any:
-    if axes is None:
-        return apply(op, [x], keepdims=keepdims)  # the op's own default: all
     axes = (axes,) if isinstance(axes, (int, np.integer)) else axes
-    if not isinstance(axes, (tuple, list)) or not all(isinstance(axis, (int, np.integer)) for axis in axes):
+    if axes is not None and not (isinstance(axes, (tuple, list)) and all(isinstance(axis, (int, np.integer)) for axis in axes)):
         raise TypeError(f"{op}: axes={axes!r}; expected an int, a tuple of ints or None for all; pass for example axes=0")
-    if not axes:
-        # Reduce nothing, as NumPy does. To the op itself no axes mean all, so it gets an axis of length 1.
-        return apply(op, [apply("reshape", [x], shape=(1, *getattr(x, "shape", ())))], axes=(0,))
-    return apply(op, [x], axes=tuple(int(axis) for axis in axes), keepdims=keepdims)
+    return apply(op, [x], axes=None if axes is None else tuple(int(axis) for axis in axes), keepdims=keepdims)
 
 
 def sum(x: TensorLike, axes: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Any:

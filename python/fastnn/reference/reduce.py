@@ -9,14 +9,14 @@ from ._types import Array
 __all__ = ["argmax", "broadcast_like", "mean", "sum", "sum_to_like"]
 
 
-def sum(x: Array, *, axes: tuple[int, ...] = (), keepdims: bool = False) -> Array:
-    """Return the sum over some axes, or over all of them if none is named."""
-    return np.asarray(np.sum(x, axis=axes or None, keepdims=keepdims, dtype=x.dtype))
+def sum(x: Array, *, axes: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+    """Return the sum over some axes, or over all of them."""
+    return np.asarray(np.sum(x, axis=axes, keepdims=keepdims, dtype=x.dtype))
 
 
-def mean(x: Array, *, axes: tuple[int, ...] = (), keepdims: bool = False) -> Array:
-    """Return the mean over some axes, or over all of them if none is named."""
-    count = np.prod([x.shape[axis] for axis in axes or range(x.ndim)], dtype=np.int64)
+def mean(x: Array, *, axes: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+    """Return the mean over some axes, or over all of them."""
+    count = np.prod([x.shape[axis] for axis in (range(x.ndim) if axes is None else axes)], dtype=np.int64)
     return np.asarray(sum(x, axes=axes, keepdims=keepdims) / x.dtype.type(count))
 
 
