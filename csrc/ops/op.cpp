@@ -20,6 +20,9 @@ Attributes::Attributes(const Op& op) : op_(&op) {
   for (const AttributeSpec& spec : op.attributes) values_.push_back(spec.value);
 }
 
+AttributeSpec::AttributeSpec(const AttributeSpec&) = default;
+AttributeSpec::~AttributeSpec() = default;
+
 size_t Attributes::index(std::string_view name) const {
   for (size_t i = 0; i < op_->attributes.size(); ++i) {
     if (op_->attributes[i].name == name) return i;

@@ -38,6 +38,11 @@ struct AttributeSpec {
   std::string_view name;
   AttributeValue value;   // the default, and by its alternative the type
   bool required = false;  // then `value` only gives the type
+
+  AttributeSpec(std::string_view attribute, AttributeValue type, bool is_required = false)
+      : name(attribute), value(std::move(type)), required(is_required) {}
+  AttributeSpec(const AttributeSpec&);  // in op.cpp: inlined, GCC 12 warns of alternatives that the value does not hold
+  ~AttributeSpec();
 };
 
 struct Op;
