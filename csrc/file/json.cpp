@@ -114,13 +114,24 @@ std::string in_quotes(std::string_view text, size_t limit) {
 
 // ---- Values ---------------------------------------------------------------------------------------------------------------
 
-Json::Json(Object value) : value_(std::move(value)) {}
+Json::Json() = default;
+Json::Json(bool value) : value_(value) {}
+Json::Json(int value) : value_(int64_t{value}) {}
+Json::Json(int64_t value) : value_(value) {}
+Json::Json(double value) : value_(value) {}
+Json::Json(const char* value) : value_(std::string(value)) {}
+Json::Json(std::string value) : value_(std::move(value)) {}
+Json::Json(std::string_view value) : value_(std::string(value)) {}
+Json::Json(Array items) : value_(std::move(items)) {}
+Json::Json(Object members) : value_(std::move(members)) {}
+Json::Json(const Json&) = default;
+Json::Json(Json&&) noexcept = default;
+Json& Json::operator=(const Json&) = default;
+Json& Json::operator=(Json&&) noexcept = default;
+Json::~Json() = default;
 
-Json Json::object(std::initializer_list<Member> members) {
-  Json value{Object()};
-  for (const Member& member : members) value.set(member.key, member.value);
-  return value;
-}
+Json Json::array() { return Array(); }
+Json Json::object() { return Object(); }
 
 Json::Type Json::type() const {
   constexpr Type kTypes[] = {Type::null, Type::boolean, Type::number, Type::number, Type::string, Type::array, Type::object};

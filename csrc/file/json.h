@@ -43,21 +43,27 @@ class Json {
   using Array = std::vector<Json>;
   using Object = std::vector<Member>;  // in the order of insertion; no key twice
 
-  Json() = default;  // null
-  Json(bool value) : value_(value) {}
-  Json(int value) : value_(int64_t{value}) {}
-  Json(int64_t value) : value_(value) {}
-  Json(double value) : value_(value) {}
-  Json(const char* value) : value_(std::string(value)) {}
-  Json(std::string value) : value_(std::move(value)) {}
-  Json(std::string_view value) : value_(std::string(value)) {}
-  Json(Array value) : value_(std::move(value)) {}
-  Json(Object value);
+  // Everything that makes or ends a Json is defined in json.cpp, where Member is complete.
+  Json();  // null
+  Json(bool value);
+  Json(int value);
+  Json(int64_t value);
+  Json(double value);
+  Json(const char* value);
+  Json(std::string value);
+  Json(std::string_view value);
+  Json(Array items);
+  Json(Object members);
   template <typename T>
   Json(T*) = delete;  // a pointer would become `true`
+  Json(const Json&);
+  Json(Json&&) noexcept;
+  Json& operator=(const Json&);
+  Json& operator=(Json&&) noexcept;
+  ~Json();
 
-  static Json array(Array items = {}) { return Json(std::move(items)); }
-  static Json object(std::initializer_list<Member> members = {});
+  static Json array();
+  static Json object();
 
   Type type() const;
   // The value itself, or nullptr if it is of another type.

@@ -84,34 +84,51 @@ std::pair<py::dict, Metadata> parse_safetensors(const py::bytes& bytes) {
   return to_python(file);
 }
 
+// Raises UnicodeEncodeError for half a surrogate pair.
+std::string to_utf8(py::handle text) {
+  py::ssize_t size = 0;
+  const char* data = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
+  if (data == nullptr) throw py::error_already_set();
+  return {data, static_cast<size_t>(size)};
+}
+
 // The arrays keep the memory alive that the views refer to.
-std::pair<std::vector<TensorView>, std::vector<py::array>> to_views(const py::dict& tensors) {
+struct BoundTensors {
   std::vector<TensorView> views;
   std::vector<py::array> arrays;
-  for (auto [name, value] : tensors) {
-    if (!py::isinstance<py::str>(name) || !py::isinstance<py::array>(value)) {
-      throw TypeError(concat("safetensors: ", std::string(py::repr(name)), ": ", Py_TYPE(value.ptr())->tp_name,
+};
+
+BoundTensors bind_tensors(const py::dict& tensors) {
+  BoundTensors bound;
+  for (auto [key, value] : tensors) {
+    if (!py::isinstance<py::str>(key) || !py::isinstance<py::array>(value)) {
+      throw TypeError(concat("safetensors: ", std::string(py::repr(key)), ": ", Py_TYPE(value.ptr())->tp_name,
                              "; expected a name and a NumPy array; convert the value with numpy.asarray"));
     }
-    auto text = name.cast<std::string>();
-    arrays.push_back(contiguous(value.cast<py::array>()));
-    const DType dtype = dtype_of(arrays.back(), "safetensors: tensor " + in_quotes(text));
-    views.push_back({std::move(text), dtype, dims_of(arrays.back()), arrays.back().data()});
+    std::string name = to_utf8(key);
+    py::array array = contiguous(value.cast<py::array>());
+    try {
+      const DType dtype = dtype_of(array, "array");
+      bound.views.push_back({std::move(name), dtype, dims_of(array), array.data()});
+    } catch (const TypeError& e) {
+      throw TypeError(concat("safetensors: tensor ", in_quotes(name), ": ", e.what()));
+    }
+    bound.arrays.push_back(std::move(array));
   }
-  return {std::move(views), std::move(arrays)};
+  return bound;
 }
 
 void write_safetensors_to_path(const std::filesystem::path& path, const py::dict& tensors, const Metadata& metadata) {
-  const auto [views, arrays] = to_views(tensors);
+  const BoundTensors bound = bind_tensors(tensors);
   py::gil_scoped_release release;
-  write_safetensors(path.native(), views, metadata, check_signals);
+  write_safetensors(path.native(), bound.views, metadata, check_signals);
 }
 
 py::bytes safetensors_to_bytes(const py::dict& tensors, const Metadata& metadata) {
-  const auto [views, arrays] = to_views(tensors);
+  const BoundTensors bound = bind_tensors(tensors);
   const std::vector<std::byte> bytes = [&] {
     py::gil_scoped_release release;
-    return safetensors_bytes(views, metadata);
+    return safetensors_bytes(bound.views, metadata);
   }();
   return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
