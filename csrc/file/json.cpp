@@ -253,7 +253,7 @@ void JsonReader::fail(const std::string& came, const std::string& expected) cons
   for (const Frame& frame : frames_) {
     if (frame.count == 0) break;
     if (frame.type == Json::Type::array) append_step(path, frame.count - 1);
-    if (frame.key != nullptr) append_step(path, *frame.key);
+    if (frame.type == Json::Type::object && frame.keys.size() == frame.count) append_step(path, frame.keys.back());
   }
   throw ValueError(
       concat(join(where_, path), " (byte ", position_, "): ", came, "; expected ", expected, "; write the file again"));
@@ -426,8 +426,10 @@ void JsonReader::begin_array() { begin(Json::Type::array); }
 bool JsonReader::next(char close) {
   skip_space();
   if (at(close)) {
-    ++position_;
+    Frame ended = std::move(frames_.back());
     frames_.pop_back();
+    expect_distinct(std::move(ended));
+    ++position_;
     return false;
   }
   if (frames_.back().count > 0) {
@@ -435,9 +437,15 @@ bool JsonReader::next(char close) {
     ++position_;
     skip_space();
   }
-  frames_.back().key = nullptr;
   ++frames_.back().count;
   return true;
+}
+
+// Sorted, not hashed: whoever wrote the text could make hashes collide.
+void JsonReader::expect_distinct(Frame object) {
+  std::ranges::sort(object.keys);
+  const auto twice = std::ranges::adjacent_find(object.keys);
+  if (twice != object.keys.end()) fail("the key " + in_quotes(*twice) + " a second time", "every key once");
 }
 
 bool JsonReader::next_item() { return next(']'); }
@@ -445,10 +453,12 @@ bool JsonReader::next_item() { return next(']'); }
 bool JsonReader::next_key(std::string& key) {
   if (!next('}')) return false;
   if (!at('"')) fail(here(), "a key in quotes");
+  const size_t begin = position_ + 1;
   key = scan_string();
-  const auto [place, is_new] = frames_.back().keys.insert(key);
-  if (!is_new) fail("the key " + in_quotes(key) + " a second time", "every key once");
-  frames_.back().key = &*place;
+  Frame& frame = frames_.back();
+  // A key without escapes is what stands in the text.
+  const std::string_view plain = text_.substr(begin, position_ - 1 - begin);
+  frame.keys.push_back(plain == key ? plain : frame.decoded.emplace_front(key));
   skip_space();
   if (!at(':')) fail(here(), "a colon after the key");
   ++position_;

@@ -7,19 +7,18 @@
 // an integer is asked for; one beyond double is refused.
 // Writes: doubles with the fewest digits that read back to the same bits, and always with a fraction or an exponent, so that
 // a double stays one. NaN, infinities and strings that are not UTF-8 are refused. No locale takes part.
-// Memory: JsonReader allocates for the strings it returns and the keys of the objects that are open: a small multiple of the
-// text. A Json has 40 bytes, however short its text, so a hostile text can make parse_json use 50 times its own size: the limit
-// of bytes should be what the document deserves, and large documents are read with JsonReader.
+// Memory: JsonReader allocates for the strings it returns and some 20 bytes for each key of the objects that are open. A Json has
+// 40 bytes, however short its text, so a hostile text can make parse_json use 50 times its own size: the limit of bytes should
+// be what the document deserves, and large documents are read with JsonReader.
 // Errors: ValueError, with `where` (the caller's name for the text), the path and the byte:
 //     model.fastnn: graph.nodes[3].op (byte 93): a number; expected a string; write the file again
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <forward_list>
 #include <initializer_list>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -139,7 +138,7 @@ class JsonRef {
 
 // ---- Reading without building values ----------------------------------------------------------------------------------------
 
-// Walks through a text value by value; for large documents of a known form.
+// Walks through a text value by value; for large documents of a known form. That a key occurs twice is found when its object ends.
 //
 //     reader.begin_object();
 //     for (std::string key; reader.next_key(key);) {  // then exactly one value
@@ -174,9 +173,9 @@ class JsonReader {
  private:
   struct Frame {
     Json::Type type{};
-    size_t count = 0;                         // items or members begun
-    std::set<std::string, std::less<>> keys;  // ordered, because a hash could be made to collide
-    const std::string* key = nullptr;         // the one whose value comes
+    size_t count = 0;                        // items or members begun
+    std::vector<std::string_view> keys;      // of the members; into the text, or into
+    std::forward_list<std::string> decoded;  // those that had escapes
   };
 
   void skip_space();
@@ -188,6 +187,7 @@ class JsonReader {
   void word(std::string_view word);
   void digits();
   bool next(char close);
+  void expect_distinct(Frame object);
   std::string scan_string();
   void scan_escape(std::string& out);
   uint32_t scan_hex4();

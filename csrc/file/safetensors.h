@@ -17,8 +17,8 @@
 // that each lies aligned to its element, the data begins at a multiple of 8, and the same tensors always give the same file.
 // Metadata is in the order of its keys.
 //
-// Memory: reading takes the size of the file and a small multiple of its header, and nothing is allocated for a length that the
-// file does not have. Writing takes the header.
+// Memory: reading takes the size of the file and some ten times its header, and nothing is allocated for a length that the file
+// does not have. Writing takes the header.
 // Source: https://github.com/huggingface/safetensors, section "Format". Hosts are little-endian.
 #pragma once
 

@@ -1,6 +1,7 @@
 // Files and their formats, for Python.
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
+#include <pybind11/typing.h>
 
 #include <cstring>
 #include <filesystem>
@@ -61,13 +62,16 @@ py::object to_array(const Safetensors& file, const StoredTensor& tensor) {
   return array;
 }
 
-std::pair<py::dict, Metadata> to_python(const Safetensors& file) {
-  py::dict tensors;
-  for (const StoredTensor& tensor : file.tensors()) tensors[py::str(tensor.name)] = to_array(file, tensor);
-  return {tensors, file.metadata()};
+using Contents = std::pair<py::typing::Dict<py::str, py::object>, py::typing::Dict<py::str, py::str>>;
+
+Contents to_python(const Safetensors& file) {
+  Contents contents;
+  for (const StoredTensor& tensor : file.tensors()) contents.first[py::str(tensor.name)] = to_array(file, tensor);
+  for (const auto& [key, value] : file.metadata()) contents.second[py::str(key)] = py::str(value);
+  return contents;
 }
 
-std::pair<py::dict, Metadata> read_safetensors_from_path(const std::filesystem::path& path) {
+Contents read_safetensors_from_path(const std::filesystem::path& path) {
   const Safetensors file = [&] {
     py::gil_scoped_release release;
     return Safetensors::read(path.native(), check_signals);
@@ -75,7 +79,7 @@ std::pair<py::dict, Metadata> read_safetensors_from_path(const std::filesystem::
   return to_python(file);
 }
 
-std::pair<py::dict, Metadata> parse_safetensors(const py::bytes& bytes) {
+Contents parse_safetensors(const py::bytes& bytes) {
   const std::string_view text(bytes);
   const Safetensors file = [&] {
     py::gil_scoped_release release;

@@ -154,7 +154,7 @@ def ops() -> list:
     """
 def parallel_backend() -> str:
     ...
-def parse_safetensors(data: bytes) -> tuple[dict, dict[str, str]]:
+def parse_safetensors(data: bytes) -> tuple[dict[str, typing.Any], dict[str, str]]:
     """
     The same from the bytes of a file.
     """
@@ -164,7 +164,7 @@ def random_permutation(seed: typing.SupportsInt | typing.SupportsIndex, stream: 
     ...
 def random_uniform(seed: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsInt | typing.SupportsIndex, shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], dtype: str) -> numpy.ndarray:
     ...
-def read_safetensors(path: os.PathLike | str | bytes) -> tuple[dict, dict[str, str]]:
+def read_safetensors(path: os.PathLike | str | bytes) -> tuple[dict[str, typing.Any], dict[str, str]]:
     """
     The tensors of a file, by name, and its metadata.
     """
