@@ -450,6 +450,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "data cut": (file_of(TWO, bytes(10)), "expected at most the 10 bytes of data"),
     "data behind": (file_of(TWO, bytes(12)), "12 bytes of data; expected 11"),
     "data for nothing": (file_of({}, bytes(1)), "1 bytes of data; expected 0"),
+    "a bool of 2": (file_of({"a": entry("BOOL", [3], [0, 3])}, b"\0\1\2"), "a BOOL of value 2; expected 0 or 1"),
     "empty behind the end": (file_of({"a": entry("U8", [0], [9, 9])}), "data from byte 9"),
 }  # fmt: skip
 
@@ -466,10 +467,10 @@ def test_safetensors_refuses(case: str, tmp_path: Path) -> None:
         _core.read_safetensors(path)
 
 
-# Where we are stricter: keys twice or unknown, null for no metadata, what comes before {, axes that nobody could use.
+# Where we are stricter: keys twice or unknown, null for no metadata, what comes before {, axes or values that nobody could use.
 STRICTER = {
     "name twice", "name twice, escaped", "key of metadata twice", "metadata null", "one more key", "space first", "33 axes",
-    "a million axes", "product overflows beside 0",
+    "a million axes", "product overflows beside 0", "a bool of 2",
 }  # fmt: skip
 
 
@@ -679,6 +680,10 @@ def test_writing_relative_to_the_working_folder(tmp_path: Path, monkeypatch: pyt
     _core.write_safetensors("./model", NEW)
     assert_same(_core.read_safetensors("model")[0], NEW)
     assert_only(tmp_path, "model")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        _core.write_safetensors("folder", NEW)
+    assert caught.value.filename == "folder"
 
 
 CHILD_WRITES = """

@@ -100,15 +100,15 @@ void InputFile::read(uint64_t offset, std::span<std::byte> bytes, const Interrup
 // ---- Writing --------------------------------------------------------------------------------------------------------------
 
 OutputFile::OutputFile(const std::string& path)
-    : path_(resolved(path)), folder_(folder_of(path_)), mode_(-1), file_(create()) {}
+    : path_(path), target_(resolved(path)), folder_(folder_of(target_)), mode_(-1), file_(create()) {}
 
 int OutputFile::create() {
   struct stat status;
-  if (stat(path_.c_str(), &status) == 0) {
+  if (stat(target_.c_str(), &status) == 0) {
     if (S_ISDIR(status.st_mode)) fail(EISDIR);
     if (!S_ISREG(status.st_mode)) not_regular(path_, "write somewhere else");
     // Replacing a file asks the folder for permission only; writing into it would have asked the file.
-    if (faccessat(AT_FDCWD, path_.c_str(), W_OK, AT_EACCESS) != 0) fail(errno);
+    if (faccessat(AT_FDCWD, target_.c_str(), W_OK, AT_EACCESS) != 0) fail(errno);
     mode_ = static_cast<int>(status.st_mode & 07777);
   } else if (errno != ENOENT) {
     fail(errno);
@@ -150,7 +150,7 @@ void OutputFile::commit() {
   if (mode_ != -1 && fchmod(file_.get(), static_cast<mode_t>(mode_)) != 0) fail(errno);
   if (sync(file_.get()) == -1) fail(errno);
   if (const int code = file_.close(); code != 0) fail(code);
-  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) fail(errno);
+  if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
   temporary_.clear();
   // The new name is on disk once the folder is. By now the file is in place, and a folder that may not be read, or a file
   // system that cannot do this, is no reason to call the write a failure.

@@ -64,8 +64,9 @@ class OutputFile {
   int create();
   [[noreturn]] void fail(int code) const;
 
-  std::string path_;       // of the target, links resolved
-  std::string folder_;     // "." for a bare name
+  std::string path_;       // as the caller has it
+  std::string target_;     // links resolved
+  std::string folder_;     // of the target; "." for a bare name
   std::string temporary_;  // empty once it is the target
   int mode_;               // the target's permissions, or -1 if there is none
   Descriptor file_;

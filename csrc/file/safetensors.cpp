@@ -197,6 +197,11 @@ void Safetensors::place(const std::byte* data) {
   for (StoredTensor& tensor : tensors_) {
     tensor.bytes = {data, tensor.bytes.size()};
     data += tensor.bytes.size();
+    if (tensor.dtype != DType::boolean) continue;
+    const auto bad = std::ranges::find_if(tensor.bytes, [](std::byte b) { return b > std::byte{1}; });
+    if (bad != tensor.bytes.end()) {
+      refuse(where_, tensor.name, concat("a BOOL of value ", std::to_integer<int>(*bad)), "0 or 1");
+    }
   }
 }
 

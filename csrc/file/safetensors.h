@@ -8,8 +8,9 @@
 // Reading checks everything before anybody sees a tensor. Refused, with ValueError naming the file, the tensor and the reason:
 // a header longer than the file or than 100 MB, whatever json.h refuses, a name that occurs twice, keys other than the three and
 // any of them missing, a dtype that the format does not have, a shape of more than 32 axes or of 2^60 bytes and more (axes of
-// length 0 left out), offsets that are not what dtype and shape need, and data that the tensors do not cover exactly: no hole, no
-// overlap, nothing behind the last one. Names may be any string, and the header may name tensors in any order.
+// length 0 left out), offsets that are not what dtype and shape need, data that the tensors do not cover exactly: no hole, no
+// overlap, nothing behind the last one, and a BOOL that is neither 0 nor 1, which C++ may not even look at. Names may be any
+// string, and the header may name tensors in any order.
 // A tensor of a dtype that the library lacks is there with its name, dtype, shape and bytes; only asking for its DType throws.
 // A file whose data is not aligned is read as well.
 //
