@@ -1,5 +1,6 @@
 # Everything runs from a checkout without activating anything. Environment: PYTHON=python3.12 picks the interpreter,
-# TESTS="tests/test_x.py -k word" what pytest runs, COMPARE="--threads 1 2" what bench-compare does, CXX the compiler.
+# TESTS="tests/test_x.py -k word" what pytest runs, COMPARE="--threads 1 2" what bench-compare does, CXX the compiler,
+# FUZZ=json RUNS=5000000 MAX_SECONDS=600 what is fuzzed and for how long.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -8,13 +9,16 @@ BIN := .venv/bin
 BUILD ?= build
 TESTS ?=
 COMPARE ?=
+FUZZ ?=
+RUNS ?= 1000000
+MAX_SECONDS ?= 0
 # Tracked files; in an unpacked source distribution, which has no git, all of them.
 tracked = $(wildcard $(shell git ls-files $(1) 2>/dev/null || true))
 python_files = $(or $(call tracked,'*.py'),python tests benches $(wildcard examples scripts datasets))
 cpp_files = $(or $(call tracked,'*.cpp' '*.h'),$(shell find csrc examples -name '*.cpp' -o -name '*.h' 2>/dev/null))
 
 .PHONY: help train test dev bench bench-peers bench-compare lint lint-python lint-types lint-cpp format stubs check-stubs check-isa \
-        asan tsan clean
+        asan tsan fuzz clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | while IFS=$$'\t' read -r verb what; do \
@@ -80,6 +84,9 @@ asan: ## run the tests under the address and undefined-behaviour sanitizers (TES
 
 tsan: ## run the tests under the thread sanitizer (TESTS= picks some)
 	scripts/sanitize thread $(TESTS)
+
+fuzz: ## feed invented files to whatever reads files, under sanitizers (FUZZ= picks targets, RUNS= how many)
+	RUNS=$(RUNS) MAX_SECONDS=$(MAX_SECONDS) scripts/fuzz $(FUZZ)
 
 clean: ## remove everything the other verbs made
 	rm -rf build build-* dist .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,4 +1,4 @@
-// The Python module `_core`: arrays in, arrays out. The only file that sees Python.
+// The Python module `_core`: arrays in, arrays out. Only the files of this folder see Python.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -11,12 +11,12 @@
 #include "base/random.h"
 #include "program/function.h"
 #include "program/passes.h"
+#include "python/binding.h"
 #include "simd/peak.h"
 
 namespace py = pybind11;
 
 namespace fastnn {
-namespace {
 
 // ---- Values between the two languages -------------------------------------------------------------------------------------
 
@@ -33,17 +33,18 @@ DType dtype_of(const py::array& array, const std::string& where) {
 
 Dims dims_of(const py::array& array) { return Dims(array.shape(), array.shape() + array.ndim()); }
 
-TensorType type_of(const py::array& array, const std::string& where) {
-  return {dtype_of(array, where), to_shape(dims_of(array))};
-}
-
-// The array itself, or a C-contiguous copy of it.
 py::array contiguous(const py::array& array) {
   constexpr int kWanted = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
   if ((array.flags() & kWanted) == kWanted) return array;
   py::array copy = py::array::ensure(array, kWanted);
   if (!copy) throw std::bad_alloc();
   return copy;
+}
+
+namespace {
+
+TensorType type_of(const py::array& array, const std::string& where) {
+  return {dtype_of(array, where), to_shape(dims_of(array))};
 }
 
 py::array empty(const TensorType& type) {
@@ -506,15 +507,18 @@ PYBIND11_MODULE(_core, m) {
     try {
       if (error) std::rethrow_exception(error);
     } catch (const TypeError& e) {
-      PyErr_SetString(PyExc_TypeError, e.what());
+      set_error(PyExc_TypeError, e.what());
     } catch (const ValueError& e) {
-      PyErr_SetString(PyExc_ValueError, e.what());
+      set_error(PyExc_ValueError, e.what());
+    } catch (const IoError& e) {
+      set_os_error(e);
     }
   });
 
   define_extent(m);
   define_variable(m);
   define_graph(m);
+  define_files(m);
 
   m.def("execute", &execute, py::arg("op"), py::arg("inputs"), py::arg("attributes"), py::arg("out") = py::none(),
         "Runs one op on NumPy arrays.");

@@ -4,8 +4,9 @@ The C++ core of fastnn: arrays in, arrays out. Not a public interface.
 from __future__ import annotations
 import collections.abc
 import numpy
+import os
 import typing
-__all__: list[str] = ['Extent', 'Function', 'Graph', 'Variable', 'available_isas', 'compiler', 'execute', 'isa', 'num_threads', 'num_threads_reason', 'ops', 'parallel_backend', 'passes', 'random_permutation', 'random_uniform', 'set_num_threads']
+__all__: list[str] = ['Extent', 'Function', 'Graph', 'UnsupportedTensor', 'Variable', 'available_isas', 'compiler', 'execute', 'isa', 'num_threads', 'num_threads_reason', 'ops', 'parallel_backend', 'parse_safetensors', 'passes', 'random_permutation', 'random_uniform', 'read_safetensors', 'safetensors_bytes', 'set_num_threads', 'write_safetensors']
 class Extent:
     """
     The length of an axis that is not known while tracing: an integer times named symbols.
@@ -94,9 +95,34 @@ class Function:
         """
     def run(self, inputs: list, commit: bool) -> list:
         ...
+class UnsupportedTensor:
+    """
+    A tensor in a file, of a dtype that fastnn lacks; raises when used.
+    """
+    def __array__(self, dtype: typing.Any = None, copy: typing.Any = None) -> numpy.ndarray:
+        ...
+    def __repr__(self) -> str:
+        ...
+    @property
+    def dtype(self) -> str:
+        """
+        As the file calls it: 'BF16'.
+        """
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def shape(self) -> tuple:
+        ...
 def _disable_passes(names: collections.abc.Set[str]) -> None:
     ...
+def _dump_json(value: typing.Any) -> bytes:
+    ...
+def _json_get(text: bytes, steps: list, kind: str) -> typing.Any:
+    ...
 def _last_run_threads() -> int:
+    ...
+def _parse_json(text: bytes, max_bytes: typing.SupportsInt | typing.SupportsIndex = 1048576, max_depth: typing.SupportsInt | typing.SupportsIndex = 64) -> typing.Any:
     ...
 def _peak_bytes(threads: typing.SupportsInt | typing.SupportsIndex, size: typing.SupportsInt | typing.SupportsIndex) -> float:
     """
@@ -132,13 +158,29 @@ def ops() -> list:
     """
 def parallel_backend() -> str:
     ...
+def parse_safetensors(data: bytes) -> tuple[dict[str, typing.Any], dict[str, str]]:
+    """
+    The same from the bytes of a file.
+    """
 def passes() -> list[str]:
     ...
 def random_permutation(seed: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsInt | typing.SupportsIndex, n: typing.SupportsInt | typing.SupportsIndex) -> numpy.ndarray:
     ...
 def random_uniform(seed: typing.SupportsInt | typing.SupportsIndex, stream: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsInt | typing.SupportsIndex, shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], dtype: str) -> numpy.ndarray:
     ...
+def read_safetensors(path: os.PathLike | str | bytes) -> tuple[dict[str, typing.Any], dict[str, str]]:
+    """
+    The tensors of a file, by name, and its metadata.
+    """
+def safetensors_bytes(tensors: dict, metadata: collections.abc.Mapping[str, str] = {}) -> bytes:
+    """
+    What write_safetensors would write.
+    """
 def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     ...
+def write_safetensors(path: os.PathLike | str | bytes, tensors: dict, metadata: collections.abc.Mapping[str, str] = {}) -> None:
+    """
+    Replaces the file as a whole, or leaves it as it was.
+    """
 __version__: str = '0.1.0'
 compiler: str = '12.2.0'
