@@ -85,7 +85,7 @@ BLOCKS = [
     *(
         Block(2, 9, 11, 11, 10, kernel, pool, strides, padding, "none")
         for kernel, pool, strides, padding in product(
-            [(1, 1), (3, 3), (2, 4), (5, 1)], [(1, 1), (2, 2), (3, 1), (2, 3)], [(1, 1), (2, 1), (2, 3)], ["valid", "same"]
+            [(1, 1), (3, 3), (5, 2)], [(1, 1), (2, 2), (3, 2)], [(1, 1), (2, 3)], ["valid", "same"]
         )
         if all((n - k) // s + 1 >= p for n, k, s, p in zip((9, 11), kernel, strides, pool))
     ),
