@@ -29,6 +29,36 @@ void Variable::write(const void* from) {
   bump_version();
 }
 
+namespace {
+
+// In the order of addresses, as runs take the locks, so that neither waits for the other for ever.
+std::vector<Variable*> distinct(std::span<const VariablePtr> variables) {
+  std::vector<Variable*> list;
+  for (const VariablePtr& variable : variables) list.push_back(variable.get());
+  std::ranges::sort(list, std::less());
+  list.erase(std::unique(list.begin(), list.end()), list.end());
+  return list;
+}
+
+}  // namespace
+
+void read_variables(std::span<const VariablePtr> variables, std::span<void* const> to) {
+  const NoFork no_fork;
+  std::vector<std::shared_lock<FairSharedMutex>> locks;
+  for (Variable* variable : distinct(variables)) locks.emplace_back(variable->mutex);
+  for (size_t i = 0; i < variables.size(); ++i) std::memcpy(to[i], variables[i]->data(), variables[i]->bytes());
+}
+
+void write_variables(std::span<const VariablePtr> variables, std::span<const void* const> from) {
+  const NoFork no_fork;
+  std::vector<std::unique_lock<FairSharedMutex>> locks;
+  for (Variable* variable : distinct(variables)) locks.emplace_back(variable->mutex);
+  for (size_t i = 0; i < variables.size(); ++i) {
+    std::memcpy(variables[i]->data(), from[i], variables[i]->bytes());
+    variables[i]->bump_version();
+  }
+}
+
 ValueId Graph::add_value(TensorType type, Origin origin, size_t index, size_t output) {
   values_.push_back({std::move(type), origin, static_cast<int32_t>(index), static_cast<int32_t>(output)});
   return static_cast<ValueId>(values_.size() - 1);

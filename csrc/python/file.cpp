@@ -137,7 +137,9 @@ py::bytes safetensors_to_bytes(const py::dict& tensors, const Metadata& metadata
   return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-// ---- JSON, for tests ------------------------------------------------------------------------------------------------------
+// ---- JSON -----------------------------------------------------------------------------------------------------------------
+
+constexpr size_t kMostJsonBytes = size_t{64} << 20;
 
 py::object from_json(const Json& json) {
   if (const bool* value = json.if_boolean()) return py::bool_(*value);
@@ -210,6 +212,17 @@ void define_files(py::module_& m) {
   m.def("safetensors_bytes", &safetensors_to_bytes, py::arg("tensors"), py::arg("metadata") = Metadata(),
         "What write_safetensors would write.");
 
+  m.def(
+      "parse_json",
+      [](const std::string& text, const std::string& where) {
+        return from_json(parse_json(text, where, {.bytes = kMostJsonBytes}));
+      },
+      py::arg("text"), py::arg("where"), "The value of a text, which `where` names in errors; at most 64 MB and 64 levels deep.");
+  m.def(
+      "dump_json", [](py::handle value, const std::string& where) { return dump_json(to_json(value), where); },
+      py::arg("value"), py::arg("where"), "None, bool, int, float, str, and lists and dicts of them, as a text.");
+
+  // The same for tests, with limits and bytes that are no text.
   m.def(
       "_parse_json",
       [](const py::bytes& text, size_t max_bytes, int max_depth) {

@@ -374,6 +374,26 @@ void define_extent(py::module_& m) {
       });
 }
 
+void write_variables_from_python(const std::vector<VariablePtr>& variables, const std::vector<py::array>& values) {
+  if (variables.size() != values.size()) {
+    throw ValueError(concat("write_variables: ", values.size(), " arrays for ", variables.size(), " variables; expected one each"));
+  }
+  std::vector<py::array> arrays;
+  std::vector<const void*> from;
+  for (size_t i = 0; i < variables.size(); ++i) {
+    const Variable& v = *variables[i];
+    arrays.push_back(contiguous(values[i]));
+    const TensorType came = type_of(arrays[i], v.name()), expected{v.dtype(), to_shape(v.dims())};
+    if (came != expected) {
+      throw ValueError(concat("variable '", v.name(), "': ", came, "; expected ", expected,
+                              "; reshape the array or convert it with .astype"));
+    }
+    from.push_back(arrays[i].data());
+  }
+  py::gil_scoped_release release;
+  write_variables(variables, from);
+}
+
 void define_variable(py::module_& m) {
   py::class_<Variable, VariablePtr>(m, "Variable", "Memory that outlives runs; fastnn.Variable is the public face.")
       .def(py::init([](const std::string& name, const py::array& value) {
@@ -388,27 +408,35 @@ void define_variable(py::module_& m) {
       .def_property_readonly("dtype", [](const Variable& v) { return std::string(dtype_name(v.dtype())); })
       .def_property_readonly("version", &Variable::version)
       .def("read",
-           [](Variable& v) {
-             py::array array = empty({v.dtype(), to_shape(v.dims())});
+           [](const VariablePtr& v) {
+             py::array array = empty({v->dtype(), to_shape(v->dims())});
              void* data = array.mutable_data();
              py::gil_scoped_release release;
-             v.read(data);
+             v->read(data);
              return array;
            })
       .def(
           "write",
-          [](Variable& v, const py::array& value) {
-            const py::array source = contiguous(value);
-            const TensorType came = type_of(source, v.name()), expected{v.dtype(), to_shape(v.dims())};
-            if (came != expected) {
-              throw ValueError(concat("variable '", v.name(), "': ", came, "; expected ", expected,
-                                      "; reshape the array or convert it with .astype"));
-            }
-            const void* data = source.data();
-            py::gil_scoped_release release;
-            v.write(data);
-          },
+          [](const VariablePtr& v, const py::array& value) { write_variables_from_python({v}, {value}); },
           py::arg("value"));
+
+  m.def(
+      "read_variables",
+      [](const std::vector<VariablePtr>& variables) {
+        py::list results;
+        std::vector<void*> to;
+        for (const VariablePtr& v : variables) {
+          py::array array = empty({v->dtype(), to_shape(v->dims())});
+          to.push_back(array.mutable_data());
+          results.append(std::move(array));
+        }
+        py::gil_scoped_release release;
+        read_variables(variables, to);
+        return results;
+      },
+      py::arg("variables"), "Copies of the values, all as of one moment.");
+  m.def("write_variables", &write_variables_from_python, py::arg("variables"), py::arg("values"),
+        "New values for all of them at once, or for none.");
 }
 
 ValueId checked(const Graph& graph, ValueId value) {
