@@ -25,7 +25,7 @@ void Variable::read(void* to) {
 void Variable::write(const void* from) {
   const NoFork no_fork;
   std::unique_lock lock(mutex);
-  std::memcpy(memory_.get(), from, bytes_);
+  if (bytes_ > 0) std::memcpy(memory_.get(), from, bytes_);  // without elements `from` may be null
   bump_version();
 }
 
@@ -70,6 +70,7 @@ ValueId Graph::add_input(std::string name, TensorType type) {
     throw ValueError(concat("input '", name, "': shape ", type.shape,
                             "; expected lengths >= 0 or single symbols, which a call ", "determines; name the whole length"));
   }
+  expect_size("input", "'" + name + "'", type);
   const ValueId value = add_value(std::move(type), Origin::input, inputs_.size());
   inputs_.push_back({std::move(name), value});
   return value;
@@ -78,7 +79,7 @@ ValueId Graph::add_input(std::string name, TensorType type) {
 ValueId Graph::add_constant(DType dtype, const Dims& dims, const void* data) {
   const size_t bytes = static_cast<size_t>(count(dims)) * item_size(dtype);
   std::shared_ptr<std::byte[]> memory(allocate_aligned(bytes).release(), AlignedDelete());
-  std::memcpy(memory.get(), data, bytes);
+  if (bytes > 0) std::memcpy(memory.get(), data, bytes);
   const ValueId value = add_value({dtype, to_shape(dims)}, Origin::constant, constants_.size());
   constants_.push_back({std::move(memory), value});
   return value;

@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "program/function.h"
+#include "program/graph_json.h"
 #include "program/passes.h"
 #include "python/binding.h"
 #include "simd/peak.h"
@@ -444,6 +445,12 @@ ValueId checked(const Graph& graph, ValueId value) {
   throw ValueError(concat("graph: value ", value, "; expected 0 <= value < ", graph.values().size(), "; use its own values"));
 }
 
+std::vector<VariablePtr> variables_of(const Graph& graph) {
+  std::vector<VariablePtr> variables;
+  for (const auto& read : graph.variables()) variables.push_back(read.variable);
+  return variables;
+}
+
 void define_graph(py::module_& m) {
   py::class_<Graph>(m, "Graph", "What a trace records. Values are integers.")
       .def(py::init<>())
@@ -496,15 +503,37 @@ void define_graph(py::module_& m) {
       .def(
           "replaced", [](const Graph& g) { return from_nodes(g.replaced()); },
           "The nodes that passes have turned into others, as they were.")
-      .def("inputs", [](const Graph& g) {
-        py::list list;
-        for (const auto& input : g.inputs()) list.append(py::make_tuple(input.name, input.value));
-        return list;
-      });
+      .def("inputs",
+           [](const Graph& g) {
+             py::list list;
+             for (const auto& input : g.inputs()) list.append(py::make_tuple(input.name, input.value));
+             return list;
+           })
+      .def("variables", &variables_of, "Those that it reads or assigns, in order.")
+      .def(
+          "constants",
+          [](const Graph& g) {
+            std::vector<py::array> arrays;
+            for (const auto& constant : g.constants()) {
+              py::array array = empty(g.type(constant.value));
+              std::memcpy(array.mutable_data(), constant.memory.get(), static_cast<size_t>(array.nbytes()));
+              arrays.push_back(std::move(array));
+            }
+            return arrays;
+          },
+          "Their values, in order.")
+      .def(
+          "to_json",
+          [](const Graph& g, const std::vector<std::string>& variables, const std::vector<std::string>& constants) {
+            return dump_json(graph_to_json(g, variables, constants), "graph");
+          },
+          py::arg("variables"), py::arg("constants"),
+          "The graph as a model file has it, with tensor names for its variables and constants.");
 
   py::class_<Function>(m, "Function", "A traced graph with the programs planned from it.")
       .def(py::init([](const Graph& graph) { return std::make_unique<Function>(graph); }), py::arg("graph"))
       .def("run", &run_function, py::arg("inputs"), py::arg("commit"))
+      .def("variables", [](const Function& f) { return variables_of(f.graph()); })
       .def(
           "describe",
           [](Function& f, const std::vector<Dims>& shapes) {

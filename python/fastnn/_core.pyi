@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import os
 import typing
-__all__: list[str] = ['Extent', 'Function', 'Graph', 'UnsupportedTensor', 'Variable', 'available_isas', 'compiler', 'execute', 'isa', 'num_threads', 'num_threads_reason', 'ops', 'parallel_backend', 'parse_safetensors', 'passes', 'random_permutation', 'random_uniform', 'read_safetensors', 'safetensors_bytes', 'set_num_threads', 'write_safetensors']
+__all__: list[str] = ['Extent', 'Function', 'Graph', 'UnsupportedTensor', 'Variable', 'available_isas', 'compiler', 'execute', 'isa', 'load_function', 'load_graphs', 'num_threads', 'num_threads_reason', 'ops', 'parallel_backend', 'parse_safetensors', 'passes', 'random_permutation', 'random_uniform', 'read_safetensors', 'safetensors_bytes', 'set_num_threads', 'write_safetensors']
 class Extent:
     """
     The length of an axis that is not known while tracing: an integer times named symbols.
@@ -57,6 +57,10 @@ class Graph:
         ...
     def constant(self, array: numpy.ndarray) -> int:
         ...
+    def constants(self) -> list[numpy.ndarray]:
+        """
+        Their values, in order.
+        """
     def dtype(self, value: typing.SupportsInt | typing.SupportsIndex) -> str:
         ...
     def fuse(self) -> None:
@@ -81,8 +85,16 @@ class Graph:
         ...
     def shape(self, value: typing.SupportsInt | typing.SupportsIndex) -> tuple:
         ...
+    def to_json(self, variables: collections.abc.Sequence[str], constants: collections.abc.Sequence[str]) -> str:
+        """
+        The graph as a model file has it, with tensor names for its variables and constants.
+        """
     def variable(self, variable: Variable) -> int:
         ...
+    def variables(self) -> list[Variable]:
+        """
+        Those that it reads or assigns, in order.
+        """
 class Function:
     """
     A traced graph with the programs planned from it.
@@ -94,6 +106,8 @@ class Function:
         The program for inputs of these shapes: its steps and the memory it needs.
         """
     def run(self, inputs: list, commit: bool) -> list:
+        ...
+    def variables(self) -> list[Variable]:
         ...
 class UnsupportedTensor:
     """
@@ -148,6 +162,14 @@ def execute(op: str, inputs: list, attributes: dict, out: typing.Any = None) -> 
     """
 def isa() -> str:
     ...
+def load_function(path: os.PathLike | str | bytes, graph: str = 'predict') -> Function:
+    """
+    A graph of a model file, ready to run.
+    """
+def load_graphs(path: os.PathLike | str | bytes) -> dict[str, Graph]:
+    """
+    The graphs of a model file, by name, as they were written. Those that name the same tensor share a Variable.
+    """
 def num_threads() -> int:
     ...
 def num_threads_reason() -> str:
