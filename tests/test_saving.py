@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import json
 import os
@@ -441,6 +442,9 @@ def rewrite(path: Path, **changes: Any) -> None:
     _core.write_safetensors(str(path), tensors, metadata)
 
 
+HUGE_INPUT = {"class": "layers.Input", "config": {"shape": [10**6, 10**6], "name": "input"}}
+
+
 class TestHostileFiles:
     @pytest.mark.parametrize(
         ("version", "words"),
@@ -486,12 +490,13 @@ class TestHostileFiles:
             (lambda a: a["model"].update(config={"x": 1}), "layers"),
             (lambda a: a["model"]["config"].update(layers=7), "layers|iterable"),
             (lambda a: a["model"]["config"]["layers"][-1]["config"].update(units=10**12), "dense_1/kernel of shape"),
-            (lambda a: a["model"]["config"]["layers"][0]["config"].update(shape=[10**6, 10**6, 1]), "flatten|kernel"),
+            (lambda a: a["model"]["config"]["layers"][0]["config"].update(shape=[10**6, 10**6, 1]), "input of shape"),
+            (lambda a: a["model"]["config"]["layers"].__setitem__(slice(0, 6), [HUGE_INPUT]), "dense/kernel of shape"),
             (lambda a: a["model"]["config"]["layers"][-1]["config"].update(units="many"), "units='many'"),
             (lambda a: a["model"]["config"]["layers"][-1]["config"].update(colour="red"), "does not take its configuration"),
             (lambda a: a["model"]["config"]["layers"][-1]["config"].update(name=7), "name=7"),
-            (lambda a: a["model"]["config"]["layers"].append(a["model"]), "expected a layer"),
-            (lambda a: a["model"]["config"]["layers"].pop(), "surplus dense_1/kernel, dense_1/bias"),
+            (lambda a: a["model"]["config"]["layers"].append(copy.deepcopy(a["model"])), "expected a layer"),
+            (lambda a: a["model"]["config"]["layers"].pop(), "surplus dense_1/bias, dense_1/kernel"),
             (lambda a: a.update(compile={"optimizer": "adam"}), "without a loss"),
             (lambda a: a.update(compile={"loss": "mse", "speed": 9}), "speed"),
             (lambda a: a.update(compile=[1]), "mapping|argument"),
@@ -572,8 +577,9 @@ class TestMemoryIsFlat:
         for i in range(1000):
             fastnn.load_model(tmp_path / "model.safetensors")
             if i % 100 == 99:
+                gc.collect()
                 sizes.append(resident_bytes())
-        assert sizes[-1] - sizes[2] < 2_000_000, sizes  # one leaked copy of the weights each time would be 46 MB
+        assert sizes[-1] - sizes[2] < 4_000_000, sizes  # one leaked copy of the weights each time would be 46 MB
 
     def test_over_predictions_of_many_shapes(self):
         model = fastnn.Sequential([layers.Dense(16, activation="relu", input_shape=(64,)), layers.Dense(3)])
@@ -583,5 +589,6 @@ class TestMemoryIsFlat:
         for i in range(10_000):
             model.predict(x[: rng.integers(1, 200)])
             if i % 1000 == 999:
+                gc.collect()
                 sizes.append(resident_bytes())
-        assert sizes[-1] - sizes[2] < 2_000_000, sizes
+        assert sizes[-1] - sizes[2] < 4_000_000, sizes  # one leaked program each time would be more

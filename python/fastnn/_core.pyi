@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import os
 import typing
-__all__: list[str] = ['Extent', 'Function', 'Graph', 'UnsupportedTensor', 'Variable', 'available_isas', 'compiler', 'execute', 'isa', 'load_function', 'load_graphs', 'num_threads', 'num_threads_reason', 'ops', 'parallel_backend', 'parse_safetensors', 'passes', 'random_permutation', 'random_uniform', 'read_safetensors', 'safetensors_bytes', 'set_num_threads', 'write_safetensors']
+__all__: list[str] = ['Extent', 'Function', 'Graph', 'UnsupportedTensor', 'Variable', 'available_isas', 'compiler', 'dump_json', 'execute', 'isa', 'load_function', 'load_graphs', 'num_threads', 'num_threads_reason', 'ops', 'parallel_backend', 'parse_json', 'parse_safetensors', 'passes', 'random_permutation', 'random_uniform', 'read_safetensors', 'read_variables', 'safetensors_bytes', 'set_num_threads', 'write_safetensors', 'write_variables']
 class Extent:
     """
     The length of an axis that is not known while tracing: an integer times named symbols.
@@ -156,6 +156,10 @@ def _use_variant(op: str, variant: str) -> None:
     ...
 def available_isas() -> list[str]:
     ...
+def dump_json(value: typing.Any, where: str) -> str:
+    """
+    None, bool, int, float, str, and lists and dicts of them, as a text.
+    """
 def execute(op: str, inputs: list, attributes: dict, out: typing.Any = None) -> list:
     """
     Runs one op on NumPy arrays.
@@ -180,6 +184,10 @@ def ops() -> list:
     """
 def parallel_backend() -> str:
     ...
+def parse_json(text: str, where: str) -> typing.Any:
+    """
+    The value of a text, which `where` names in errors; at most 64 MB and 64 levels deep.
+    """
 def parse_safetensors(data: bytes) -> tuple[dict[str, typing.Any], dict[str, str]]:
     """
     The same from the bytes of a file.
@@ -194,6 +202,10 @@ def read_safetensors(path: os.PathLike | str | bytes) -> tuple[dict[str, typing.
     """
     The tensors of a file, by name, and its metadata.
     """
+def read_variables(variables: collections.abc.Sequence[Variable]) -> list:
+    """
+    Copies of the values, all as of one moment.
+    """
 def safetensors_bytes(tensors: dict, metadata: collections.abc.Mapping[str, str] = {}) -> bytes:
     """
     What write_safetensors would write.
@@ -203,6 +215,10 @@ def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
 def write_safetensors(path: os.PathLike | str | bytes, tensors: dict, metadata: collections.abc.Mapping[str, str] = {}) -> None:
     """
     Replaces the file as a whole, or leaves it as it was.
+    """
+def write_variables(variables: collections.abc.Sequence[Variable], values: collections.abc.Sequence[numpy.ndarray]) -> None:
+    """
+    New values for all of them at once, or for none.
     """
 __version__: str = '0.1.0'
 compiler: str = '12.2.0'

@@ -271,7 +271,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Returns:
         A dict: `fit` with `epoch` and `step` (how many epochs are finished, and how many steps of the next), `samples`,
-        `batch_size` and more; `history`; `callbacks`, the states of callbacks by class.
+        `batch_size` and more; `callbacks`, what their `get_state` returned, by class, `History` among them.
 
     Raises:
         ValueError: no checkpoint, or a damaged one.
@@ -285,7 +285,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         ...     backup = fastnn.callbacks.BackupAndRestore(folder, delete_checkpoint=False)
         ...     history = model.fit(np.ones((64, 2)), np.ones((64, 1)), epochs=3, callbacks=backup, verbose=0)
         ...     checkpoint = fastnn.saving.read_checkpoint(f"{folder}/checkpoint.safetensors")
-        >>> checkpoint["fit"]["epoch"], len(checkpoint["history"]["history"]["loss"])
+        >>> checkpoint["fit"]["epoch"], len(checkpoint["callbacks"]["History"]["history"]["loss"])
         (3, 3)
     """
     file = _file_name(path)

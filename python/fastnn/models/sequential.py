@@ -357,10 +357,16 @@ class Sequential(Trainer):
         Returns:
             A model, not compiled.
 
+        Raises:
+            TypeError: something in its place that is no layer.
+
         Example:
             >>> fastnn.Sequential.from_config({"name": "small", "layers": [fastnn.Input((4,)), layers.Dense(3)]}).count_params()
             15
         """
+        for layer in config["layers"]:
+            if not isinstance(layer, (Layer, Input)):
+                raise TypeError(f"{cls.__name__}: {layer!r}; expected a layer; see get_config")
         return cls([type(layer).from_config(layer.get_config()) for layer in config["layers"]], name=config["name"])
 
     def _require_built(self, what: str) -> None:
