@@ -7,9 +7,9 @@
 #include <shared_mutex>
 #include <string>
 
-#include "base/dtype.h"
 #include "base/extent.h"
 #include "base/memory.h"
+#include "fastnn/dtype.h"
 
 namespace fastnn {
 
