@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <ostream>
 
-#include "base/dtype.h"
 #include "base/errors.h"
+#include "fastnn/dtype.h"
 
 namespace fastnn {
 

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string>
 
+#include "fastnn/runtime.h"
+
 namespace fastnn {
 
 constexpr int kMaxThreads = 256;
@@ -32,11 +34,8 @@ struct Range {
 };
 inline Range share(int64_t tasks, int rank, int size) { return {tasks * rank / size, tasks * (rank + 1) / size}; }
 
-// The process's thread budget: FASTNN_NUM_THREADS, else the CPUs this process may use (affinity and container quota).
-int num_threads();
-void set_num_threads(int threads);  // 1 to kMaxThreads, else ValueError
-std::string num_threads_reason();   // why that many, for people
-std::string parallel_backend();     // "openmp", "threads" or "serial"
+std::string num_threads_reason();  // why num_threads() is what it is, for people
+std::string parallel_backend();    // "openmp", "threads" or "serial"
 
 // A run's part of the budget: max(1, budget / active runs). Holds its place while it lives.
 class ThreadBudget {

@@ -30,9 +30,9 @@
 #include <string_view>
 #include <vector>
 
-#include "base/dtype.h"
 #include "base/extent.h"
 #include "base/memory.h"
+#include "fastnn/dtype.h"
 #include "file/disk.h"
 
 namespace fastnn {

@@ -14,9 +14,9 @@
 #include <variant>
 #include <vector>
 
-#include "base/dtype.h"
 #include "base/errors.h"
 #include "base/extent.h"
+#include "fastnn/dtype.h"
 #include "ops/kernel.h"
 #include "simd/cpu.h"
 

@@ -8,9 +8,9 @@
 #include <span>
 #include <string>
 
-#include "base/dtype.h"
 #include "base/extent.h"
 #include "base/memory.h"
+#include "fastnn/dtype.h"
 
 namespace fastnn {
 

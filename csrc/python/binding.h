@@ -6,9 +6,9 @@
 
 #include <string>
 
-#include "base/dtype.h"
 #include "base/errors.h"
 #include "base/extent.h"
+#include "fastnn/dtype.h"
 
 namespace fastnn {
 

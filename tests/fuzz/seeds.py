@@ -30,6 +30,137 @@ def safetensors_file(tensors: dict[str, tuple[str, list[int]]], metadata: dict[s
     return struct.pack("<Q", len(text)) + text + bytes(i % 256 for i in range(end))
 
 
+def graph(
+    inputs: list[str], tensors: str, nodes: list[tuple[str, list[int | None], dict[str, object]]], **more: object
+) -> dict[str, object]:
+    """A graph over the tensors that tests/fuzz/model.cpp has; an input is written "name dtype length length"."""
+    fields = [text.split() for text in inputs]
+    shapes = [[int(n) if n.isdigit() else n for n in lengths] for _, _, *lengths in fields]
+    return {
+        "inputs": [{"name": f[0], "dtype": f[1], "shape": shape} for f, shape in zip(fields, shapes)],
+        "constants": [],
+        "variables": [{"tensor": name} for name in tensors],
+        "nodes": [{"op": op, "inputs": values, "attributes": attributes, "layer": "l"} for op, values, attributes in nodes],
+        "bindings": [],
+        "outputs": [len(inputs) + len(tensors)],
+    } | more
+
+
+WINDOW: dict[str, object] = {"strides": [1, 1], "padding": "valid"}
+GRAPHS = [
+    graph(
+        ["x float32 batch 6 6 1"],
+        "kf",
+        [
+            ("conv2d", [0, 1, 2], WINDOW),
+            ("relu", [3], {}),
+            ("max_pool2d", [4], {"pool_size": [2, 2], "strides": [2, 2], "padding": "valid"}),
+            ("reshape", [5], {"shape": [-1, 8]}),
+            ("softmax", [7], {}),
+        ],
+        outputs=[8],
+    ),
+    graph(["x float32 batch 3"], "wb", [("dense", [0, 1, 2], {}), ("tanh", [3], {}), ("argmax", [4], {"axis": -1})]),
+    graph(
+        ["x float32 batch 3", "y int64 batch", "lr float32", "n int64"],
+        "wbm",
+        [
+            ("dense", [0, 4, 5], {}),
+            ("sparse_softmax_cross_entropy", [7, 1], {}),
+            ("mean", [8], {"axes": None, "keepdims": False}),
+            ("mean_backward", [10, 8], {"axes": None, "keepdims": False}),
+            ("sparse_softmax_cross_entropy_backward", [11, 9, 1], {}),
+            ("dense_backward_kernel", [0, 12], {}),
+            ("sgd_update", [2, None, 4, 13], {"momentum": 0.0, "nesterov": False}),
+        ],
+        bindings=[{"variable": 0, "value": 14}],
+        outputs=[10],
+    ),
+    graph(["g float32 2"], "mst", [("adam_update", [2, 3, 0, 0, 0, 0], {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7})]),
+    graph(
+        ["g float32 batch 2 2 2", "a uint8 batch 2 2 2"],
+        "k",
+        [("conv2d_block_backward_input", [0, 1, 2], {"image_size": [6, 6], "pool_size": [2, 2], **WINDOW})],
+    ),
+    graph(
+        ["x float32 batch 6 6 1", "g float32 batch 2 2 2", "a uint8 batch 2 2 2"],
+        "",
+        [("conv2d_block_backward_kernel", [0, 1, 2], {"kernel_size": [3, 3], "pool_size": [2, 2], **WINDOW})],
+    ),
+    graph(
+        ["x float32 batch 6 6 1"], "kf", [("conv2d_block", [0, 1, 2], {"activation": "relu", "pool_size": [2, 2], **WINDOW})]
+    ),
+    graph(
+        ["d float32 batch 6 6 2"],
+        "k",
+        [("conv2d_backward_input", [0, 1], {"image_size": [6, 6], "strides": [1, 1], "padding": "same"})],
+    ),
+    graph(
+        ["x float32 batch 6 6 1", "d float32 batch 3 3 2"],
+        "",
+        [("conv2d_backward_kernel", [0, 1], {"kernel_size": [3, 3], "strides": [2, 2], "padding": "same"})],
+    ),
+    graph(
+        ["d float32 batch 3 3 2", "a uint8 batch 3 3 2"],
+        "",
+        [("max_pool2d_backward", [0, 1], {"image_size": [6, 6], "pool_size": [3, 3], "strides": [2, 2], "padding": "same"})],
+    ),
+    graph(
+        ["x float32 batch time 3"],
+        "w",
+        [
+            ("matmul", [1, 1], {"transpose_a": True}),
+            ("sum", [0], {"axes": [0, -1], "keepdims": True}),
+            ("sum_to_like", [0, 1], {}),
+        ],
+    ),
+    graph(
+        ["x float32 batch time", "r int64 2"],
+        "",
+        [
+            ("dropout", [0, 1], {"rate": 0.5, "stream": 3}),
+            ("broadcast_like", [2, 0], {}),
+            ("cast", [3], {"dtype": "uint8"}),
+            ("equal", [0, 2], {}),
+        ],
+        outputs=[4, 5],
+    ),
+    graph(
+        ["x float32 batch 4", "i int64 rows"],
+        "",
+        [
+            ("gather_rows", [0, 1], {"dtype": "float64"}),
+            ("check_finite", [2], {}),
+            ("clip", [2], {"minimum": -1, "maximum": 1.5}),
+        ],
+        outputs=[3, 4],
+    ),
+    graph(
+        ["x float32 batch time"],
+        "",
+        [
+            ("reshape", [0], {"shape": ["batch*time"]}),
+            ("maximum", [1, 1], {}),
+            ("maximum_backward_a", [1, 1, 2], {}),
+            ("sqrt_backward", [1, 2], {}),
+        ],
+        outputs=[3, 4],
+    ),
+    graph(
+        ["p float32 batch 4"],
+        "w",
+        [
+            ("cross_entropy", [0, 0], {}),
+            ("softmax_backward", [0, 0], {}),
+            ("sigmoid_cross_entropy", [0, 3], {}),
+            ("subtract", [0, 1], {}),
+        ],
+        outputs=[2, 4],
+    ),
+]
+
+FORMAT = {"fastnn.format": "1"}
+
 SEEDS: dict[str, list[bytes]] = {
     "json": [
         json.dumps(GRAPH).encode(),
@@ -37,6 +168,16 @@ SEEDS: dict[str, list[bytes]] = {
         b"[" * 64 + b"]" * 64,
         b'"\\u0041\\ud83d\\ude00\\"\\\\\\/\\b\\f\\n\\r\\t"',
         b" [ 0 , -1.5e+10 , 1E-2 ] ",
+    ],
+    "model": [
+        *(json.dumps(each, separators=(",", ":")).encode() for each in GRAPHS),
+        safetensors_file(
+            {"k": ("F32", [3, 3, 1, 2]), "f": ("F32", [2])}, FORMAT | {"fastnn.graphs": json.dumps({"predict": GRAPHS[0]})}
+        ),
+        safetensors_file(
+            {"w": ("F32", [3, 4]), "b": ("F32", [4])}, FORMAT | {"fastnn.graphs": json.dumps({"a": GRAPHS[1], "é": GRAPHS[1]})}
+        ),
+        safetensors_file({}, FORMAT | {"fastnn.graphs": "{}", "fastnn.model": "", "other": "x"}),
     ],
     "safetensors": [
         safetensors_file({}),

@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fastnn", description="Neural networks that live inside other software.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"fastnn {fastnn.__version__}")
+    parser.add_argument("--cmake-dir", action=_CMakeDir, help="print the folder for CMAKE_PREFIX_PATH: the C++ library's")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     train = commands.add_parser("train", help="train a model that fastnn ships", allow_abbrev=False)
@@ -90,6 +91,23 @@ def _parser() -> argparse.ArgumentParser:
     _add_debug(info)
     info.set_defaults(run=_info)
     return parser
+
+
+class _CMakeDir(argparse.Action):
+    """Answers at once, as `--version` does; what is installed lies beside the compiled module, not beside this file."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        folder = Path(fastnn._core.__file__).parent / "cmake"
+        if not (folder / "fastnnConfig.cmake").is_file():
+            parser.exit(
+                1,
+                f"fastnn: error: {folder}: no fastnnConfig.cmake; expected the C++ library, which an installation has; "
+                "install fastnn again, with pip\n",
+            )
+        parser.exit(_print(str(folder)))
 
 
 def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
