@@ -27,8 +27,8 @@ def test_fit(measure: Any, small: bool, batch_size: int) -> None:
     train(epochs=3)
     assert model.evaluate(x, y, return_dict=True)["loss"] < before - 0.05
 
-    program = model._training_program(x, y)
-    steps = program.describe([[images, 28, 28, 1], [images], [batch_size]])["steps"]
+    program = model._training_program(model._prepare(x, y, "bench"))
+    steps = program.function.describe([[images, 28, 28, 1], [images], [batch_size]])["steps"]
     calls = {step["call"]: step for step in steps}.values()
     count = images // batch_size
     measure(

@@ -54,8 +54,9 @@ def test_training_program(benchmark: Any) -> None:
     x, y = np.zeros((60_000, 28, 28, 1), np.uint8), np.zeros(60_000, np.uint8)
 
     def build() -> dict[str, Any]:
-        program = mnist_cnn(fastnn)._training_program(x, y)
-        return program.describe([list(x.shape), list(y.shape), [32]])  # type: ignore[no-any-return]
+        model = mnist_cnn(fastnn)
+        program = model._training_program(model._prepare(x, y, "bench"))
+        return program.function.describe([list(x.shape), list(y.shape), [32]])  # type: ignore[no-any-return]
 
     steps = build()["steps"]
     assert "adam_update" in {step["op"] for step in steps if step["commit"]}

@@ -61,7 +61,8 @@ def public_objects() -> Iterator[tuple[str, Any]]:
     for kind in WITH_METHODS:
         for name in dir(kind):
             member = inspect.getattr_static(kind, name)
-            if not name.startswith("_") and callable(member):
+            own = name not in vars(layers.Layer) or member is not inspect.getattr_static(layers.Layer, name)
+            if not name.startswith("_") and callable(member) and own:
                 yield f"{kind.__qualname__}.{name}", member
 
 

@@ -145,7 +145,7 @@ def test_a_training_step_comes_back(optimizer: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(_core, "Function", Recorder)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((40, 12, 12, 1)).astype(np.float32), rng.integers(0, 3, 40)
-    step = model._training_program(x, y)
+    step = model._training_program(model._prepare(x, y, "test")).function
     monkeypatch.undo()
     (graph,) = graphs
     predict = prediction_graph(model)

@@ -35,12 +35,13 @@ if TYPE_CHECKING:
         optimizers,
         saving,
         serialization,
+        symbolic,
         training,
         utils,
     )
     from fastnn.autodiff import grad, value_and_grad
     from fastnn.layers import Input
-    from fastnn.models import Sequential
+    from fastnn.models import Model, Sequential
     from fastnn.saving import load_model
     from fastnn.tracing import Tensor, Variable, function
     from fastnn.utils import set_seed
@@ -51,6 +52,7 @@ _SUBMODULES = frozenset(
     {
         "activations",
         "autodiff",
+        "batches",
         "callbacks",
         "cli",
         "datasets",
@@ -65,6 +67,7 @@ _SUBMODULES = frozenset(
         "reference",
         "saving",
         "serialization",
+        "symbolic",
         "tracing",
         "training",
         "utils",
@@ -72,6 +75,7 @@ _SUBMODULES = frozenset(
 )
 _NAMES = {
     "Input": "layers",
+    "Model": "models",
     "Sequential": "models",
     "Tensor": "tracing",
     "Variable": "tracing",

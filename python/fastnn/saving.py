@@ -8,6 +8,7 @@ a checkpoint the state of training. docs/file-format.md describes it. Nothing in
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +17,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.layers.layer import initial_weights
 from fastnn.serialization import Decoder, Encoder
-from fastnn.tracing import Array, Variable, named_variables, read_variables, renamed_scopes, write_variables
+from fastnn.tracing import Array, Variable, flatten, named_variables, read_variables, renamed_scopes, write_variables
 from fastnn.utils import generator
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _SUFFIX = ".safetensors"
 _RESERVED = "fastnn."  # names that begin with it are ours: what is no weight
 _OPTIMIZER = "fastnn.optimizer/"
 _METRICS = "fastnn.metrics/"
+_COPIES = 16  # of the weights of a model within models, each of which makes its parts anew
+_PARTS = {"model", "inputs", "named_inputs", "frozen", "compile"}  # of the architecture
 
 
 # ---- Writing -----------------------------------------------------------------------------------------------------------------
@@ -62,8 +65,7 @@ def save_weights(model: Trainer, path: str | os.PathLike[str]) -> None:
     """What `model.save_weights` does."""
     file = _file_name(path)
     model._require_built("save_weights")
-    names = _portable_names(model)
-    weights = {f"{names[layer.name]}/{name}": v for layer in model.layers for name, v in layer.named_weights().items()}
+    weights = model.named_weights()
     tensors = dict(zip(weights, read_variables(list(weights.values()))))
     _core.write_safetensors(file, tensors, {"fastnn.format": str(_FORMAT)})
 
@@ -87,9 +89,9 @@ def _contents(
     model: Trainer, include_optimizer: bool, include_metrics: bool = False
 ) -> tuple[dict[str, Array], dict[str, str], dict[str, Any]]:
     """The tensors and the metadata of a model's file, and the user's own classes and functions in it."""
-    names = _portable_names(model)
+    names = _paths(model)
     encoder = Encoder()
-    variables = _model_variables(model, names)
+    variables = model.named_variables()
     metadata = {
         "fastnn.format": str(_FORMAT),
         "fastnn.model": _core.dump_json(_architecture(model, names, encoder), model.name),
@@ -107,36 +109,17 @@ def _contents(
     return tensors, metadata, encoder.custom_objects
 
 
-def _portable_names(model: Trainer) -> dict[str, str]:
-    """How a file calls the layers: as the user named them, else numbered within the model.
-
-    `conv2d_7`, because the process has made seven others, is `conv2d` in the file: the same model gives the same file, and
-    the weights of one fit another that is made in the same way.
-    """
-    names = {}
-    taken = {layer.name for layer in model.layers if not layer.auto_named}
-    for layer in model.layers:
-        name, number = layer.name, 0
-        if layer.auto_named:
-            name = base = layer.default_name()
-            while name in taken:
-                number += 1
-                name = f"{base}_{number}"
-            taken.add(name)
+def _paths(model: Trainer) -> dict[str, str]:
+    """How a file calls the model and each layer in it, by the names that they have in this process."""
+    names = {model.name: type(model).__name__.lower() if model.auto_named else model.name}
+    for path, layer in model._walk():
+        if path:
+            names[layer.name] = path.rstrip("/").rpartition("/")[2]
+    names |= {spec.name: name for name, spec in zip(model._input_names(), model._inputs)}
+    for name in model.named_layers():
         if name.startswith(_RESERVED):
-            raise ValueError(
-                f"{layer.name}: a layer of this name in a file; expected none that begins with {_RESERVED}; rename it"
-            )
-        names[layer.name] = name
+            raise ValueError(f"{name}: a layer of this name in a file; expected none that begins with {_RESERVED}; rename it")
     return names
-
-
-def _portable_name(model: Trainer) -> str:
-    return type(model).__name__.lower() if model.auto_named else model.name
-
-
-def _model_variables(model: Trainer, names: Mapping[str, str]) -> dict[str, Variable]:
-    return {f"{names[layer.name]}/{name}": v for layer in model.layers for name, v in layer.named_variables().items()}
 
 
 def _optimizer_variables(model: Trainer) -> dict[str, Variable]:
@@ -144,34 +127,49 @@ def _optimizer_variables(model: Trainer) -> dict[str, Variable]:
 
 
 def _metric_variables(model: Trainer) -> dict[str, Variable]:
-    return {f"{_METRICS}{m.name}/{name}": v for m in model.metrics for name, v in named_variables(m).items()}
+    named = zip(model._log_names, model.metrics)
+    return {f"{_METRICS}{log}/{name}": v for log, metric in named for name, v in named_variables(metric).items()}
 
 
 def _architecture(model: Trainer, names: Mapping[str, str], encoder: Encoder) -> dict[str, Any]:
     """The model and how it was compiled as JSON values, under the names of the file."""
-    described = encoder.encode(model, model.name)
-    described["config"]["name"] = _portable_name(model)
-    for layer in described["config"]["layers"]:
-        if "name" not in layer["config"]:
+    for layer in model.layers:
+        if not layer.auto_named and "name" not in layer.get_config():
             raise ValueError(
-                f"{layer['class']}: its get_config returns no name, which files need; expected the constructor's arguments and "
+                f"{layer.name}: its get_config returns no name, which files need; expected the constructor's arguments and "
                 "**super().get_config(); add the latter"
             )
-        layer["config"]["name"] = names.get(layer["config"]["name"], layer["config"]["name"])
-    compiled = None
-    if model.loss is not None:
-        compiled = encoder.encode(
-            {"optimizer": model.optimizer, "loss": model.loss, "metrics": model.metrics[1:]}, f"{model.name}: compile"
-        )
-    return {"model": described, "compile": compiled}
+    frozen = [path for path, layer in model._walk() if not layer.trainable]
+    pairs = zip(model._input_names(), model._inputs)
+    shapes = [[name, list(spec.sample_shape), spec.dtype] for name, spec in pairs] if model.built else None
+    structured = isinstance(model.input_shape, dict) if model._structure is not None else None
+    return {
+        "model": _renamed(encoder.encode(model, model.name), names),
+        "inputs": shapes,
+        "named_inputs": structured,
+        "frozen": frozen,
+        "compile": encoder.encode(model._compile_config(), f"{model.name}: compile"),
+    }
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Encoded objects, those within them too, under other names."""
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    if not isinstance(value, dict):
+        return value
+    renamed = {key: _renamed(item, names) for key, item in value.items()}
+    if value.keys() == {"class", "config"} and isinstance(value["config"].get("name"), str):
+        renamed["config"]["name"] = names.get(value["config"]["name"], value["config"]["name"])
+    return renamed
 
 
 def _graph(model: Trainer, names: Mapping[str, str], variables: Mapping[str, Variable]) -> tuple[str, list[Array]]:
     """The graph of a prediction as JSON, which names the Variables as the file does, and its constants."""
     key = tuple(variables)
     if model._file_graph is None or model._file_graph[0] != key:
-        with renamed_scopes({model.name: _portable_name(model), **names}):
-            graph = model._prediction_graph()
+        with renamed_scopes(names):
+            graph, _ = model._prediction_graph()
         by_core = {id(v._core): name for name, v in variables.items()}
         read: list[str] = []
         for variable in graph.variables():
@@ -252,13 +250,8 @@ def load_weights(model: Trainer, path: str | os.PathLike[str]) -> None:
     tensors, metadata = _core.read_safetensors(file)
     if "fastnn.format" in metadata:
         _check_format(file, metadata)
-    names = _portable_names(model)
-    weights: dict[str, Variable] = {}
-    state: set[str] = set()
-    for layer in model.layers:
-        own = layer.named_weights()
-        weights |= {f"{names[layer.name]}/{name}": v for name, v in own.items()}
-        state |= {f"{names[layer.name]}/{name}" for name in layer.named_variables() if name not in own}
+    weights = model.named_weights()
+    state = model.named_variables().keys() - weights.keys()
     wanted = {name: tensor for name, tensor in tensors.items() if not name.startswith(_RESERVED) and name not in state}
     _write(f"{file} for {model.name}", weights, wanted)
 
@@ -299,8 +292,7 @@ def restore_checkpoint(model: Trainer, path: str) -> dict[str, Any]:
     """
     tensors, metadata = _core.read_safetensors(path)
     state = _state(path, metadata)
-    names = _portable_names(model)
-    ours, theirs = _architecture(model, names, Encoder()), _architecture_of(path, metadata)
+    ours, theirs = _architecture(model, _paths(model), Encoder()), _architecture_of(path, metadata)
     for architecture in (ours, theirs):  # the rate is a Variable, which schedules change
         _descend(architecture, ("compile", "optimizer", "config")).pop("learning_rate", None)
     difference = _difference(ours, theirs, "")
@@ -311,7 +303,7 @@ def restore_checkpoint(model: Trainer, path: str) -> dict[str, Any]:
         )
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-    variables = _model_variables(model, names) | _optimizer_variables(model) | _metric_variables(model)
+    variables = model.named_variables() | _optimizer_variables(model) | _metric_variables(model)
     _write(path, variables, {name: t for name, t in tensors.items() if not name.startswith("fastnn.constants/")})
     generator.reset(*(_integer(path, state, "generator", key) for key in ("seed", "stream")))
     return state
@@ -324,27 +316,39 @@ def _model(
     custom_objects: Mapping[str, Any] | None,
     compile: bool = True,
 ) -> Any:
+    from fastnn.layers.core import Input
     from fastnn.training import Trainer
 
     architecture = _architecture_of(where, metadata)
-    used: set[str] = set()
+    left = Counter(_COPIES * [tuple(tensor.shape) for tensor in tensors.values()])
 
-    def stored(name: str, shape: tuple[int, ...]) -> Array:
-        # Before it is allocated: a hostile file may ask for weights of any size, but holds only so many.
-        used.add(name)
-        return _fitting(where, {name: (shape, "float32")}, {name: tensors[name]} if name in tensors else {})[0]
+    def blank(name: str, shape: tuple[int, ...]) -> Array:
+        # Before it is allocated: a hostile file may ask for weights of any size and number, but holds only so many.
+        if left[shape] == 0:
+            raise ValueError(
+                f"{where}: {name} of shape {shape}; expected weights that the file holds; it is damaged, write it again"
+            )
+        left[shape] -= 1
+        return np.zeros(shape, np.float32)
 
     decoder = Decoder(where, custom_objects)
     try:
-        with generator.paused(), initial_weights(stored):
+        with generator.paused(), initial_weights(blank):
             model = decoder.decode(architecture["model"])
             if not isinstance(model, Trainer):
                 raise TypeError(f"the architecture makes {model!r}; expected a model; write the file again")
+            if architecture["inputs"] is not None and not model.built:
+                inputs = [Input(shape, name=name, dtype=dtype) for name, shape, dtype in architecture["inputs"]]
+                named = architecture["named_inputs"]
+                tree: Any = {spec.name: None for spec in inputs} if named else [None] * len(inputs)
+                model._build_with(inputs, None if named is None else flatten(tree)[1])
+            for path, layer in model._walk():
+                layer._trainable = path not in architecture["frozen"]
             if architecture["compile"] is not None and compile:
                 model.compile(**decoder.decode(architecture["compile"]))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(error if str(error).startswith(where) else f"{where}: {error}") from error
-    variables = _model_variables(model, {layer.name: layer.name for layer in model.layers})
+    variables = model.named_variables()
     others = {name: t for name, t in tensors.items() if not name.startswith(_RESERVED)}
     optimizer = {name: t for name, t in tensors.items() if name.startswith(_OPTIMIZER)}
     if optimizer and compile and model.loss is not None:
@@ -368,8 +372,10 @@ def _architecture_of(where: str, metadata: Mapping[str, str]) -> dict[str, Any]:
             f"{where}: weights without a model; expected a file of model.save; make the model and call its load_weights"
         )
     architecture = _core.parse_json(metadata["fastnn.model"], f"{where}: fastnn.model")
-    if not isinstance(architecture, dict) or architecture.keys() != {"model", "compile"}:
-        raise ValueError(f"{where}: fastnn.model is no model with its compile arguments; expected both; write the file again")
+    if not isinstance(architecture, dict) or architecture.keys() != _PARTS:
+        raise ValueError(
+            f"{where}: fastnn.model is not {', '.join(sorted(_PARTS))}; expected all of them; write the file again"
+        )
     return architecture
 
 

@@ -263,6 +263,14 @@ class Tensor(_Operators):
         raise self._refuse("len()", "use its .shape")
 
 
+class Symbolic(_Operators):
+    """A value that records what is done with it: a symbolic tensor of a model under construction (fastnn.symbolic)."""
+
+    def record(self, op: str, operands: Sequence[Any], attributes: dict[str, Any]) -> list[Any]:
+        """What the op's results are; a subclass implements it."""
+        raise TypeError(f"{type(self).__name__}: has no record; expected one; override it")
+
+
 class Variable(_Operators):
     """Memory that outlives runs: a weight, an optimizer slot, a counter.
 
@@ -458,8 +466,8 @@ def _number(value: float, dtype: str) -> Array:
 def _weak_dtype(operands: Sequence[Any]) -> str:
     """The dtype that Python numbers take among these operands: that of the first operand that is not one."""
     for operand in operands:
-        if isinstance(operand, (Tensor, Variable)):
-            return operand.dtype
+        if isinstance(operand, (Tensor, Variable, Symbolic)):
+            return str(operand.dtype)
         if isinstance(operand, (np.ndarray, np.generic)):
             return operand.dtype.name
     return "float32"
@@ -478,6 +486,8 @@ def apply(op: str, operands: Sequence[Any], *, outputs: int | None = None, **att
             values = [None if x is None else as_tensor(x, weak)._value for x in operands]
             ids = trace.graph.node(op, values, attributes, layer_path(), _user_line())
             results: list[Any] = [trace.tensor(i) for i in ids]
+        elif (symbolic := next((x for x in operands if isinstance(x, Symbolic)), None)) is not None:
+            results = symbolic.record(op, operands, attributes)
         else:
             results = _core.execute(op, [_as_array(x, weak) for x in operands], attributes)
     except (ValueError, TypeError) as error:

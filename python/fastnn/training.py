@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,27 @@ import numpy as np
 
 from fastnn import _core, losses, metrics, ops, optimizers
 from fastnn.autodiff import backward
+from fastnn.batches import (
+    ArrayBatches,
+    Data,
+    IterableBatches,
+    class_weights,
+    is_iterable_of_batches,
+    numeric,
+    sample_weights,
+    shape_text,
+)
 from fastnn.callbacks import Callback, CallbackList, History, Logs, Progress, format_logs
+from fastnn.layers.core import Input
 from fastnn.saving import Savable
-from fastnn.tracing import Array, Tensor, Trace, as_tensor, building, layer_scope, rectangular
-from fastnn.utils import check_number, generator
+from fastnn.tracing import Array, Tensor, Trace, as_tensor, building, flatten, layer_scope, unflatten
+from fastnn.utils import check_number, generator, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastnn.layers import Layer
     from fastnn.tracing import Variable
-
-# What programs read as it is, casting each batch while they gather it; anything else is converted once.
-_NATIVE = ("float32", "float64", "int32", "int64", "uint8", "bool")
 
 
 @dataclass
@@ -53,37 +61,58 @@ class Fit:
     hooks: CallbackList
 
 
+@dataclass(frozen=True)
+class Program:
+    """A traced program of a model, and the form of its results."""
+
+    function: _core.Function
+    structure: Any = None  # of the outputs
+
+
 class Trainer(Savable):
     """The part of a model that trains and predicts; models derive from it."""
 
     name: str
     auto_named: bool
     built: bool
-    _input_shape: tuple[int, ...] | None
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, in order."""
-        return []
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """The weights that training changes."""
-        return []
+    # What the model takes and returns, once it is known: inputs in the order of programs, and the form in which `call` gets
+    # them.
+    _inputs: list[Input]
+    _structure: Any
+    _output_names: list[str]  # of several outputs; one output needs no name
 
     def __init__(self) -> None:
         self.optimizer: optimizers.Optimizer
-        self.loss: losses.Loss | None = None
+        self.loss: Any = None  # a Loss, or one for each output
         self.metrics: list[metrics.Metric] = []
         self.history: History | None = None
         self.stop_training = False
-        self._programs: dict[Any, _core.Function] = {}
+        self._inputs, self._structure, self._output_names = [], None, []
+        self._losses: list[losses.Loss | None] = []  # one for each output
+        self._loss_weights: list[float] = []
+        self._metrics: list[list[metrics.Metric]] = []  # for each output
+        self._log_names: list[str] = []  # of self.metrics
+        self._programs: dict[Any, Program] = {}
         self._file_graph: tuple[tuple[str, ...], str, list[Array]] | None = None  # of fastnn.saving
         self._fit: Fit | None = None
 
-    def build(self, input_shape: Sequence[int | None]) -> None: ...
-    def call(self, x: Any, training: bool = False) -> Any: ...
-    def _require_built(self, what: str) -> None: ...
+    if TYPE_CHECKING:  # of Layer and Model
+
+        def build(self, input_shape: Any) -> None: ...
+        def call(self, x: Any, training: bool = False) -> Any: ...
+        def __call__(self, x: Any, *others: Any, training: bool | None = None, **options: Any) -> Any: ...
+        def named_variables(self) -> dict[str, Variable]: ...
+        def named_weights(self) -> dict[str, Variable]: ...
+        def named_layers(self) -> dict[str, Layer]: ...
+        def _walk(self, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Layer]]: ...
+        def _build_with(self, inputs: list[Input], structure: Any) -> None: ...
+        @property
+        def input_shape(self) -> Any: ...
+        def _require_built(self, what: str) -> None: ...
+        @property
+        def layers(self) -> list[Layer]: ...
+        @property
+        def trainable_variables(self) -> list[Variable]: ...
 
     def _forget_programs(self) -> None:
         self._programs = {}
@@ -94,16 +123,19 @@ class Trainer(Savable):
     def compile(
         self,
         optimizer: optimizers.OptimizerLike = "adam",
-        loss: losses.LossLike | None = None,
-        metrics: Sequence[metrics.MetricLike] | None = None,
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
     ) -> None:
         """Says how to train: the optimizer, the loss and the metrics, by name or as objects.
 
         Args:
             optimizer: default `"adam"` (Keras's is `"rmsprop"`).
             loss: for example `"sparse_categorical_crossentropy"`, a Loss, or a function
-                `(y_true, y_pred) -> one number per sample`; required.
-            metrics: a list, for example `["accuracy"]`.
+                `(y_true, y_pred) -> one number per sample`; required. A model of several outputs takes one for all of them, a
+                list with one for each, or a dict by their names, the others being left alone.
+            metrics: a list, for example `["accuracy"]`; for several outputs a list of lists, or a dict by their names.
+            loss_weights: the factors of the losses of several outputs in their sum, a list or a dict; default 1.
 
         Raises:
             ValueError: a name that does not exist; the nearest ones are given. No loss. Two metrics of one name.
@@ -117,26 +149,70 @@ class Trainer(Savable):
         """
         from fastnn import metrics as registry
 
+        several = len(self._output_names) > 1
         if loss is None:
             raise ValueError(f"{self.name}: compile without a loss; expected one; pass for example loss='mean_squared_error'")
-        if metrics is not None and not isinstance(metrics, (list, tuple)):
+        if not several and metrics is not None and not isinstance(metrics, (list, tuple)):
             raise TypeError(f"{self.name}: metrics={metrics!r}; expected a list; pass metrics=[{metrics!r}]")
-        chosen_loss, chosen_optimizer = losses.get(loss), optimizers.get(optimizer)
-        chosen_metrics = [registry.get(m, chosen_loss) for m in metrics or ()]
-        names = ["loss", *(m.name for m in chosen_metrics)]
+        chosen = [None if entry is None else losses.get(entry) for entry in self._per_output("loss", loss, everywhere=True)]
+        if all(entry is None for entry in chosen):
+            raise ValueError(f"{self.name}: loss={loss!r} for no output; expected one for at least one; name it")
+        per_output = self._per_output("metrics", metrics if several else [metrics])
+        chosen_metrics: list[list[Any]] = []
+        for entry, own in zip(per_output, chosen):
+            wanted = [] if entry is None else entry if isinstance(entry, (list, tuple)) else [entry]
+            if wanted and own is None:
+                raise ValueError(
+                    f"{self.name}: metrics={entry!r} of an output without a loss; expected one, because targets come with it; "
+                    "name it"
+                )
+            chosen_metrics.append([registry.get(m, own) for m in wanted if own is not None])
+        factors = [1.0 if f is None else f for f in self._per_output("loss_weights", loss_weights)]
+        factors = [check_number(self.name, "loss_weights", f, 1.0) for f in factors]
+        means = [registry.Mean(f"{name}_loss") for name, own in zip(self._output_names, chosen) if own] if several else []
+        prefixes = [f"{name}_" for name in self._output_names] if several else [""]
+        names = ["loss", *(m.name for m in means)]
+        names += [prefix + m.name for prefix, group in zip(prefixes, chosen_metrics) for m in group]
         if len(set(names)) != len(names):
             raise ValueError(f"{self.name}: metrics named {names}; expected different names; pass each once")
-        self.loss, self.optimizer = chosen_loss, chosen_optimizer
-        self.metrics = [registry.Mean("loss"), *chosen_metrics]
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = chosen if several else chosen[0]
+        self._losses, self._loss_weights, self._metrics, self._log_names = chosen, factors, chosen_metrics, names
+        self.metrics = [registry.Mean("loss"), *means, *(m for group in chosen_metrics for m in group)]
         self._forget_programs()
 
-    def _require_compiled(self, what: str) -> losses.Loss:
+    def _compile_config(self) -> dict[str, Any] | None:
+        """What makes `compile` do the same again."""
+        if self.loss is None:
+            return None
+        several = len(self._output_names) > 1
+        config = {"optimizer": self.optimizer, "loss": self.loss, "metrics": self._metrics if several else self._metrics[0]}
+        return config | ({"loss_weights": self._loss_weights} if several else {})
+
+    def _per_output(self, what: str, value: Any, everywhere: bool = False) -> list[Any]:
+        """`value` as a list with an entry for each output, None where there is none."""
+        names = self._output_names or ["output"]
+        if isinstance(value, Mapping):
+            if unknown := [key for key in value if key not in names]:
+                raise unknown_name(f"{self.name}: {what}: output", unknown[0], names)
+            return [value.get(name) for name in names]
+        if isinstance(value, (list, tuple)):
+            if len(value) != len(names):
+                raise ValueError(
+                    f"{self.name}: {len(value)} entries in {what}; expected {len(names)}, one for each of {', '.join(names)}; "
+                    "pass a dict by these names for some of them"
+                )
+            return list(value)
+        if value is not None and len(names) > 1 and not everywhere:
+            raise TypeError(f"{self.name}: {what}={value!r} of several outputs; expected a list or a dict; pass one by names")
+        return [value] * len(names)
+
+    def _require_compiled(self, what: str) -> None:
         if self.loss is None:
             raise ValueError(
                 f"{self.name}: {what} before compile; expected a loss and an optimizer; call for example "
                 "model.compile(optimizer='adam', loss='mean_squared_error')"
             )
-        return self.loss
 
     def metrics_so_far(self) -> Logs:
         """The loss and the metrics since the epoch began.
@@ -150,37 +226,45 @@ class Trainer(Savable):
             >>> model.metrics_so_far()
             {'loss': nan}
         """
-        return {metric.name: metric.result() for metric in self.metrics}
+        return {name: metric.result() for name, metric in zip(self._log_names, self.metrics)}
 
     # ---- fit -----------------------------------------------------------------------------------------------------------------
 
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
         callbacks: Sequence[Callback] | Callback | None = None,
         validation_split: float = 0.0,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: Any = None,
         shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
     ) -> History:
-        """Trains on arrays.
+        """Trains on arrays, or on an iterable of batches.
 
         Args:
-            x: samples, `(samples, ...)`; any numeric dtype, cast to float32 batch by batch.
-            y: labels or targets, one per sample.
+            x: samples, `(samples, ...)`; any numeric dtype, cast to float32 batch by batch. Of a model with several inputs a
+                list or a dict by their names. Or an iterable of batches `(x, y)` or `(x, y, sample_weight)`, which begins anew
+                for each epoch or, with `steps_per_epoch`, goes on.
+            y: labels or targets, one per sample; of several outputs a list or a dict. None for an iterable.
             batch_size: samples per step, default 32; the last step of an epoch takes what is left.
             epochs: the epoch to stop at.
             verbose: 0 silent, 1 a progress bar on standard error (one line per epoch without tqdm), 2 one line per epoch;
                 "auto" is 1.
             callbacks: instances of `fastnn.callbacks.Callback`.
             validation_split: the share of samples, taken from the end, to evaluate on after each epoch and not to train on.
-            validation_data: `(x, y)` to evaluate on instead.
-            shuffle: whether to draw the samples in a new order each epoch.
+            validation_data: `(x, y)` or `(x, y, sample_weight)` or an iterable of batches to evaluate on instead.
+            shuffle: whether to draw the samples in a new order each epoch; an iterable has its own.
+            class_weight: factors of the loss by class, 1 for others; for one output whose targets are classes.
+            sample_weight: factors of the loss, one per sample. Metrics do not count them.
             initial_epoch: where to go on counting.
+            steps_per_epoch: how many batches an epoch has; default all.
 
         Returns:
             A `History`: `.history["loss"]` and so on, one number per epoch.
@@ -200,46 +284,52 @@ class Trainer(Savable):
                    [2.]], dtype=float32)
         """
         self._require_compiled("fit")
-        batch_size = 32 if batch_size is None else _positive(self.name, "batch_size", batch_size)
         epochs = _positive(self.name, "epochs", epochs)
         if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, (int, np.integer)) or initial_epoch < 0:
             raise ValueError(f"{self.name}: initial_epoch={initial_epoch!r}; expected an integer >= 0; pass 0 to start anew")
+        steps = None if steps_per_epoch is None else _positive(self.name, "steps_per_epoch", steps_per_epoch)
         level = _verbosity(self.name, verbose, auto=1)
-        x, y = self._prepare(x, y, "fit")
-        x, y, validation = self._hold_out(x, y, validation_split, validation_data)
-        run = self._training_program(x, y)
+        batches: ArrayBatches | IterableBatches
+        if is_iterable_of_batches(x):
+            self._refuse_with_batches(y=y, batch_size=batch_size, sample_weight=sample_weight, split=validation_split or None)
+            size = 0
+            batches = self._batches("fit", x, steps, class_weight)
+            validation = None if validation_data is None else self._validation(validation_data)
+        else:
+            size = 32 if batch_size is None else _positive(self.name, "batch_size", batch_size)
+            data, validation = self._hold_out(
+                self._prepare(x, y, "fit", sample_weight, class_weight), validation_split, validation_data
+            )
+            most = -(-data.samples // size)
+            if steps is not None and steps > most:
+                raise ValueError(
+                    f"{self.name}: steps_per_epoch={steps} for {data.samples} samples; expected at most {most} batches of "
+                    f"{size}; pass less, or more epochs"
+                )
+            batches = ArrayBatches(data, size, steps)
+            self._training_program(data)
 
-        samples = len(x)
-        steps = -(-samples // batch_size)
         seed, stream = generator.next_key()
         self.history = History()
         progress = [Progress(level)] if level else []
         callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
-        hooks = CallbackList([*callbacks, *progress, self.history], self, {"epochs": epochs, "steps": steps, "verbose": level})
-        at = Position(int(initial_epoch), 0, seed, stream, samples, batch_size, bool(shuffle))
+        params = {"epochs": epochs, "steps": batches.steps, "verbose": level}
+        hooks = CallbackList([*callbacks, *progress, self.history], self, params)
+        at = Position(int(initial_epoch), 0, seed, stream, batches.samples, size, bool(shuffle))
         self._fit = Fit(at, hooks)
         self.stop_training = False
-        order = np.arange(samples, dtype=np.int64)
         try:
             hooks.call("on_train_begin", {})  # a callback may move the position
             while at.epoch < epochs and not self.stop_training:
                 epoch = at.epoch
-                if shuffle:
-                    order = _core.random_permutation(at.seed, at.stream, epoch, samples)
+                batches.begin_epoch((at.seed, at.stream, epoch) if shuffle else None)
                 if at.step == 0:
                     self._reset_metrics()
                 hooks.call("on_epoch_begin", epoch, {})
-                for step in range(at.step, steps):
-                    for hook, wants_logs in hooks.on_batch_begin:
-                        hook(step, self.metrics_so_far() if wants_logs and step else {})
-                    with _batch_context("fit", f"epoch {epoch + 1}, batch {step}"):
-                        run.run([x, y, order[step * batch_size : (step + 1) * batch_size]], True)
-                    at.step = step + 1
-                    for hook, wants_logs in hooks.on_batch_end:
-                        hook(step, self.metrics_so_far() if wants_logs else {})
+                self._train_epoch(batches, at, hooks)
                 logs = self.metrics_so_far()
                 if validation is not None:
-                    results = self._evaluate(validation[0], validation[1], batch_size)
+                    results = self._evaluate(validation, size or 32)
                     logs.update({f"val_{name}": value for name, value in results.items()})
                 at.epoch, at.step = epoch + 1, 0
                 hooks.call("on_epoch_end", epoch, logs)
@@ -250,12 +340,56 @@ class Trainer(Savable):
         hooks.call("on_train_end", {})
         return self.history
 
-    def train_on_batch(self, x: Any, y: Any, return_dict: bool = False) -> float | list[float] | Logs:
+    def _train_epoch(self, batches: ArrayBatches | IterableBatches, at: Position, hooks: CallbackList) -> None:
+        """The steps that are left of an epoch."""
+        step, run, known = at.step, None, None
+        while batches.steps is None or step < batches.steps:
+            for hook, wants_logs in hooks.on_batch_begin:
+                hook(step, self.metrics_so_far() if wants_logs and step else {})
+            with _batch_context("fit", f"epoch {at.epoch + 1}, batch {step}"):
+                batch = batches.batch(step)
+                if batch is None:
+                    return
+                data, arrays = batch
+                if run is None or data is not known:
+                    run, known = self._training_program(data).function, data
+                run.run(arrays, True)
+            step += 1
+            at.step = step
+            for hook, wants_logs in hooks.on_batch_end:
+                hook(step - 1, self.metrics_so_far() if wants_logs else {})
+
+    def _batches(
+        self, where: str, batches: Any, steps: int | None, class_weight: Mapping[int, float] | None = None
+    ) -> IterableBatches:
+        def prepare(x: Any, y: Any, weights: Any = None) -> Data:
+            return self._prepare(x, y, where, weights, class_weight)
+
+        return IterableBatches(f"{self.name}: {where}", batches, steps, prepare)
+
+    def _refuse_with_batches(self, **options: Any) -> None:
+        for name, value in options.items():
+            if value is not None:
+                raise ValueError(
+                    f"{self.name}: {name} beside an iterable of batches; expected the batches to have it; leave it out, or "
+                    "pass arrays"
+                )
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | Logs:
         """One step on one batch.
 
         Args:
             x: samples, as for `fit`.
             y: labels or targets.
+            sample_weight: as for `fit`.
+            class_weight: likewise.
             return_dict: as for `evaluate`.
 
         Returns:
@@ -271,30 +405,36 @@ class Trainer(Savable):
             9.0
         """
         self._require_compiled("train_on_batch")
-        x, y = self._prepare(x, y, "train_on_batch")
-        run = self._training_program(x, y)
+        data = self._prepare(x, y, "train_on_batch", sample_weight, class_weight)
+        run = self._training_program(data).function
         self._reset_metrics()
         with _batch_context("train_on_batch", "batch 0"):
-            run.run([x, y, np.arange(len(x), dtype=np.int64)], True)
+            run.run([*data.arrays, np.arange(data.samples, dtype=np.int64)], True)
         return _results(self.metrics_so_far(), return_dict)
 
-    def _hold_out(
-        self, x: Array, y: Array, split: float, data: tuple[Any, Any] | None
-    ) -> tuple[Array, Array, tuple[Array, Array] | None]:
-        if data is not None:
-            if not isinstance(data, (tuple, list)) or len(data) != 2:
-                raise ValueError(f"{self.name}: validation_data is no pair; expected (x, y); pass two arrays")
-            return x, y, self._prepare(*data, "fit, validation_data")
+    def _hold_out(self, data: Data, split: float, validation: Any) -> tuple[Data, Any]:
+        if validation is not None:
+            return data, self._validation(validation)
         check_number(self.name, "validation_split", split, 0.1, "0 <= share < 1", lambda share: 0.0 <= share < 1.0)
         if split == 0.0:
-            return x, y, None
-        kept = int(len(x) * (1.0 - split))
-        if kept == 0 or kept == len(x):
+            return data, None
+        kept = int(data.samples * (1.0 - split))
+        if kept == 0 or kept == data.samples:
             raise ValueError(
-                f"{self.name}: validation_split={split} of {len(x)} samples leaves {kept} to train on; expected some on both "
-                "sides; use more data or another share"
+                f"{self.name}: validation_split={split} of {data.samples} samples leaves {kept} to train on; expected some on "
+                "both sides; use more data or another share"
             )
-        return x[:kept], y[:kept], (x[kept:], y[kept:])
+        return data.rows(0, kept), data.rows(kept, None)
+
+    def _validation(self, validation: Any) -> Any:
+        if is_iterable_of_batches(validation):
+            return self._batches("fit, validation_data", validation, None)
+        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+            raise ValueError(
+                f"{self.name}: validation_data is no pair; expected (x, y) or (x, y, sample_weight); pass arrays in a tuple"
+            )
+        x, y, *weights = validation
+        return self._prepare(x, y, "fit, validation_data", *weights)
 
     def _reset_metrics(self) -> None:
         for metric in self.metrics:
@@ -303,15 +443,22 @@ class Trainer(Savable):
     # ---- evaluate and predict ------------------------------------------------------------------------------------------------
 
     def evaluate(
-        self, x: Any, y: Any, batch_size: int = 32, verbose: int | str = 0, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 32,
+        verbose: int | str = 0,
+        sample_weight: Any = None,
+        return_dict: bool = False,
     ) -> float | list[float] | Logs:
-        """The loss and the metrics on arrays.
+        """The loss and the metrics on arrays, or on an iterable of batches.
 
         Args:
             x: samples, as for `fit`.
             y: labels or targets.
             batch_size: samples per run; the result does not depend on it beyond rounding.
             verbose: 0 or "auto" silent, 1 or 2 one line on standard error.
+            sample_weight: as for `fit`.
             return_dict: return a dict by name.
 
         Returns:
@@ -329,20 +476,23 @@ class Trainer(Savable):
         self._require_compiled("evaluate")
         batch_size = _positive(self.name, "batch_size", batch_size)
         level = _verbosity(self.name, verbose, auto=0)
-        results = self._evaluate(*self._prepare(x, y, "evaluate"), batch_size)
+        if is_iterable_of_batches(x):
+            self._refuse_with_batches(y=y, sample_weight=sample_weight)
+            results = self._evaluate(self._batches("evaluate", x, None), batch_size)
+        else:
+            results = self._evaluate(self._prepare(x, y, "evaluate", sample_weight), batch_size)
         if level:
             print(format_logs(results), file=sys.stderr)
         return _results(results, return_dict)
 
-    def _evaluate(self, x: Array, y: Array, batch_size: int) -> Logs:
-        run = self._evaluation_program(x, y)
+    def _evaluate(self, data: Data | IterableBatches, batch_size: int) -> Logs:
         self._reset_metrics()
-        for step, start in enumerate(range(0, len(x), batch_size)):
+        for step, batch in enumerate(_slices(data, batch_size)):
             with _batch_context("evaluate", f"batch {step}"):
-                run.run([x[start : start + batch_size], y[start : start + batch_size]], True)
+                self._evaluation_program(batch).function.run(batch.arrays, True)
         return self.metrics_so_far()
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Array:
+    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Any:
         """The outputs for samples, as one array. NaN and infinity pass through, as in NumPy.
 
         Args:
@@ -351,7 +501,7 @@ class Trainer(Savable):
             verbose: 0 or "auto" silent, 1 or 2 one line on standard error.
 
         Returns:
-            float32 `(samples, ...)`. Several threads may call it at once.
+            float32 `(samples, ...)`; of several outputs a list or dict of such arrays. Several threads may call it at once.
 
         Raises:
             ValueError: a shape that does not fit, an option outside its range.
@@ -365,99 +515,162 @@ class Trainer(Savable):
         """
         batch_size = 256 if batch_size is None else _positive(self.name, "batch_size", batch_size)
         level = _verbosity(self.name, verbose, auto=0)
-        x = self._prepare_x(x, "predict")
-        run = self._prediction_program(x, training=False)
+        inputs = self._prepare_x(x, "predict")
+        program, samples = self._prediction_program(inputs, training=False), len(inputs[0])
+        run = program.function.run
         began = time.perf_counter()
-        starts = range(0, len(x), batch_size) if len(x) else [0]
-        parts: list[Array] = [run.run([x[i : i + batch_size]], False)[0] for i in starts]
+        starts = range(0, samples, batch_size) if samples else [0]
+        parts: list[list[Array]] = [run([a[i : i + batch_size] for a in inputs], False) for i in starts]
         if level:
-            print(f"{len(x)} samples in {time.perf_counter() - began:.3f} s", file=sys.stderr)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            print(f"{samples} samples in {time.perf_counter() - began:.3f} s", file=sys.stderr)
+        outputs = parts[0] if len(parts) == 1 else [np.concatenate(pieces) for pieces in zip(*parts)]
+        return unflatten(program.structure, outputs)
 
-    def _call_on_array(self, x: Any, training: bool) -> Array:
-        x = self._prepare_x(x, "call")
-        output: Array = self._prediction_program(x, training).run([x], training)[0]
-        return output
+    def _call_on_array(self, x: Any, training: bool) -> Any:
+        inputs = self._prepare_x(x, "call")
+        program = self._prediction_program(inputs, training)
+        return unflatten(program.structure, program.function.run(inputs, training))
 
     # ---- Programs ------------------------------------------------------------------------------------------------------------
 
-    def _program(self, key: Any, trace: Callable[[], _core.Function]) -> _core.Function:
+    def _program(self, key: Any, trace: Callable[[], Program]) -> Program:
         program = self._programs.get(key)
         if program is None:
             # Two threads may both trace; the results are equal and setdefault keeps one.
             program = self._programs.setdefault(key, trace())
         return program
 
-    def _training_program(self, x: Array, y: Array) -> _core.Function:
-        return self._program(("train", x.dtype, y.dtype, y.shape[1:]), lambda: self._trace_training(x, y))
+    def _training_program(self, data: Data) -> Program:
+        return self._program(("train", data.kind), lambda: self._trace_training(data))
 
-    def _evaluation_program(self, x: Array, y: Array) -> _core.Function:
-        return self._program(("evaluate", x.dtype, y.dtype, y.shape[1:]), lambda: self._trace_evaluation(x, y))
+    def _evaluation_program(self, data: Data) -> Program:
+        return self._program(("evaluate", data.kind), lambda: self._trace_evaluation(data))
 
-    def _prediction_program(self, x: Array, training: bool) -> _core.Function:
-        return self._program(("predict", training, x.dtype), lambda: self._trace_prediction(x, training))
+    def _prediction_program(self, inputs: list[Array], training: bool) -> Program:
+        dtypes = [a.dtype.name for a in inputs]
+        return self._program(("predict", training, tuple(dtypes)), lambda: self._trace_prediction(dtypes, training))
 
-    def _trace_training(self, x: Array, y: Array) -> _core.Function:
+    def _trace_training(self, data: Data) -> Program:
         samples = _core.Extent("samples")
         with Trace() as trace:
-            x_all = trace.input("x", x.dtype.name, (samples, *x.shape[1:]))
-            y_all = trace.input("y", y.dtype.name, (samples, *y.shape[1:]))
+
+            def whole(name: str, array: Array) -> Tensor:
+                return trace.input(name, array.dtype.name, (samples, *array.shape[1:]))
+
+            inputs, targets, weights = self._declare(data, whole)
             rows = trace.input("rows", "int64", (_core.Extent("batch"),))
-            x_batch = ops.gather_rows(x_all, rows, dtype="float32")
-            y_batch = ops.gather_rows(y_all, rows, dtype=self._target_dtype(y))
-            loss = self._trace_loss(x_batch, y_batch, training=True)
+            loss = self._trace_loss(
+                [ops.gather_rows(x, rows, dtype=spec.dtype) for x, spec in zip(inputs, self._inputs)],
+                [
+                    None if y is None else ops.gather_rows(y, rows, dtype=self._target_dtype(y, i))
+                    for i, y in enumerate(targets)
+                ],
+                [ops.gather_rows(w, rows, dtype="float32") for w in weights],
+                training=True,
+            )
             variables = self.trainable_variables
             gradients = backward([loss], [as_tensor(1.0)], [as_tensor(v) for v in variables])
             self._require_gradients(variables, gradients)
             self._require_own_weights(trace)
             self.optimizer.apply(gradients, variables)
             trace.graph.set_outputs([loss._value])  # so that the guard on it is kept
-        return _core.Function(trace.graph)
+        return Program(_core.Function(trace.graph))
 
-    def _trace_evaluation(self, x: Array, y: Array) -> _core.Function:
+    def _trace_evaluation(self, data: Data) -> Program:
         batch = _core.Extent("batch")
         with Trace() as trace:
-            x_batch = ops.cast(trace.input("x", x.dtype.name, (batch, *x.shape[1:])), "float32")
-            y_batch = ops.cast(trace.input("y", y.dtype.name, (batch, *y.shape[1:])), self._target_dtype(y))
-            loss = self._trace_loss(x_batch, y_batch, training=False)
+
+            def some(name: str, array: Array) -> Tensor:
+                return trace.input(name, array.dtype.name, (batch, *array.shape[1:]))
+
+            inputs, targets, weights = self._declare(data, some)
+            loss = self._trace_loss(
+                [ops.cast(x, spec.dtype) for x, spec in zip(inputs, self._inputs)],
+                [None if y is None else ops.cast(y, self._target_dtype(y, i)) for i, y in enumerate(targets)],
+                weights,
+                training=False,
+            )
             trace.graph.set_outputs([loss._value])
             trace.graph.fuse()
-        return _core.Function(trace.graph)
+        return Program(_core.Function(trace.graph))
 
-    def _trace_prediction(self, x: Array, training: bool) -> _core.Function:
-        graph = self._prediction_graph(x.dtype.name, training)
+    def _declare(
+        self, data: Data, declare: Callable[[str, Array], Tensor]
+    ) -> tuple[list[Tensor], list[Tensor | None], list[Tensor]]:
+        """The inputs of a program: tensors for the model's inputs, for the targets of each output, and for weights."""
+        inputs = [declare(name, array) for name, array in zip(self._input_names(), data.inputs)]
+        arrays = iter(data.targets)
+        names = [f"y '{name}'" for name in self._output_names] if len(self._output_names) > 1 else ["y"]
+        targets = [None if loss is None else declare(name, next(arrays)) for name, loss in zip(names, self._losses)]
+        return inputs, targets, [declare(f"sample_weight {i}", array) for i, array in enumerate(data.weights)]
+
+    def _input_names(self) -> list[str]:
+        """What programs and files call the inputs: as the user does, else numbered within the model."""
+        if len(self._inputs) == 1:
+            return ["x" if self._inputs[0].auto_named else self._inputs[0].name]
+        return [f"input_{i + 1}" if spec.auto_named else spec.name for i, spec in enumerate(self._inputs)]
+
+    def _trace_prediction(self, dtypes: Sequence[str], training: bool) -> Program:
+        graph, structure = self._prediction_graph(dtypes, training)
         graph.fuse()
-        return _core.Function(graph)
+        return Program(_core.Function(graph), structure)
 
-    def _prediction_graph(self, dtype: str = "float32", training: bool = False) -> _core.Graph:
-        """From a batch `x` of this dtype to the outputs, not fused."""
-        assert self._input_shape is not None
+    def _prediction_graph(self, dtypes: Sequence[str] | None = None, training: bool = False) -> tuple[_core.Graph, Any]:
+        """From a batch of inputs of these dtypes to the outputs, not fused, and the form of the outputs."""
         with Trace() as trace:
-            x = trace.input("x", dtype, (_core.Extent("batch"), *self._input_shape))
-            output = self.call(ops.cast(x, "float32"), training)
-            trace.graph.set_outputs([output._value])
-        return trace.graph
+            inputs = [
+                trace.input(name, dtype, (_core.Extent("batch"), *spec.sample_shape))
+                for name, dtype, spec in zip(self._input_names(), dtypes or [i.dtype for i in self._inputs], self._inputs)
+            ]
+            x = unflatten(self._structure, [ops.cast(x, spec.dtype) for x, spec in zip(inputs, self._inputs)])
+            outputs, structure = flatten(self(x, training=training))
+            trace.graph.set_outputs([output._value for output in outputs])
+        return trace.graph, structure
 
-    def _trace_loss(self, x: Tensor, y: Tensor, training: bool) -> Tensor:
-        """The mean loss of a batch; metrics are updated on the way."""
-        loss = self._require_compiled("training")
-        output = self.call(x, training)
-        y = self._fit_targets(y, output, loss)
+    def _trace_loss(self, inputs: list[Tensor], targets: list[Tensor | None], weights: list[Tensor], training: bool) -> Tensor:
+        """The loss of a batch: the sum over outputs of the means over samples. Metrics are updated on the way."""
+        outputs = flatten(self(unflatten(self._structure, inputs), training=training))[0]
+        if len(outputs) != len(self._losses):
+            raise ValueError(
+                f"{self.name}: {len(outputs)} outputs and {len(self._losses)} losses; expected as many; write a functional "
+                "model, fastnn.Model(inputs, outputs), whose outputs are known when it is compiled"
+            )
+        means = iter(self.metrics[1:])
+        fitted: list[Any] = []
+        terms: list[Any] = []
+        rows: Any = None
+        for i, (output, y, loss, factor) in enumerate(zip(outputs, targets, self._losses, self._loss_weights)):
+            fitted.append(None)
+            if loss is None or y is None:
+                continue
+            fitted[i] = y = self._fit_targets(y, output, loss)
+            with layer_scope(f"{self.name}/loss"):
+                rows = per_sample = loss.call(y, output)
+                if weights:
+                    w = weights[i if len(weights) > 1 else 0]
+                    per_sample = per_sample * ops.reshape(w, (w.shape[0], *(1 for _ in per_sample.shape[1:])))
+                terms.append(ops.mean(per_sample))
+                if len(outputs) > 1:
+                    next(means).update(per_sample)
+                    terms[-1] = terms[-1] * factor
         with layer_scope(f"{self.name}/loss"):
-            per_sample = loss.call(y, output)
+            total: Tensor = terms[0]
+            for term in terms[1:]:
+                total = total + term
             # The guard: a loss that is not finite commits nothing.
-            mean: Tensor = ops.check_finite(ops.mean(per_sample))
-            self.metrics[0].update(per_sample)
-        for metric in self.metrics[1:]:
-            with layer_scope(f"{self.name}/{metric.name}"):
-                metric.update_state(y, output)
-        return mean
+            total = ops.check_finite(total)
+            self.metrics[0].update(per_sample if len(outputs) == 1 else ops.broadcast_like(total, _first_of_rows(rows)))
+        for group, y, output in zip(self._metrics, fitted, outputs):
+            for metric in group:
+                with layer_scope(f"{self.name}/{metric.name}"):
+                    metric.update_state(y, output)
+        return total
 
-    def _target_dtype(self, y: Array) -> str:
-        assert self.loss is not None
-        if not self.loss.sparse_labels:
+    def _target_dtype(self, y: Any, output: int) -> str:
+        loss = self._losses[output]
+        if loss is None or not loss.sparse_labels:
             return "float32"
-        return "int32" if y.dtype.name == "bool" else y.dtype.name
+        return "int32" if y.dtype == "bool" else str(y.dtype)
 
     def _fit_targets(self, y: Tensor, output: Tensor, loss: losses.Loss) -> Tensor:
         """Drops or adds a last axis of 1, as Keras does, and refuses what would only broadcast by accident."""
@@ -473,13 +686,13 @@ class Trainer(Savable):
         if not loss.sparse_labels and y.shape == output.shape[:-1]:
             hint = "; for integer labels use a sparse_ loss or fastnn.utils.to_categorical"
         raise ValueError(
-            f"{self.name}: targets of shape {_named(y.shape)} for outputs of shape {_named(output.shape)} with the loss "
-            f"{loss.name}; expected targets of shape {_named(wanted)}{hint or '; reshape them'}"
+            f"{self.name}: targets of shape {shape_text(y.shape)} for outputs of shape {shape_text(output.shape)} with the "
+            f"loss {loss.name}; expected targets of shape {shape_text(wanted)}{hint or '; reshape them'}"
         )
 
     def _require_gradients(self, variables: Sequence[Any], gradients: Sequence[Any]) -> None:
         if not variables:
-            raise ValueError(f"{self.name}: no trainable weights; expected some; add a layer such as Dense")
+            raise ValueError(f"{self.name}: no trainable weights; expected some; add a layer such as Dense, or unfreeze one")
         missing = [v.name for v, g in zip(variables, gradients) if g is None]
         if missing:
             raise ValueError(
@@ -488,82 +701,165 @@ class Trainer(Savable):
             )
 
     def _require_own_weights(self, trace: Trace) -> None:
-        own = {id(v) for v in self.trainable_variables}
+        own = {id(v) for v in self.named_variables().values()}
         stray = [v.name for v in trace.variables() if v.trainable and id(v) not in own]
         if stray:
             raise ValueError(
-                f"{self.name}: {', '.join(stray)} would never be trained; expected weights made with add_weight by "
-                "the model's own layers; put inner layers into the model's list, or make such variables with trainable=False"
+                f"{self.name}: {', '.join(stray)} would never be trained; expected weights of the model's own layers; make "
+                "them with add_weight, make inner layers attributes of their layer, or such variables with trainable=False"
             )
 
     def _memory(self, batch_size: int) -> Iterator[tuple[str, int, int]]:
         """(kind of program, planned bytes, bytes of all intermediates) of what a summary can know."""
-        if self._input_shape is None:
+        if not self.built:
             return
-        x = np.zeros((1, *self._input_shape), np.float32)
-        described = self._prediction_program(x, False).describe([[batch_size, *self._input_shape]])
+        shapes = [[batch_size, *spec.sample_shape] for spec in self._inputs]
+        arrays = [np.zeros((1, *spec.sample_shape), spec.dtype) for spec in self._inputs]
+        described = self._prediction_program(arrays, False).function.describe(shapes)
         yield "prediction", described["arena_bytes"], described["intermediate_bytes"]
         for key, program in self._programs.items():
             if key[0] == "train":
-                shapes = [[batch_size, *self._input_shape], [batch_size, *key[3]], [batch_size]]
-                described = program.describe(shapes)
+                _, targets, weights = key[1]
+                rest = [[batch_size, *shape] for _, shape in (*targets, *weights)]
+                described = program.function.describe([*shapes, *rest, [batch_size]])
                 yield "training", described["arena_bytes"], described["intermediate_bytes"]
                 return
 
     # ---- Data ----------------------------------------------------------------------------------------------------------------
 
-    def _prepare(self, x: Any, y: Any, where: str) -> tuple[Array, Array]:
-        x = self._prepare_x(x, where)
-        y = _numeric(f"{self.name}: {where}: y", y)
-        if y.ndim == 0 or len(y) != len(x):
-            raise ValueError(
-                f"{self.name}: {where}: x has {len(x)} samples and y has shape {y.shape}; expected one target per sample; "
-                "pass arrays of equal length"
-            )
-        if len(x) == 0:
+    def _prepare(
+        self, x: Any, y: Any, where: str, sample_weight: Any = None, class_weight: Mapping[int, float] | None = None
+    ) -> Data:
+        inputs = self._prepare_x(x, where)
+        samples = len(inputs[0])
+        if samples == 0:
             raise ValueError(f"{self.name}: {where}: empty arrays; expected at least one sample; check how the data was loaded")
-        assert self.loss is not None
-        if self.loss.sparse_labels and y.dtype.kind == "f":
+        if len(self._losses) > 1:
+            pairs = zip(self._output_names, self._per_output("y", y), self._losses)
+            targets = [
+                self._prepare_y(part, samples, loss, where, f"y '{name}'") for name, part, loss in pairs if loss is not None
+            ]
+        else:
+            targets = [self._prepare_y(y, samples, self._losses[0], where, "y")]
+        weights: list[Array] = []
+        if sample_weight is not None:
+            several = isinstance(sample_weight, (list, tuple, Mapping)) and len(self._losses) > 1
+            parts = self._per_output("sample_weight", sample_weight) if several else [sample_weight]
+            for part in parts:
+                ones = np.ones(samples, np.float32)
+                weights.append(ones if part is None else sample_weights(f"{self.name}: {where}: sample_weight", part, samples))
+        if class_weight is not None:
+            if len(self._losses) > 1:
+                raise ValueError(
+                    f"{self.name}: class_weight of several outputs; expected one output; pass sample_weight instead"
+                )
+            by_class = class_weights(f"{self.name}: {where}", class_weight, targets[0])
+            weights = [weights[0] * by_class] if weights else [by_class]
+        return Data(inputs, targets, weights)
+
+    def _prepare_y(self, y: Any, samples: int, loss: losses.Loss | None, where: str, name: str) -> Array:
+        y = numeric(f"{self.name}: {where}: {name}", y)
+        if y.ndim == 0 or len(y) != samples:
+            raise ValueError(
+                f"{self.name}: {where}: x has {samples} samples and {name} has shape {y.shape}; expected one target per "
+                "sample; pass arrays of equal length"
+            )
+        if loss is not None and loss.sparse_labels and y.dtype.kind == "f":
             if not np.array_equal(y, np.floor(y)):
                 raise TypeError(
-                    f"{self.name}: {where}: y is {y.dtype} with fractions; expected integer class labels for {self.loss.name}; "
+                    f"{self.name}: {where}: {name} is {y.dtype} with fractions; expected integer class labels for {loss.name}; "
                     "convert them with .astype('int64'), or choose another loss"
                 )
             y = y.astype(np.int64)
-        return x, y
+        return y
 
-    def _prepare_x(self, x: Any, where: str) -> Array:
-        x = _numeric(f"{self.name}: {where}: x", x)
-        if x.ndim == 0:
-            raise ValueError(f"{self.name}: {where}: x is a single number; expected an array (samples, ...); pass a batch")
+    def _prepare_x(self, x: Any, where: str) -> list[Array]:
+        """The model's inputs as arrays, in their order; builds the model where it is not yet."""
         if not self.built:
             with building:
                 if not self.built:  # several threads may make the first prediction
-                    self.build(x.shape[1:])
-        assert self._input_shape is not None
-        shape = x.shape[1:]
-        if shape != self._input_shape:
-            if (*shape, 1) == self._input_shape:
-                x = x[..., None]
-            elif shape == (*self._input_shape, 1):
-                x = x[..., 0]
-            else:
+                    self._build_on(x, where)
+        parts = self._parts(x, where)
+        names = ["x"] if len(self._inputs) == 1 else [f"x '{spec.name}'" for spec in self._inputs]
+        inputs = [
+            self._fit_input(numeric(f"{self.name}: {where}: {n}", a), s, where, n)
+            for a, s, n in zip(parts, self._inputs, names)
+        ]
+        if any(len(a) != len(inputs[0]) for a in inputs):
+            lengths = ", ".join(f"{name} {len(a)}" for name, a in zip(names, inputs))
+            raise ValueError(f"{self.name}: {where}: samples: {lengths}; expected as many of each; pass arrays of equal length")
+        return inputs
+
+    def _build_on(self, x: Any, where: str) -> None:
+        """Builds the model for data of these shapes."""
+        array = numeric(f"{self.name}: {where}: x", x)
+        if array.ndim == 0:
+            raise ValueError(f"{self.name}: {where}: x is a single number; expected an array (samples, ...); pass a batch")
+        self.build(array.shape[1:])
+
+    def _parts(self, x: Any, where: str) -> list[Any]:
+        """The data of each input."""
+        names = [spec.name for spec in self._inputs]
+        if self._structure is None:
+            return [x[names[0]]] if isinstance(x, Mapping) and x.keys() == {names[0]} else [x]
+        if isinstance(x, Mapping):
+            if x.keys() != set(names):
                 raise ValueError(
-                    f"{self.name}: {where}: x has shape {x.shape}; expected "
-                    f"{_named((None, *self._input_shape))}, where None is any number of samples; reshape the array"
+                    f"{self.name}: {where}: x with the keys {', '.join(map(str, x))}; expected {', '.join(names)}; pass one "
+                    "array each"
                 )
-        adjusted: Array = x
-        return adjusted
+            return [x[name] for name in names]
+        if not isinstance(x, (list, tuple)) or len(x) != len(names):
+            came = f"{len(x)} arrays" if isinstance(x, (list, tuple)) else type(x).__name__
+            raise ValueError(
+                f"{self.name}: {where}: x is {came}; expected {len(names)} arrays, {', '.join(names)}; pass a list or a dict"
+            )
+        return list(x)
+
+    def _fit_input(self, x: Array, spec: Input, where: str, name: str) -> Array:
+        """The array with the shape of samples that the model has; a last axis of 1 may be missing or surplus, as in Keras."""
+        if x.ndim == 0:
+            raise ValueError(f"{self.name}: {where}: {name} is a single number; expected an array (samples, ...); pass a batch")
+        shape = x.shape[1:]
+        if spec.dtype != "float32" and x.dtype.kind == "f" and not np.array_equal(x, np.floor(x)):
+            raise TypeError(
+                f"{self.name}: {where}: {name} is {x.dtype} with fractions; expected integers; convert them with "
+                ".astype('int64')"
+            )
+        fitted: Array = x
+        if (*shape, 1) == spec.sample_shape:
+            fitted = x[..., None]
+        elif shape == (*spec.sample_shape, 1):
+            fitted = x[..., 0]
+        if fitted.shape[1:] == spec.sample_shape:
+            return fitted
+        raise ValueError(
+            f"{self.name}: {where}: {name} has shape {x.shape}; expected {shape_text((None, *spec.sample_shape))}, where None "
+            "is any number of samples; reshape the array"
+        )
+
+
+def _slices(data: Data | IterableBatches, batch_size: int) -> Iterator[Data]:
+    """The batches of an evaluation, in order."""
+    if isinstance(data, Data):
+        for start in range(0, data.samples, batch_size):
+            yield data.rows(start, start + batch_size)
+        return
+    data.begin_epoch(None)
+    step = 0
+    while (batch := data.batch(step)) is not None:
+        yield batch[0]
+        step += 1
+
+
+def _first_of_rows(x: Tensor) -> Tensor:
+    """One number for each row."""
+    return x if len(x.shape) == 1 else ops.sum(x, axes=tuple(range(1, len(x.shape))))
 
 
 def _results(logs: Logs, return_dict: bool) -> float | list[float] | Logs:
     values = list(logs.values())
     return logs if return_dict else values if len(values) > 1 else values[0]
-
-
-def _named(shape: Sequence[Any]) -> str:
-    inner = ", ".join(str(d) for d in shape)
-    return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
 
 def _positive(where: str, what: str, value: Any) -> int:
@@ -578,18 +874,6 @@ def _verbosity(where: str, verbose: Any, auto: int) -> int:
     if not isinstance(verbose, (int, np.integer)) or not 0 <= verbose <= 2:
         raise ValueError(f"{where}: verbose={verbose!r}; expected 'auto', 0, 1 or 2; pass 0 for silence")
     return int(verbose)
-
-
-def _numeric(where: str, array: Any) -> Array:
-    """A C-contiguous array of a dtype that programs read, without a copy where it is one."""
-    array = rectangular(where, array)
-    if array.dtype.name in _NATIVE and array.dtype.isnative:
-        return array if array.ndim == 0 or array.flags.c_contiguous else np.ascontiguousarray(array)
-    if array.dtype.kind in "iu":
-        return np.ascontiguousarray(array, np.int64)
-    if array.dtype.kind == "f":
-        return np.ascontiguousarray(array, np.float32)
-    raise TypeError(f"{where}: dtype {array.dtype}; expected numbers; convert the array with .astype('float32')")
 
 
 @contextmanager

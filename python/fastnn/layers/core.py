@@ -7,35 +7,46 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import activations, initializers, ops
-from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes
+from fastnn import _core, activations, initializers, ops
+from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes, unique_name
+from fastnn.symbolic import SymbolicTensor
 from fastnn.tracing import Variable
 from fastnn.utils import check_number, check_seed, generator
 
 
-class Input:
-    """The shape of one sample, as the first entry of a Sequential.
+class Input(SymbolicTensor):
+    """The input of a model: the first entry of a Sequential, or a symbolic tensor that layers and ops are applied to.
 
     Args:
-        shape: lengths of the axes, without the batch axis.
-        name: for messages.
+        shape: lengths of the axes of one sample, without the batch axis.
+        name: for messages, and for passing arrays by name; default `input` with a number.
+        dtype: what `fit` and `predict` convert the data to: float32, or int32 or int64 for a model of token ids.
 
     Raises:
-        ValueError: lengths that are no positive integers.
+        ValueError: lengths that are no positive integers, another dtype.
 
     Example:
-        >>> model = fastnn.Sequential([fastnn.Input(shape=(28, 28, 1)), layers.Flatten()])
+        >>> x = fastnn.Input(shape=(28, 28, 1))
+        >>> model = fastnn.Model(x, layers.Flatten()(x))
         >>> model.output_shape
         (None, 784)
+        >>> fastnn.Sequential([fastnn.Input((4,)), layers.Dense(2)]).output_shape
+        (None, 2)
     """
 
-    def __init__(self, shape: Sequence[int], name: str | None = None) -> None:
-        self.name = name or "input"
-        self.shape = check_sizes("Input", "shape", tuple(shape) if isinstance(shape, (tuple, list)) else shape, None)
+    def __init__(self, shape: Sequence[int], name: str | None = None, dtype: str = "float32") -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"Input: name={name!r}; expected a string; pass for example name='image'")
+        if dtype not in ("float32", "int32", "int64"):
+            raise ValueError(f"Input: dtype={dtype!r}; expected 'float32', 'int32' or 'int64'; pass one of them")
+        self.sample_shape = check_sizes("Input", "shape", tuple(shape) if isinstance(shape, (tuple, list)) else shape, None)
+        super().__init__((_core.Extent("batch"), *self.sample_shape), dtype)
+        self.auto_named = not name
+        self.name = name or unique_name("input")
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {"shape": self.shape, "name": self.name}
+        return {"shape": self.sample_shape, "name": self.name, "dtype": self.dtype}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Input:
@@ -47,7 +58,7 @@ class Input:
         return cls(**config)
 
     def __repr__(self) -> str:
-        return f"<Input {self.shape}>"
+        return f"<Input '{self.name}' {self.dtype} {self.sample_shape}>"
 
 
 class Dense(Layer):

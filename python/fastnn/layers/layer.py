@@ -13,10 +13,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastnn.symbolic import SymbolicTensor, record
 from fastnn.tracing import (
     Array,
     Tensor,
     Variable,
+    flatten,
     layer_scope,
     named_variables,
     read_variables,
@@ -25,6 +27,14 @@ from fastnn.tracing import (
 )
 
 InputShape: TypeAlias = "tuple[int | None, ...]"  # None is an axis of any length: the batch
+_ARRAYS = (Tensor, Variable, np.ndarray, np.generic)
+
+
+class _Calling(threading.local):
+    training: bool = False  # of the call that is going on
+
+
+_calling = _Calling()
 
 
 class _Loading(threading.local):
@@ -58,7 +68,8 @@ def _snake_case(name: str) -> str:
 
 
 @functools.cache
-def _takes_training(call: Callable[..., Any]) -> bool:
+def takes_training(call: Callable[..., Any]) -> bool:
+    """Whether a layer's `call` wants to know."""
     return "training" in inspect.signature(call).parameters
 
 
@@ -66,34 +77,40 @@ class Layer:
     """A function with weights.
 
     A subclass makes its weights in `build(input_shape)`, where None stands for the batch axis, and computes in
-    `call(x, training)` or `call(x)` with `fastnn.ops`. It runs on arrays (converted to float32) as well as inside a trace;
-    weights are float32. Layers inside layers are not supported yet: a model refuses to train weights that are not its own
-    layers'.
+    `call(x, training)` or `call(x)` with `fastnn.ops` and other layers. Layers that are its attributes, also in lists, tuples
+    and dicts, belong to it: their weights are its own, trained and saved with it. It runs on arrays (floats converted to
+    float32) as well as inside a trace, and on the symbolic tensors of `fastnn.Input`; weights are float32.
 
     Args:
         name: default the class's name with a number.
         input_shape: of one sample, for the first layer of a model.
 
     Example:
-        >>> class Scale(layers.Layer):
+        >>> class Residual(layers.Layer):
+        ...     def __init__(self, units, **options):
+        ...         super().__init__(**options)
+        ...         self.dense = layers.Dense(units, activation="relu")
         ...     def build(self, input_shape):
-        ...         self.factor = self.add_weight("factor", (input_shape[-1],), fastnn.initializers.get("ones"))
+        ...         self.factor = self.add_weight("factor", (input_shape[-1],), fastnn.initializers.Ones())
         ...     def call(self, x):
-        ...         return x * self.factor
-        >>> scale = Scale()
-        >>> scale(np.array([[1.0, 2.0]]))
-        array([[1., 2.]], dtype=float32)
-        >>> scale.count_params()
-        2
+        ...         return x * self.factor + self.dense(x)
+        >>> residual = Residual(2)
+        >>> residual(np.ones((3, 2))).shape, residual.count_params()
+        ((3, 2), 8)
     """
+
+    # What integers are converted to before `call`: a layer that takes them as they are, such as one of token ids, says None.
+    input_dtype: str | None = "float32"
 
     def __init__(self, *, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"{type(self).__name__}: name={name!r}; expected a string; pass for example name='hidden'")
         self.auto_named = not name
         self.name = name or unique_name(self.default_name())
-        self.input_shape = None if input_shape is None else check_sizes(self.name, "input_shape", input_shape, None)
+        self._declared_shape = None if input_shape is None else check_sizes(self.name, "input_shape", input_shape, None)
+        self._output_shapes: Any = None  # of the last call
         self.built = False
+        self._trainable = True
         self._weights: dict[str, Variable] = {}
 
     @classmethod
@@ -101,19 +118,21 @@ class Layer:
         """The class's name as names of layers are written: `max_pooling2d`."""
         return _snake_case(cls.__name__)
 
-    def build(self, input_shape: InputShape) -> None:
+    # ---- What a subclass implements ------------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
         """Makes the weights; the first call does it. The default has none.
 
         Args:
-            input_shape: with None for the batch axis.
+            input_shape: with None for the batch axis; of a list of inputs, a list.
         """
 
     def call(self, x: Any, training: bool) -> Any:
         """Computes the output; a subclass implements it.
 
         Args:
-            x: float32 array or tensor.
-            training: whether dropout and the like are active.
+            x: float32 array or tensor, or what else the layer takes.
+            training: whether dropout and the like are active; left out where it makes no difference.
 
         Returns:
             An array or tensor.
@@ -123,27 +142,64 @@ class Layer:
         """
         raise TypeError(f"{self.name}: has no call(x, training); expected one; override it")
 
-    def __call__(self, x: Any, training: bool = False) -> Any:
-        if not isinstance(x, (Tensor, Variable)):
-            x = np.asarray(x)
-            if x.dtype.kind in "fiub":
-                x = x.astype(np.float32, copy=False)  # as `predict` does: the weights are float32
-        was_built = self.built
+    def __call__(self, x: Any, *others: Any, training: bool | None = None, **options: Any) -> Any:
+        """The output for an input; makes the weights at the first call.
+
+        Args:
+            x: an array, a tensor, or a list, tuple or dict of them.
+            others: what else `call` takes.
+            training: whether dropout and the like are active; default as in the layer or model that this call is part of, else
+                False.
+            options: what else `call` takes by name.
+
+        Returns:
+            What `call` returned.
+        """
+        if any(isinstance(leaf, SymbolicTensor) for leaf in flatten((x, others, options))[0]):
+            return record(self, (x, *others), options if training is None else {**options, "training": training})
+        x = self._converted(x)
+        if training is None:
+            training = _calling.training
+        was_built, built_before = self.built, {id(layer) for _, layer in self._walk() if layer.built}
+        before, _calling.training = _calling.training, training
         with layer_scope(self.name):
             try:
                 if not self.built:
-                    self.build(tuple(d if isinstance(d, int) else None for d in x.shape))
+                    self.build(shapes_of(x))
                     self.built = True
-                return self.call(x, training) if _takes_training(type(self).call) else self.call(x)  # type: ignore[call-arg]
+                if takes_training(type(self).call):
+                    options = {**options, "training": training}
+                result = self.call(x, *others, **options)
+                self._output_shapes = shapes_of(result)
+                return result
             except Exception:
                 if not was_built:
-                    self.unbuild()
+                    for _, layer in self._walk():
+                        if id(layer) not in built_before:
+                            layer.unbuild()
                 raise
+            finally:
+                _calling.training = before
+
+    def _converted(self, x: Any) -> Any:
+        """Arrays as `predict` would take them: floats as float32, integers as `input_dtype`."""
+        if isinstance(x, (Tensor, Variable)):
+            return x
+        if isinstance(x, (list, tuple)) and any(isinstance(item, _ARRAYS) for item in x):
+            return [self._converted(item) for item in x]
+        if isinstance(x, dict):
+            return {key: self._converted(item) for key, item in x.items()}
+        array = np.asarray(x)
+        if array.dtype.kind == "f" or (array.dtype.kind in "iub" and self.input_dtype is not None):
+            array = array.astype("float32" if array.dtype.kind == "f" else self.input_dtype, copy=False)
+        return array
 
     def unbuild(self) -> None:
         """Forgets the weights; the next call makes new ones."""
         self.built = False
         self._weights = {}
+
+    # ---- Weights -------------------------------------------------------------------------------------------------------------
 
     def add_weight(
         self, name: str, shape: Sequence[int], initializer: Callable[..., Array], *, trainable: bool = True
@@ -169,46 +225,91 @@ class Layer:
         weight = self._weights[name] = Variable(value, name=full_name, trainable=trainable)
         return weight
 
-    @property
-    def weights(self) -> list[Variable]:
-        """The weights in the order they were made."""
-        return list(self._weights.values())
+    def named_layers(self) -> dict[str, Layer]:
+        """The layers that belong to this one, by the names of its attributes: `attention`, `blocks/0`."""
+        found: dict[str, Layer] = {}
+
+        def look(name: str, value: Any) -> None:
+            if isinstance(value, Layer):
+                found[name] = value
+            elif isinstance(value, (list, tuple)):
+                for i, item in enumerate(value):
+                    look(f"{name}/{i}", item)
+            elif isinstance(value, dict):
+                for key, item in value.items():
+                    look(f"{name}/{key}", item)
+
+        for name, value in vars(self).items():
+            look(name.lstrip("_"), value)
+        return found
+
+    def _walk(self, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Layer]]:
+        """This layer and all below it, each once, with the paths of their names: `blocks/0/`."""
+        seen = set() if seen is None else seen
+        if id(self) not in seen:
+            seen.add(id(self))
+            yield path, self
+            for name, layer in self.named_layers().items():
+                yield from layer._walk(f"{path}{name}/", seen)
 
     def named_weights(self) -> dict[str, Variable]:
-        """The weights by their names within the layer, in the order they were made."""
-        return dict(self._weights)
+        """The weights, those of the layers below included, by their names within this one: `dense/kernel`."""
+        return {path + name: weight for path, layer in self._walk() for name, weight in layer._weights.items()}
 
     def named_variables(self) -> dict[str, Variable]:
-        """Everything the layer remembers, by names within the layer: its weights, then Variables that are attributes.
+        """Everything to remember, by names within this layer: weights, then Variables that are attributes.
 
         Raises:
-            ValueError: a weight and another Variable of one name.
+            ValueError: two of one name.
         """
-        weights = {id(w) for w in self.weights}
-        others = {name: v for name, v in named_variables(self).items() if id(v) not in weights}
-        for name in others.keys() & self._weights.keys():
-            raise ValueError(
-                f"{self.name}: a weight and another Variable are named '{name}'; expected different names; rename one"
-            )
-        return self._weights | others
+        named = self.named_weights()
+        weights = {id(w) for w in named.values()}
+        for path, layer in self._walk():
+            for name, variable in named_variables(layer).items():
+                if id(variable) in weights:
+                    continue
+                if path + name in named:
+                    raise ValueError(
+                        f"{self.name}: a weight and another Variable are named '{path + name}'; expected different names; "
+                        "rename one"
+                    )
+                named[path + name] = variable
+        return named
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights: its own in the order they were made, then those of the layers below."""
+        return list(self.named_weights().values())
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of what the last call returned, with None for the batch axis; None before the first call."""
+        return self._output_shapes
 
     @property
     def trainable_variables(self) -> list[Variable]:
         """The weights that training changes."""
-        return [w for w in self.weights if w.trainable]
+        frozen = {id(w) for _, layer in self._walk() if not layer.trainable for w in layer._weights.values()}
+        return [w for w in self.weights if w.trainable and id(w) not in frozen]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The same."""
+        return self.trainable_variables
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes the layer's weights."""
-        return all(w.trainable for w in self.weights)
+        """Whether training changes the layer's weights; assigning it holds for all layers below. A model that is compiled
+        already has to be compiled again.
+        """
+        return self._trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        if value != self.trainable:
-            raise ValueError(
-                f"{self.name}: trainable={value}; expected {self.trainable}, because layers cannot be frozen yet; leave the "
-                "weights out of the list that a training loop of your own differentiates by"
-            )
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{self.name}: trainable={value!r}; expected True or False; pass one of them")
+        for _, layer in self._walk():
+            layer._trainable = bool(value)
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
@@ -231,20 +332,29 @@ class Layer:
         assign_all(self.name, self.weights, weights)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, so that `from_config(get_config())` makes an equal layer with new weights."""
+        """The constructor's arguments, and `trainable` where it is False: `from_config(get_config())` makes an equal layer with
+        new weights.
+        """
         config: dict[str, Any] = {"name": self.name}
-        if self.input_shape is not None:
-            config["input_shape"] = self.input_shape
+        if self._declared_shape is not None:
+            config["input_shape"] = self._declared_shape
+        if not self._trainable:
+            config["trainable"] = False
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Layer:
+    def from_config(cls, config: dict[str, Any]) -> Any:
         """A layer from what `get_config` returned, with new weights.
 
         Args:
             config: the constructor's arguments by name.
         """
-        return cls(**config)
+        config = dict(config)
+        trainable = config.pop("trainable", True)
+        layer = cls(**config)
+        if not trainable:
+            layer.trainable = False
+        return layer
 
     def expect_rank(self, x: Any, rank: int, axes: str) -> None:
         """Raises unless `x` has `rank` axes; the layer's path is added by the op or here."""
@@ -253,6 +363,15 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}'>"
+
+
+def shapes_of(x: Any) -> Any:
+    """The shape of a layer's input, with None for lengths that are no numbers; of a list or dict of them likewise."""
+    if isinstance(x, (list, tuple)):
+        return [shapes_of(item) for item in x]
+    if isinstance(x, dict):
+        return {key: shapes_of(item) for key, item in x.items()}
+    return tuple(d if isinstance(d, int) else None for d in getattr(x, "shape", ()))
 
 
 def shape_text(x: Any) -> str:

@@ -1,6 +1,8 @@
 """Models."""
 
+from fastnn.models.functional import Functional
+from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
 from fastnn.saving import load_model
 
-__all__ = ["Sequential", "load_model"]
+__all__ = ["Functional", "Model", "Sequential", "load_model"]

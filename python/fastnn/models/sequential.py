@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from fastnn import _core
 from fastnn.layers.core import Input
-from fastnn.layers.layer import Layer, assign_all, check_sizes, unique_name
-from fastnn.tracing import Array, Tensor, Trace, Variable, current_trace, layer_scope, read_variables
-from fastnn.training import Trainer
+from fastnn.layers.layer import Layer, check_sizes, unique_name
+from fastnn.models.model import Model, portable_names
 
 
-class Sequential(Trainer):
+class Sequential(Model):
     """Layers in a row, each fed with the one before.
 
     The model is built, its weights made, when the shape of its input is known: from `Input`, the first layer's `input_shape`,
@@ -42,16 +37,10 @@ class Sequential(Trainer):
     """
 
     def __init__(self, layers: Sequence[Layer | Input] = (), name: str | None = None) -> None:
-        super().__init__()
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"Sequential: name={name!r}; expected a string; pass for example name='digits'")
-        self.auto_named = not name
-        self.name = name or unique_name("sequential")
+        super().__init__(name=name)
         self._layers: list[Layer] = []
         self._input_shape: tuple[int, ...] | None = None
-        self._output_shapes: list[Any] = []
-        self._has_input = False
-        self.built = False
+        self._input: Input | None = None  # the entry of the list, if there was one
         if not isinstance(layers, (list, tuple)):
             raise TypeError(f"{self.name}: layers={layers!r}; expected a list of layers; write [{layers!r}] for one")
         for layer in layers:
@@ -59,11 +48,6 @@ class Sequential(Trainer):
         self._build_if_possible()
 
     # ---- Layers --------------------------------------------------------------------------------------------------------------
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, in order."""
-        return list(self._layers)
 
     def add(self, layer: Layer | Input) -> None:
         """Appends a layer; one that does not fit is not kept.
@@ -107,48 +91,25 @@ class Sequential(Trainer):
         if not self._layers:
             raise ValueError(f"{self.name}: pop from a model without layers; expected at least one; add one first")
         layer = self._layers.pop()
-        if not self._layers and not self._has_input:
+        if not self._layers and self._input is None:
             self._input_shape = None
         self._rebuild()
         return layer
 
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """A layer by name or by index.
-
-        Args:
-            name: the layer's name.
-            index: its place, negative ones counted from the last.
-
-        Returns:
-            The layer.
-
-        Raises:
-            ValueError: none or both given, or no such layer; the nearest names are given.
-            TypeError: an index that is no integer.
+    def named_layers(self) -> dict[str, Layer]:
+        """The layers in order, by the names that files give them.
 
         Example:
-            >>> model = fastnn.Sequential([layers.Dense(3, name="hidden"), layers.Dense(2)])
-            >>> model.get_layer("hidden") is model.get_layer(index=0)
-            True
+            >>> list(fastnn.Sequential([layers.Dense(2), layers.Dense(2, name="last")]).named_layers())
+            ['dense', 'last']
         """
-        if (name is None) == (index is None):
-            raise ValueError(f"{self.name}: get_layer(name={name!r}, index={index!r}); expected one of the two; pass a name")
-        if index is not None:
-            if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
-                raise TypeError(f"{self.name}: get_layer(index={index!r}); expected an integer; pass a name as name=")
-            if not -len(self._layers) <= index < len(self._layers):
-                raise ValueError(f"{self.name}: layer {index}; expected an index below {len(self._layers)}; see model.layers")
-            return self._layers[index]
-        from fastnn.utils import look_up
-
-        return look_up("layer", str(name), {layer.name: layer for layer in self._layers})
+        return portable_names(self._layers)
 
     def _append(self, layer: Layer | Input) -> None:
         if isinstance(layer, Input):
             if self._layers or self._input_shape is not None:
                 raise ValueError(f"{self.name}: Input after other layers; expected it first; move it to the front")
-            self._input_shape = layer.shape
-            self._has_input = True
+            self._input_shape, self._input = layer.sample_shape, layer
             return
         if not isinstance(layer, Layer):
             raise TypeError(
@@ -162,7 +123,8 @@ class Sequential(Trainer):
                 return self._append(layer)
             raise ValueError(f"{self.name}: two layers named '{layer.name}'; expected unique names; pass name=")
         if not self._layers and self._input_shape is None:
-            self._input_shape = layer.input_shape
+            inner = layer.input_shape if isinstance(layer, Model) else None
+            self._input_shape = layer._declared_shape if inner is None else inner[1:]
         self._layers.append(layer)
 
     def _rebuild(self) -> None:
@@ -196,47 +158,15 @@ class Sequential(Trainer):
             )
         if len(input_shape) and input_shape[0] is None:
             input_shape = input_shape[1:]  # Keras's form, with the batch axis
-        shape = check_sizes(self.name, "input_shape", tuple(input_shape), None)
-        self._forget_programs()
-        unbuilt = [layer for layer in self._layers if not layer.built]
-        try:
-            self._trace_shapes(shape)
-        except Exception:
-            for layer in unbuilt:
-                layer.unbuild()
-            raise
-        self._input_shape = shape
-        self.built = True
-
-    def _trace_shapes(self, input_shape: tuple[int, ...]) -> None:
         if not self._layers:
             raise ValueError(f"{self.name}: build of a model without layers; expected at least one; add layers")
-        with Trace() as trace:
-            x = trace.input("x", "float32", (_core.Extent("batch"), *input_shape))
-            self._output_shapes = []
-            with layer_scope(self.name):
-                for layer in self._layers:
-                    if layer.input_shape is not None and layer.input_shape != x.shape[1:]:
-                        raise ValueError(
-                            f"{layer.name}: input_shape={layer.input_shape} for an input of shape {x.shape}; expected the "
-                            "same; leave input_shape to the first layer"
-                        )
-                    x = layer(x)
-                    self._output_shapes.append(x.shape)
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...] | None:
-        """`(None, ...)`, where None is the batch axis; None before the model is built."""
-        return None if self._input_shape is None else (None, *self._input_shape)
-
-    @property
-    def output_shape(self) -> tuple[int | None, ...] | None:
-        """`(None, ...)`, where None is the batch axis; None before the model is built."""
-        if not self.built:
-            return None
-        return tuple(d if isinstance(d, int) else None for d in self._output_shapes[-1])
-
-    # ---- Computing -----------------------------------------------------------------------------------------------------------
+        shape = check_sizes(self.name, "input_shape", tuple(input_shape), None)
+        if self._input is not None and self._input.sample_shape == shape:
+            self._build_with([self._input], None)
+        else:
+            ids = self._layers[0].input_dtype is None
+            self._build_with([Input(shape, name="x", dtype="int32" if ids else "float32")], None)
+        self._input_shape = shape
 
     def call(self, x: Any, training: bool = False) -> Any:
         """The output for a tensor, inside a trace.
@@ -253,84 +183,14 @@ class Sequential(Trainer):
             >>> fastnn.function(lambda x: ops.mean(model.call(x), axes=0))(np.ones((5, 4), np.float32)).shape
             (3,)
         """
-        with layer_scope(self.name):
-            for layer in self._layers:
-                x = layer(x, training)
+        for layer in self._layers:
+            if layer._declared_shape is not None and layer._declared_shape != x.shape[1:]:
+                raise ValueError(
+                    f"{layer.name}: input_shape={layer._declared_shape} for an input of shape {x.shape}; expected the same; "
+                    "leave input_shape to the first layer"
+                )
+            x = layer(x, training=training)
         return x
-
-    def __call__(self, x: Any, training: bool = False) -> Any:
-        """The output for a batch: of a Tensor inside a trace, of an array outside (as `predict`, without batches).
-
-        Args:
-            x: `(batch, ...)`.
-            training: whether dropout and the like are active.
-
-        Returns:
-            A float32 tensor or array.
-        """
-        if current_trace() is not None:
-            if not self.built and isinstance(x, Tensor):
-                self.build([int(d) for d in x.shape[1:]])
-            return self.call(x, training)
-        return self._call_on_array(x, training)
-
-    # ---- Weights -------------------------------------------------------------------------------------------------------------
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All weights, layer by layer."""
-        return [w for layer in self._layers for w in layer.weights]
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """The weights that training changes."""
-        return [w for layer in self._layers for w in layer.trainable_variables]
-
-    trainable_weights = trainable_variables
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all weights, layer by layer.
-
-        Returns:
-            A list of float32 arrays.
-
-        Example:
-            >>> [w.shape for w in fastnn.Sequential([layers.Dense(3, input_shape=(4,))]).get_weights()]
-            [(4, 3), (3,)]
-        """
-        return read_variables(self.weights)
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replaces all weights, or none if one does not fit.
-
-        Args:
-            weights: one array per weight, in the order of `get_weights`, of its shape and any numeric dtype.
-
-        Raises:
-            ValueError: another number of arrays, another shape, rows of unequal length; a model that is not built.
-            TypeError: no list, or arrays that hold no numbers.
-
-        Example:
-            >>> model = fastnn.Sequential([layers.Dense(1, input_shape=(2,))])
-            >>> model.set_weights([[[1.0], [2.0]], [0.5]])
-            >>> model.predict(np.array([[10.0, 1.0]]))
-            array([[12.5]], dtype=float32)
-        """
-        self._require_built("set_weights")
-        assign_all(self.name, self.weights, weights)
-
-    def count_params(self) -> int:
-        """How many numbers the weights hold.
-
-        Raises:
-            ValueError: a model that is not built.
-
-        Example:
-            >>> fastnn.Sequential([layers.Dense(3, input_shape=(4,))]).count_params()
-            15
-        """
-        self._require_built("count_params")
-        return sum(w.size for w in self.weights)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with the shape of the input as an `Input` once it is known.
@@ -344,7 +204,12 @@ class Sequential(Trainer):
             >>> copy.name, copy.output_shape
             ('small', (None, 3))
         """
-        inputs = [] if self._input_shape is None else [Input(self._input_shape)]
+        if self._input is not None:
+            inputs = [self._input]
+        elif self._input_shape is not None:
+            inputs = self._inputs or [Input(self._input_shape, name="x")]
+        else:
+            inputs = []
         return {"name": self.name, "layers": [*inputs, *self._layers]}
 
     @classmethod
@@ -368,60 +233,3 @@ class Sequential(Trainer):
             if not isinstance(layer, (Layer, Input)):
                 raise TypeError(f"{cls.__name__}: {layer!r}; expected a layer; see get_config")
         return cls([type(layer).from_config(layer.get_config()) for layer in config["layers"]], name=config["name"])
-
-    def _require_built(self, what: str) -> None:
-        if not self._layers:
-            raise ValueError(f"{self.name}: {what} of a model without layers; expected at least one; add layers")
-        if not self.built:
-            raise ValueError(
-                f"{self.name}: {what} before the shape of the input is known; expected a built model; give the first layer an "
-                "input_shape, or call build, fit or predict first"
-            )
-
-    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints layers, output shapes, weights, and the memory of its programs at batch 32.
-
-        Args:
-            print_fn: takes the whole text; default standard output.
-
-        Raises:
-            ValueError: a model that is not built.
-
-        Example:
-            >>> fastnn.Sequential([layers.Dense(3, name="hidden", input_shape=(4,))], name="small").summary()
-            Model "small"
-            ------------------------------------
-            Layer           Output shape  Params
-            ...
-            hidden (Dense)  (None, 3)         15
-            ...
-            Parameters: 15, trainable 15
-            Memory of a prediction program at batch 32: ...
-        """
-        self._require_built("summary")
-        rows = [("Layer", "Output shape", "Params")]
-        for layer, shape in zip(self._layers, self._output_shapes):
-            dims = ", ".join(str(d) if isinstance(d, int) else "None" for d in shape)
-            rows.append((f"{layer.name} ({type(layer).__name__})", f"({dims})", f"{layer.count_params():,}"))
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        rule = "-" * (sum(widths) + 4)
-        lines = [f'Model "{self.name}"', rule]
-        for row in rows:
-            lines.append(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}")
-            if row is rows[0]:
-                lines.append(rule)
-        trainable = sum(v.size for v in self.trainable_variables)
-        lines += [rule, f"Parameters: {self.count_params():,}, trainable {trainable:,}"]
-        for what, planned, unshared in self._memory(batch_size=32):
-            lines.append(
-                f"Memory of a {what} program at batch 32: {planned / 1e6:.2f} MB planned, {unshared / 1e6:.2f} MB for all "
-                "intermediates without sharing"
-            )
-        text = "\n".join(lines)
-        if print_fn is None:
-            sys.stdout.write(text + "\n")
-        else:
-            print_fn(text)
-
-    def __repr__(self) -> str:
-        return f"<Sequential '{self.name}' of {len(self._layers)} layers>"
