@@ -758,20 +758,20 @@ class Trainer(Savable):
         return Data(inputs, targets, weights)
 
     def _prepare_y(self, y: Any, samples: int, loss: losses.Loss | None, where: str, name: str) -> Array:
-        y = numeric(f"{self.name}: {where}: {name}", y)
-        if y.ndim == 0 or len(y) != samples:
+        array = numeric(f"{self.name}: {where}: {name}", y)
+        if array.ndim == 0 or len(array) != samples:
             raise ValueError(
-                f"{self.name}: {where}: x has {samples} samples and {name} has shape {y.shape}; expected one target per "
+                f"{self.name}: {where}: x has {samples} samples and {name} has shape {array.shape}; expected one target per "
                 "sample; pass arrays of equal length"
             )
-        if loss is not None and loss.sparse_labels and y.dtype.kind == "f":
-            if not np.array_equal(y, np.floor(y)):
+        if loss is not None and loss.sparse_labels and array.dtype.kind == "f":
+            if not np.array_equal(array, np.floor(array)):
                 raise TypeError(
-                    f"{self.name}: {where}: {name} is {y.dtype} with fractions; expected integer class labels for {loss.name}; "
+                    f"{self.name}: {where}: {name} is {array.dtype} with fractions; expected integer class labels for {loss.name}; "
                     "convert them with .astype('int64'), or choose another loss"
                 )
-            y = y.astype(np.int64)
-        return y
+            array = np.asarray(array, np.int64)
+        return array
 
     def _prepare_x(self, x: Any, where: str) -> list[Array]:
         """The model's inputs as arrays, in their order; builds the model where it is not yet."""
@@ -826,7 +826,7 @@ class Trainer(Savable):
                 f"{self.name}: {where}: {name} is {x.dtype} with fractions; expected integers; convert them with "
                 ".astype('int64')"
             )
-        fitted: Array = x
+        fitted = x
         if (*shape, 1) == spec.sample_shape:
             fitted = x[..., None]
         elif shape == (*spec.sample_shape, 1):
