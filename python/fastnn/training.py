@@ -27,7 +27,7 @@ from fastnn.batches import (
     sample_weights,
     shape_text,
 )
-from fastnn.callbacks import Callback, CallbackList, History, Logs, Progress, format_logs
+from fastnn.callbacks.base import Callback, CallbackList, History, Logs, Progress, format_logs
 from fastnn.layers.core import Input
 from fastnn.saving import Savable
 from fastnn.tracing import Array, Tensor, Trace, as_tensor, building, flatten, layer_scope, unflatten
@@ -104,6 +104,8 @@ class Trainer(Savable):
         def named_variables(self) -> dict[str, Variable]: ...
         def named_weights(self) -> dict[str, Variable]: ...
         def named_layers(self) -> dict[str, Layer]: ...
+        def get_weights(self) -> list[Array]: ...
+        def set_weights(self, weights: Sequence[Any]) -> None: ...
         def _walk(self, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Layer]]: ...
         def _build_with(self, inputs: list[Input], structure: Any) -> None: ...
         @property
@@ -326,7 +328,13 @@ class Trainer(Savable):
                 if at.step == 0:
                     self._reset_metrics()
                 hooks.call("on_epoch_begin", epoch, {})
-                self._train_epoch(batches, at, hooks)
+                try:
+                    self._train_epoch(batches, at, hooks)
+                except NotFinite:
+                    if not hooks.ends_quietly:
+                        raise
+                    self.stop_training = True
+                    break
                 logs = self.metrics_so_far()
                 if validation is not None:
                     results = self._evaluate(validation, size or 32)
@@ -767,8 +775,8 @@ class Trainer(Savable):
         if loss is not None and loss.sparse_labels and array.dtype.kind == "f":
             if not np.array_equal(array, np.floor(array)):
                 raise TypeError(
-                    f"{self.name}: {where}: {name} is {array.dtype} with fractions; expected integer class labels for {loss.name}; "
-                    "convert them with .astype('int64'), or choose another loss"
+                    f"{self.name}: {where}: {name} is {array.dtype} with fractions; expected integer class labels for "
+                    f"{loss.name}; convert them with .astype('int64'), or choose another loss"
                 )
             array = np.asarray(array, np.int64)
         return array
@@ -876,10 +884,15 @@ def _verbosity(where: str, verbose: Any, auto: int) -> int:
     return int(verbose)
 
 
+class NotFinite(ValueError):
+    """A loss that is NaN or infinite."""
+
+
 @contextmanager
 def _batch_context(what: str, which: str) -> Iterator[None]:
     """Says which batch an error of the program belongs to."""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{what}: {which}: {error}") from None
+        kind = NotFinite if "check_finite: " in str(error) else ValueError
+        raise kind(f"{what}: {which}: {error}") from None

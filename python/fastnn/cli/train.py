@@ -12,7 +12,7 @@ from typing import Any
 
 import fastnn
 from fastnn import _core, layers
-from fastnn.callbacks import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs
 from fastnn.cli import curves
 from fastnn.cli.recipe import Recipe
 from fastnn.cli.run_folder import CURVES, HISTORY, RunFolder
