@@ -138,8 +138,8 @@ class Layer:
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes the layer's weights."""
-        return all(w.trainable for w in self._weights)
+        """Whether training changes the layer's weights; a layer's own statistics, such as moving averages, do not count."""
+        return not self._weights or any(w.trainable for w in self._weights)
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
