@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         models,
         ops,
         optimizers,
+        schedules,
         training,
         utils,
     )
@@ -60,6 +61,7 @@ _SUBMODULES = frozenset(
         "ops",
         "optimizers",
         "reference",
+        "schedules",
         "tracing",
         "training",
         "utils",

@@ -188,8 +188,8 @@ def _transposed(length: int, reach: int, step: int, padding: str, extra: int | N
     if -(-image // step) != length or image < 1:
         raise ValueError(
             f"conv2d_transpose: output_padding={extra} makes an image of {image}, of which a convolution with a stride of "
-            f"{step} and padding='same' has {-(-image // step)} outputs; expected {length}, the size of x; pass output_padding=None "
-            "or another one"
+            f"{step} and padding='same' has {-(-image // step)} outputs; expected {length}, the size of x; pass "
+            "output_padding=None or another one"
         )
     return image
 
