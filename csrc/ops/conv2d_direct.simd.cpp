@@ -106,15 +106,19 @@ void add_outputs(Real* dw, const Real* x, const Real* dy, const Conv2dShape& sha
       const int64_t ow_end = run_end(w, ow, w.results, kw);
       t.k = ow_end - ow;
       t.b = dy + sample * t.b_block + (oh * w.results + ow) * F + column;
+      // Row by row; where a tap reads, and whether it takes part, changes with the tap only.
       int64_t active = 0, tap_h = first_tap / KW, tap_w = first_tap % KW, c = m % C;
-      for (int64_t r = m; r < m + rows; ++r) {
+      const int64_t line = h.first + oh * h.stride, place = w.first + ow * w.stride;
+      for (int64_t r = m, end = m + rows; r < end;) {
+        const int64_t stop = smaller(r + C - c, end);
         if (tap_h >= h_taps.begin && tap_h < h_taps.end && tap_w >= w_taps.begin && tap_w < w_taps.end) {
-          a_rows[active] = (h.first + oh * h.stride + tap_h * h.dilation) * x_row +
-                           (w.first + ow * w.stride + tap_w * w.dilation) * pixel + c;
-          c_rows[active] = r * F;
-          ++active;
+          int64_t at = (line + tap_h * h.dilation) * x_row + (place + tap_w * w.dilation) * pixel + c;
+          for (; r < stop; ++r, ++at, ++active) {
+            a_rows[active] = at;
+            c_rows[active] = r * F;
+          }
         }
-        if (++c < C) continue;
+        r = stop;
         c = 0;
         if (++tap_w < KW) continue;
         tap_w = 0;
