@@ -215,3 +215,81 @@ def test_what_is_refused(make: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=r"; expected .*; ") as caught:
         make()
     assert words in str(caught.value)
+
+
+# ---- Muon: no op of its own ------------------------------------------------------------------------------------------------
+
+
+def orthogonal(u: Any, steps: int = 5) -> Any:
+    x = u / (np.linalg.norm(u) + 1e-7)
+    for _ in range(steps):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize("transposed", [True, False])
+@pytest.mark.parametrize("rms_rate", [0.2, None])
+def test_muon(nesterov: bool, transposed: bool, rms_rate: float | None) -> None:
+    rng = np.random.default_rng(3)
+    shapes = [(3, 5) if transposed else (5, 3), (5,), (4, 4), (3, 2)]
+    names = ["a/kernel", "a/bias", "token_embedding", "logits/kernel"]
+    starts = [rng.standard_normal(s) for s in shapes]
+    weights = [fastnn.Variable(w, name=n) for w, n in zip(starts, names)]
+    steps = [[rng.standard_normal(s) for s in shapes] for _ in range(4)]
+    optimizer = optimizers.Muon(
+        0.1,
+        weight_decay=0.2,
+        adam_weight_decay=0.3,
+        adam_lr_ratio=0.5,
+        nesterov=nesterov,
+        rms_rate=rms_rate,
+        exclude_layers=["logits"],
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+
+    @fastnn.function
+    def update(gs: list[Any]) -> None:
+        optimizer.apply(gs, weights)
+
+    for gs in steps:
+        update(gs)
+
+    lr = float(np.float32(0.1))
+    w, m = starts[0], np.zeros(shapes[0])
+    for gs in steps:
+        m = 0.95 * m + gs[0]
+        u = gs[0] + 0.95 * m if nesterov else m
+        length = 1.0 if rms_rate is None else rms_rate * np.sqrt(5)
+        w = w * (1 - lr * 0.2) - lr * length * orthogonal(u)
+    np.testing.assert_allclose(weights[0].numpy(), w, rtol=1e-6, atol=1e-7)
+
+    state: list[Any] = [np.zeros(5 + 16 + 6)] * 2
+    others = starts[1:]
+    for t, gs in enumerate(steps):
+        decay = [0.0, 0.6, 0.6]  # by the whole rate
+        results = forward_ops["adam_update"](
+            np.asarray(lr * 0.5), np.asarray(t + 1), *state, None, *others, *gs[1:], weight_decay=decay
+        )
+        state, others = list(results[:2]), list(results[2:])
+    assert_equal([v.numpy() for v in weights[1:]], others)
+    again = optimizers.Muon.from_config(optimizer.get_config())
+    assert again.get_config() == optimizer.get_config()
+    assert len(optimizer.variables) == 5  # iterations, rate, m, v, one momentum
+
+
+def test_muon_lowers_a_loss() -> None:
+    fastnn.set_seed(0)
+    x = np.random.default_rng(0).standard_normal((64, 3)).astype("f")
+    model = fastnn.Sequential([layers.Dense(16, activation="tanh", input_shape=(3,)), layers.Dense(1, name="last")])
+    model.compile(optimizers.Muon(0.05, exclude_layers=["last"]), loss="mse")
+    losses = model.fit(x, np.sin(x).sum(axis=1, keepdims=True), epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_orthogonal_directions() -> None:
+    """The iteration takes every singular value near 1."""
+    u = np.random.default_rng(5).standard_normal((6, 4))
+    x = fastnn.function(optimizers.Muon()._orthogonal)(u)
+    np.testing.assert_allclose(np.linalg.svd(x, compute_uv=False), 1, atol=0.35)

@@ -22,7 +22,7 @@ from fastnn.schedules import LearningRateSchedule
 from fastnn.tracing import Array, Variable, current_trace, layer_scope
 from fastnn.utils import check_number, look_up
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "RMSprop", "get", "schedules"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Muon", "Optimizer", "RMSprop", "get", "schedules"]
 
 LearningRate: TypeAlias = "float | LearningRateSchedule"
 
@@ -137,13 +137,16 @@ class Optimizer:
 
     def _decay(self, variables: Sequence[Variable]) -> list[float]:
         """The weight decay of each variable, or nothing where none decays."""
-        if not self.weight_decay:
+        return self._decay_of(variables, self.weight_decay)
+
+    def _decay_of(self, variables: Sequence[Variable], weight_decay: float | None) -> list[float]:
+        if not weight_decay:
             return []
 
         def decays(name: str) -> bool:
             return name not in self._undecayed_names and not any(part in name for part in self._undecayed_parts)
 
-        return [self.weight_decay if decays(v.name) else 0.0 for v in variables]
+        return [weight_decay if decays(v.name) else 0.0 for v in variables]
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Makes the slots for these variables; the first `apply` does it.
@@ -751,6 +754,185 @@ class Lion(Optimizer):
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2}
 
 
+class Muon(Optimizer):
+    """Muon: matrices step along the nearest orthogonal matrix to their momentum; everything else as in AdamW.
+
+    `m = momentum m + g; u = g + momentum m` (without Nesterov `u = m`); `w -= lr rms_rate sqrt(max(rows, columns)) o(u)`, where
+    `o(u)` is u with all singular values near 1: `x = u / |u|`, then `ns_steps` times `x = a x + (b A + c A A) x` with `A = x x^T`.
+
+    Args:
+        learning_rate: `lr`, default 0.001, or a schedule.
+        adam_beta_1: of AdamW, for variables that are no matrices or excluded.
+        adam_beta_2: likewise.
+        adam_weight_decay: likewise; None for none.
+        epsilon: likewise.
+        weight_decay: of the matrices; None for none.
+        name: for errors and the names of its Variables.
+        exclude_layers: parts of names of variables that AdamW updates, such as that of the last layer.
+        exclude_embeddings: whether it updates those with `embedding` in their names, too.
+        muon_a: of the iteration, like the next two.
+        muon_b: see there.
+        muon_c: see there.
+        adam_lr_ratio: AdamW's rate over `lr`.
+        momentum: at least 0 and below 1.
+        ns_steps: how many steps the iteration has; at least 1.
+        nesterov: whether u looks ahead.
+        rms_rate: makes the step as long as AdamW's; None for `w -= lr o(u)`.
+        clipnorm: see the module, as for the next two.
+        clipvalue: see there.
+        global_clipnorm: see there.
+
+    Raises:
+        ValueError: a parameter outside its range.
+
+    Source:
+        Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; Liu et al., "Muon is scalable for LLM
+        training", 2025, arXiv:2502.16982.
+
+    Example:
+        >>> fastnn.optimizers.Muon(exclude_layers=["logits"]).get_config()["momentum"]
+        0.95
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.001,
+        adam_beta_1: float = 0.9,
+        adam_beta_2: float = 0.999,
+        adam_weight_decay: float | None = 0.004,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = 0.004,
+        name: str = "muon",
+        *,
+        exclude_layers: Sequence[str] | None = None,
+        exclude_embeddings: bool = True,
+        muon_a: float = 3.4445,
+        muon_b: float = -4.7750,
+        muon_c: float = 2.0315,
+        adam_lr_ratio: float = 1.0,
+        momentum: float = 0.95,
+        ns_steps: int = 5,
+        nesterov: bool = True,
+        rms_rate: float | None = 0.2,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            name,
+            weight_decay=weight_decay,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+        )
+        self.adam_beta_1 = _fraction(name, "adam_beta_1", adam_beta_1, 0.9)
+        self.adam_beta_2 = _fraction(name, "adam_beta_2", adam_beta_2, 0.999)
+        self.adam_weight_decay = _optional(
+            name, "adam_weight_decay", adam_weight_decay, 0.004, "a finite number >= 0, or None", 0.0
+        )
+        self.epsilon = _epsilon(name, epsilon)
+        if isinstance(exclude_layers, str) or not all(isinstance(part, str) and part for part in exclude_layers or ()):
+            raise TypeError(
+                f"{name}: exclude_layers={exclude_layers!r}; expected a list of strings; pass for example ['logits']"
+            )
+        self.exclude_layers = list(exclude_layers or ())
+        self.exclude_embeddings = _flag(name, "exclude_embeddings", exclude_embeddings)
+        self.muon_a = check_number(name, "muon_a", muon_a, 3.4445)
+        self.muon_b = check_number(name, "muon_b", muon_b, -4.7750)
+        self.muon_c = check_number(name, "muon_c", muon_c, 2.0315)
+        self.adam_lr_ratio = check_number(name, "adam_lr_ratio", adam_lr_ratio, 1.0, "a finite number >= 0", lambda v: v >= 0.0)
+        self.momentum = _fraction(name, "momentum", momentum, 0.95)
+        self.ns_steps = int(check_number(name, "ns_steps", ns_steps, 5, "an integer >= 1", lambda n: n >= 1 and n == int(n)))
+        self.nesterov = _flag(name, "nesterov", nesterov)
+        self.rms_rate = _optional(name, "rms_rate", rms_rate, 0.2, "a finite number > 0, or None")
+        self._m: Variable | None = None
+        self._v: Variable | None = None
+        self._momentums: list[Variable | None] = []
+
+    def _is_matrix(self, variable: Variable) -> bool:
+        parts = [*self.exclude_layers, *(["embedding"] if self.exclude_embeddings else [])]
+        return len(variable.shape) == 2 and variable.size > 0 and not any(part in variable.name for part in parts)
+
+    def _make_slots(self, size: int, dtype: str) -> None:
+        others = sum(v.size for v in self._variables if not self._is_matrix(v))
+        self._m, self._v = self._slot("m", others, dtype), self._slot("v", others, dtype)
+        self._momentums = []
+        for i, variable in enumerate(self._variables):
+            slot = None
+            if self._is_matrix(variable):
+                slot = Variable(np.zeros(variable.shape, dtype), name=f"{self.name}/momentum_{i}", trainable=False)
+                setattr(self, f"_momentum_{i}", slot)  # what is remembered stands among the attributes
+            self._momentums.append(slot)
+
+    def _slots(self) -> list[Variable]:
+        return [slot for slot in (self._m, self._v, *self._momentums) if slot is not None]
+
+    def _update(self, rate: Any, step: Any, variables: Sequence[Variable], gradients: Sequence[Any]) -> list[Any]:
+        assert self._m is not None and self._v is not None
+        updated: list[Any] = [None] * len(variables)
+        others = [i for i, slot in enumerate(self._momentums) if slot is None]
+        for i, slot in enumerate(self._momentums):
+            if slot is None:
+                continue
+            m = slot * self.momentum + gradients[i]
+            slot.assign(m)
+            direction = self._orthogonal(gradients[i] + m * self.momentum if self.nesterov else m)
+            length = 1.0 if self.rms_rate is None else self.rms_rate * max(variables[i].shape) ** 0.5
+            (decay,) = self._decay([variables[i]]) or [0.0]
+            kept = variables[i] * (1.0 - rate * decay) if decay else variables[i]
+            updated[i] = kept - direction * (rate * length)
+        if others:
+            decayed = self._decay_of([variables[i] for i in others], self.adam_weight_decay)
+            m, v, _, results = ops.adam_update(
+                rate * self.adam_lr_ratio if self.adam_lr_ratio != 1.0 else rate,
+                step,
+                self._m,
+                self._v,
+                None,
+                [variables[i] for i in others],
+                [gradients[i] for i in others],
+                beta_1=self.adam_beta_1,
+                beta_2=self.adam_beta_2,
+                epsilon=self.epsilon,
+                # Decay goes by the rate itself, Adam's step by its share of it.
+                weight_decay=[d / self.adam_lr_ratio if self.adam_lr_ratio else 0.0 for d in decayed],
+            )
+            self._m.assign(m)
+            self._v.assign(v)
+            for i, value in zip(others, results):
+                updated[i] = value
+        return updated
+
+    def _orthogonal(self, u: Any) -> Any:
+        x = u / (ops.sqrt(ops.sum(ops.square(u))) + 1e-7)
+        tall = u.shape[0] > u.shape[1]  # then x^T x is the smaller one, and stands on the right
+        for _ in range(self.ns_steps):
+            square = ops.matmul(x, x, transpose_a=tall, transpose_b=not tall)
+            factor = square * self.muon_b + ops.matmul(square, square) * self.muon_c
+            x = x * self.muon_a + (ops.matmul(x, factor) if tall else ops.matmul(factor, x))
+        return x
+
+    def get_config(self) -> dict[str, Any]:
+        own = (
+            "adam_beta_1",
+            "adam_beta_2",
+            "adam_weight_decay",
+            "epsilon",
+            "exclude_layers",
+            "exclude_embeddings",
+            "muon_a",
+            "muon_b",
+            "muon_c",
+            "adam_lr_ratio",
+            "momentum",
+            "ns_steps",
+            "nesterov",
+            "rms_rate",
+        )
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
 OptimizerLike: TypeAlias = "str | Optimizer"
 
 _BY_NAME: dict[str, type[Optimizer]] = {
@@ -758,6 +940,7 @@ _BY_NAME: dict[str, type[Optimizer]] = {
     "adam": Adam,
     "adamw": AdamW,
     "lion": Lion,
+    "muon": Muon,
     "rmsprop": RMSprop,
     "sgd": SGD,
 }

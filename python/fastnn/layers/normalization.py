@@ -66,7 +66,8 @@ class BatchNormalization(_Normalization):
     """Each channel with mean 0 and deviation 1 over the batch, times gamma, plus beta; see `fastnn.ops.batch_norm`.
 
     In training the statistics are those of the batch, and moving averages follow them,
-    `moving = moving momentum + statistic (1 - momentum)`; otherwise the moving averages are used. They are written when a step
+    `moving = moving momentum + statistic (1 - momentum)`; otherwise, and where the layer is not trainable, the moving averages
+    are used. They are written when a step
     commits, so a failed step leaves them as they were.
 
     Args:
@@ -130,7 +131,7 @@ class BatchNormalization(_Normalization):
         )
 
     def call(self, x: Any, training: bool) -> Any:
-        if not training:
+        if not (training and self.trainable):
             return ops.batch_norm_inference(
                 x, self.moving_mean, self.moving_variance, self.gamma, self.beta, epsilon=self.epsilon
             )
