@@ -25,9 +25,20 @@ def test_adam_update(time_op: Any, shape: Shapes) -> None:
     parameters, gradients = [normal(*s) for s in shape], [normal(*s) for s in shape]
     total = sum(p.size for p in parameters)
     operands = [np.float32(1e-3).reshape(()), np.int64(5).reshape(()), normal(total), np.square(normal(total))]
-    expected = forward_ops["adam_update"](*double(*operands, *parameters, *gradients))
-    updates = {2 + i: i for i in range(2 + len(parameters))}  # m, v and the parameters
-    time_op("adam_update", [*operands, *parameters, *gradients], close(*expected, terms=32), updates)
+    expected = forward_ops["adam_update"](*double(*operands), None, *double(*parameters, *gradients))
+    updates = {2: 0, 3: 1, **{5 + i: 2 + i for i in range(len(parameters))}}  # m, v and the parameters
+    time_op("adam_update", [*operands, None, *parameters, *gradients], close(*expected, terms=32), updates)
+
+
+@shapes
+def test_adamw_update(time_op: Any, shape: Shapes) -> None:
+    parameters, gradients = [normal(*s) for s in shape], [normal(*s) for s in shape]
+    total = sum(p.size for p in parameters)
+    decay = [0.004 * (p.ndim > 1) for p in parameters]
+    operands = [np.float32(1e-3).reshape(()), np.int64(5).reshape(()), normal(total), np.square(normal(total))]
+    expected = forward_ops["adam_update"](*double(*operands), None, *double(*parameters, *gradients), weight_decay=decay)
+    updates = {2: 0, 3: 1, **{5 + i: 2 + i for i in range(len(parameters))}}
+    time_op("adam_update", [*operands, None, *parameters, *gradients], close(*expected, terms=32), updates, weight_decay=decay)
 
 
 @shapes

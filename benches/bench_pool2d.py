@@ -1,4 +1,4 @@
-"""Max-pooling by windows of 2 x 2, forward and backward. Shapes are images (batch, height, width, channels)."""
+"""Pooling by windows of 2 x 2, forward and backward. Shapes are images (batch, height, width, channels)."""
 
 from __future__ import annotations
 
@@ -36,3 +36,15 @@ def test_max_pool2d_backward(time_op: Any, shape: Shape) -> None:
         return np.take_along_axis(windows, winner[..., None].astype(int), -1)[..., 0]
 
     time_op("max_pool2d_backward", [dy, winner], adjoint(pick, shape, dy), image_size=(H, W))
+
+
+@shapes
+def test_average_pool2d(time_op: Any, shape: Shape) -> None:
+    x = normal(*shape)
+    time_op("average_pool2d", [x], close(forward_ops["average_pool2d"](x.astype("d"))))
+
+
+@shapes
+def test_average_pool2d_backward(time_op: Any, shape: Shape) -> None:
+    dy = normal(*forward_ops["average_pool2d"](normal(*shape)).shape)
+    time_op("average_pool2d_backward", [dy], adjoint(forward_ops["average_pool2d"], shape, dy), image_size=shape[1:3])

@@ -22,18 +22,24 @@ class Geometry(NamedTuple):
     KW: int
     strides: tuple[int, int] = (1, 1)
     padding: str = "valid"
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
 
     @property
     def output(self) -> tuple[int, int]:
-        pairs = zip((self.H, self.W), (self.KH, self.KW), self.strides)
-        if self.padding == "same":
-            return tuple(-(-n // s) for n, _, s in pairs)  # type: ignore[return-value]
-        return tuple((n - k) // s + 1 for n, k, s in pairs)  # type: ignore[return-value]
+        axes = zip((self.H, self.W), (self.KH, self.KW), self.strides, self.dilation)
+        if self.padding != "valid":
+            return tuple(-(-n // s) for n, _, s, _ in axes)  # type: ignore[return-value]
+        return tuple((n - (k - 1) * d - 1) // s + 1 for n, k, s, d in axes)  # type: ignore[return-value]
 
     def cases(self, *, bias: bool = True) -> list[Case]:
-        b, h, w, c, f, kh, kw, strides, padding = self
-        x, kernel, dy = normal(b, h, w, c), normal(kh, kw, c, f), normal(b, *self.output, f)
-        attributes = {"strides": strides, "padding": padding}
+        b, h, w, c, f, kh, kw, strides, padding, dilation, groups = self
+        x, kernel, dy = normal(b, h, w, c), normal(kh, kw, c // groups, f), normal(b, *self.output, f)
+        attributes: dict[str, Any] = {"strides": strides, "padding": padding}
+        if dilation != (1, 1):
+            attributes["dilation_rate"] = dilation
+        if groups != 1:
+            attributes["groups"] = groups
         # One rounding per fused multiply-add of the longest chain, one for the bias.
         return [
             Case("conv2d", [x, kernel, normal(f) if bias else None], attributes, roundings(kh * kw * c + 2)),
@@ -72,7 +78,28 @@ GEOMETRIES = [
     Geometry(2, 6, 6, 70, 130, 3, 3, (1, 1), "same"),
     Geometry(40, 28, 28, 1, 32, 3, 3),
     Geometry(3, 5, 300, 2, 3, 3, 3),
+    # Dilation, beside strides of the other axis, and causal padding.
+    *(
+        Geometry(2, 9, 8, 3, 5, 3, 3, strides, padding, dilation)
+        for strides, dilation in [((1, 1), (2, 2)), ((1, 1), (1, 3)), ((2, 1), (1, 2)), ((1, 3), (4, 1))]
+        for padding in ("valid", "same", "causal")
+    ),
+    Geometry(2, 7, 6, 3, 4, 3, 2, (2, 1), "causal"),
+    Geometry(1, 3, 4, 2, 3, 3, 3, (1, 1), "same", (3, 5)),
+    Geometry(1, 1, 1, 1, 1, 1, 1, (1, 1), "causal", (1, 2)),
+    Geometry(2, 20, 21, 33, 17, 3, 3, (1, 1), "same", (2, 2)),
+    # Groups: of one channel, of several filters, of more than a tile has columns; beside everything else.
+    *(
+        Geometry(2, 6, 7, c, f, 3, 2, (1, 1), padding, (1, 1), groups)
+        for c, f, groups in [(2, 2, 2), (4, 4, 2), (6, 9, 3), (4, 12, 4), (32, 80, 2), (9, 9, 9)]
+        for padding in ("valid", "same")
+    ),
+    Geometry(2, 9, 8, 4, 6, 3, 3, (2, 2), "same", (1, 1), 2),
+    Geometry(2, 9, 8, 4, 6, 3, 3, (1, 1), "valid", (2, 2), 2),
+    Geometry(5, 16, 16, 24, 36, 3, 3, (1, 1), "same", (1, 1), 3),
+    Geometry(1, 40, 40, 16, 32, 3, 3, (1, 1), "same", (1, 1), 2),
     # Nothing.
+    Geometry(0, 5, 5, 4, 4, 3, 3, (1, 1), "valid", (1, 1), 2),
     Geometry(0, 5, 5, 3, 4, 3, 3),
     Geometry(2, 5, 5, 0, 4, 3, 3),
     Geometry(2, 5, 5, 3, 0, 3, 3),
@@ -110,6 +137,14 @@ REFUSED = [
     Refused("conv2d", [X, array(6, 3, 3, 4)], {}, ValueError, "window"),
     Refused("conv2d", [X, W], {"strides": (0, 1)}, ValueError, "strides=(0, 1)"),
     Refused("conv2d", [X, W], {"strides": (1, 2, 3)}, ValueError, "strides=(1, 2, 3)"),
+    Refused("conv2d", [X, W], {"dilation_rate": (0, 1)}, ValueError, "dilation_rate=(0, 1)"),
+    Refused("conv2d", [X, W], {"dilation_rate": (2, 3)}, ValueError, "the window's width is 7 and the image's 6"),
+    Refused("conv2d", [X, W], {"dilation_rate": (2, 1), "strides": (2, 1)}, ValueError, "a stride of 2 and a dilation of 2"),
+    Refused("conv2d", [X, W], {"dilation_rate": (2**62, 1)}, ValueError, "expected at most 2147483648 positions"),
+    Refused("conv2d", [X, W], {"groups": 3}, ValueError, "groups=3 for 4 filters"),
+    Refused("conv2d", [X, W], {"groups": 0}, ValueError, "groups=0"),
+    Refused("conv2d", [X, W], {"groups": 2}, ValueError, "in groups=2; expected the last axis of x to be the third of w"),
+    Refused("conv2d_backward_kernel", [X, array(2, 3, 4, 4)], {"kernel_size": (3, 3), "groups": 2}, ValueError, "groups=2 for"),
     Refused("conv2d", [X, W], {"padding": "SAME"}, ValueError, "padding='SAME'"),
     Refused("conv2d", [X, array(3, 3, 3, 4, dtype="float64")], {}, TypeError, "`w` is float64 and `x` is float32"),
     Refused("conv2d", [array(2, 5, 6, 3, dtype="uint8"), W], {}, TypeError, "`x` is uint8"),

@@ -37,6 +37,7 @@ PUBLIC = (
     "models",
     "ops",
     "optimizers",
+    "schedules",
     "utils",
 )
 # Classes whose methods are called by users; those of layers, losses and so on are hooks that their base class explains.

@@ -36,31 +36,69 @@ def arrays(shapes: Shapes) -> list[Operand]:
     return [normal(*s) for s in shapes] * 2  # parameters, gradients
 
 
+def steps(rest: list[Any], moved: Any) -> list[Any]:
+    """Roundings of p' = p (1 - lr decay) + ..., where the second term is off by `moved`."""
+    n = len(rest) // 2
+    parts = np.cumsum([0] + [p.size for p in rest[:n]])
+    return [4 * np.abs(p) + moved[i:j].reshape(p.shape) for p, i, j in zip(rest[:n], parts, parts[1:])]
+
+
+def flat_gradients(rest: list[Any]) -> Any:
+    return np.concatenate([g.ravel() for g in rest[len(rest) // 2 :]])
+
+
 def magnitudes(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     """A few roundings of sums whose terms may cancel: v' = momentum v - lr g; p' = p + ..."""
     lr, velocity, *rest = operands
-    n = len(rest) // 2
-    parts = np.cumsum([0] + [p.size for p in rest[:n]])
-    g = np.concatenate([g.ravel() for g in rest[n:]])
+    g = flat_gradients(rest)
     moved = 4 * (lr * np.abs(g) + (0 if velocity is None else np.abs(velocity)))
-    steps = [2 * np.abs(p) + moved[i:j].reshape(p.shape) for p, i, j in zip(rest[:n], parts, parts[1:])]
-    return steps if velocity is None else [moved, *steps]
+    return steps(rest, moved) if velocity is None else [moved, *steps(rest, moved)]
 
 
 def moments(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     """m' and v' are sums of two, which may cancel; p' = p - alpha m' / (sqrt(v') + epsilon) inherits their errors."""
-    lr, step, m, v, *rest = operands
-    n = len(rest) // 2
-    parts = np.cumsum([0] + [p.size for p in rest[:n]])
-    g = np.concatenate([g.ravel() for g in rest[n:]])
+    lr, step, m, v, v_max, *rest = operands
+    g = flat_gradients(rest)
     b1, b2, t = case.attributes.get("beta_1", 0.9), case.attributes.get("beta_2", 0.999), int(step)
     new_m = 3 * (np.abs(m) + (1 - b1) * np.abs(g))
     new_v = 4 * (v + (1 - b2) * g * g)
     alpha = lr * np.sqrt(1 - b2**t) / (1 - b1**t)
-    through_v = np.abs(oracle[0]) * new_v / (2 * oracle[1])
-    moved = 4 * alpha * (new_m + through_v) / (np.sqrt(oracle[1]) + case.attributes.get("epsilon", 1e-7))
-    steps = [2 * np.abs(p) + moved[i:j].reshape(p.shape) for p, i, j in zip(rest[:n], parts, parts[1:])]
-    return [new_m, new_v, *steps]
+    under = oracle[1] if v_max is None else oracle[2]
+    through_v = np.abs(oracle[0]) * new_v / (2 * under)
+    moved = 4 * alpha * (new_m + through_v) / (np.sqrt(under) + case.attributes.get("epsilon", 1e-7))
+    return [new_m, *([new_v] if v_max is None else [new_v, new_v + v_max]), *steps(rest, moved)]
+
+
+def means(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
+    """rmsprop: v' and m' as above; d = lr g / sqrt(v' - m'^2 + epsilon), whose root's operand may cancel."""
+    lr, v, m, velocity, *rest = operands
+    g, rho, epsilon = flat_gradients(rest), case.attributes.get("rho", 0.9), case.attributes.get("epsilon", 1e-7)
+    new_v = 4 * (v + (1 - rho) * g * g)
+    bounds, under, off = [new_v], oracle[0], new_v
+    if m is not None:
+        new_m = 3 * (np.abs(m) + (1 - rho) * np.abs(g))
+        bounds.append(new_m)
+        under, off = np.maximum(under - oracle[1] ** 2, 0), new_v + 3 * oracle[1] ** 2 + 2 * np.abs(oracle[1]) * new_m
+    d = lr * np.abs(g) / np.sqrt(under + epsilon)
+    moved = d * (6 + off / (under + epsilon))
+    if velocity is not None:
+        moved = moved + 3 * np.abs(velocity)
+        bounds.append(moved)
+    return [*bounds, *steps(rest, moved + d)]
+
+
+def sums(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
+    """adagrad: a' has no cancellation."""
+    lr, _, *rest = operands
+    moved = 8 * lr * np.abs(flat_gradients(rest)) / np.sqrt(oracle[0] + case.attributes.get("epsilon", 1e-7))
+    return [3 * oracle[0], *steps(rest, moved)]
+
+
+def signs(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
+    """lion: a step of one length; its sign is certain, because the cases keep m beta_1 + g (1 - beta_1) away from 0."""
+    lr, m, *rest = operands
+    g, b2 = flat_gradients(rest), case.attributes.get("beta_2", 0.99)
+    return [3 * (np.abs(m) + (1 - b2) * np.abs(g)), *steps(rest, np.full(m.shape, 4 * lr))]
 
 
 def sgd(shapes: Shapes, **attributes: Any) -> Case:
@@ -70,14 +108,35 @@ def sgd(shapes: Shapes, **attributes: Any) -> Case:
 
 def adam(shapes: Shapes, step: int = 3, **attributes: Any) -> Case:
     n = total(shapes)
-    state = [given(step, "int64"), normal(n), uniform(0, 2, n)]
+    v_max = uniform(0, 2, n) if attributes.get("amsgrad") else None
+    state = [given(step, "int64"), normal(n), uniform(0, 2, n), v_max]
     return Case("adam_update", [given(0.01), *state, *arrays(shapes)], attributes, moments, note=f"t={step}")
 
 
 def first_adam_step() -> Case:
     shapes: Shapes = [(4, 5), (5,)]
     zeros = given(np.zeros(25))
-    return Case("adam_update", [given(0.01), given(1, "int64"), zeros, zeros, *arrays(shapes)], {}, moments, note="first")
+    return Case("adam_update", [given(0.01), given(1, "int64"), zeros, zeros, None, *arrays(shapes)], {}, moments, note="first")
+
+
+def rmsprop(shapes: Shapes, **attributes: Any) -> Case:
+    n = total(shapes)
+    # Away from where v' - m'^2 cancels, whose root is then known to a few digits only.
+    m = uniform(-0.5, 0.5, n) if attributes.get("centered") else None
+    velocity = normal(n) if attributes.get("momentum") else None
+    return Case("rmsprop_update", [given(0.01), uniform(1, 2, n), m, velocity, *arrays(shapes)], attributes, means)
+
+
+def adagrad(shapes: Shapes, **attributes: Any) -> Case:
+    return Case("adagrad_update", [given(0.01), uniform(0, 2, total(shapes)), *arrays(shapes)], attributes, sums)
+
+
+def lion(shapes: Shapes, **attributes: Any) -> Case:
+    """Half of the gradients follow m; where they oppose it they are ten times as large."""
+    sizes = np.array([1.0, -1.0, 10.0, -10.0])
+    m = np.concatenate([np.resize([1.0, -1.0, -1.0, 1.0], int(np.prod(s))) for s in shapes])
+    gradients = [given(np.resize(sizes, s) if s else sizes[0]) for s in shapes]
+    return Case("lion_update", [given(0.01), given(m), *arrays(shapes)[: len(shapes)], *gradients], attributes, signs)
 
 
 CASES = [
@@ -93,6 +152,32 @@ CASES = [
     adam(MODELS[8], epsilon=0.1),
     adam(MODELS[8], beta_1=0.0, beta_2=0.0),
     first_adam_step(),
+    *(adam(shapes, amsgrad=True) for shapes in MODELS[5:12]),
+    *(
+        rmsprop(shapes, **attributes)
+        for shapes in MODELS
+        for attributes in [{}, {"momentum": 0.9}, {"centered": True}, {"momentum": 0.8, "centered": True}]
+    ),
+    rmsprop(MODELS[8], rho=0.5, epsilon=0.1),
+    *(adagrad(shapes) for shapes in MODELS),
+    adagrad(MODELS[8], epsilon=0.1),
+    *(lion(shapes) for shapes in MODELS),
+    lion(MODELS[8], beta_1=0.8, beta_2=0.5),
+    *(
+        make(shapes, weight_decay=[0.5 * (k % 3) for k in range(len(shapes))], **attributes)
+        for shapes in (MODELS[8], MODELS[9], MODELS[11], MODELS[13])
+        for make, attributes in [
+            (sgd, {}),
+            (sgd, {"momentum": 0.9}),
+            (sgd, {"momentum": 0.9, "nesterov": True}),
+            (adam, {}),
+            (adam, {"amsgrad": True}),
+            (rmsprop, {}),
+            (rmsprop, {"centered": True, "momentum": 0.9}),
+            (adagrad, {}),
+            (lion, {}),
+        ]
+    ),
 ]
 
 LR, P = array(), array(3, 4)
@@ -109,15 +194,36 @@ REFUSED = [
     Refused("sgd_update", [LR, array(11), P, P], {"momentum": 0.5}, ValueError, "`velocity` has shape (11,); expected (12,)"),
     Refused("sgd_update", [LR, M, P, P], {"momentum": 1.0}, ValueError, "momentum=1"),
     Refused("sgd_update", [LR, None, P, P], {"nesterov": 1}, TypeError, "nesterov=1"),
-    Refused("adam_update", [LR, STEP, M, array(13), P, P], {}, ValueError, "`v` has shape (13,); expected (12,)"),
-    Refused("adam_update", [LR, STEP, array(12, dtype="float64"), M, P, P], {}, TypeError, "`m` is float64"),
-    Refused("adam_update", [LR, np.array(1.0), M, M, P, P], {}, TypeError, "`step` is float64"),
-    Refused("adam_update", [LR, np.array([1]), M, M, P, P], {}, ValueError, "`step` has shape (1,)"),
+    Refused(
+        "sgd_update", [LR, None, P, P], {"weight_decay": [0.1, 0.1]}, ValueError, "weight_decay has 2 numbers for 1 parameters"
+    ),
+    Refused("sgd_update", [LR, None, P, P], {"weight_decay": [-0.1]}, ValueError, "weight_decay=-0.1"),
+    Refused("rmsprop_update", [LR, array(13), None, None, P, P], {}, ValueError, "`v` has shape (13,); expected (12,)"),
+    Refused("rmsprop_update", [LR, M, M, None, P, P], {}, ValueError, "`m` was given without centered"),
+    Refused("rmsprop_update", [LR, M, None, None, P, P], {"momentum": 0.5}, ValueError, "`velocity` is missing with momentum"),
+    Refused("rmsprop_update", [LR, M, None, None, P, P], {"rho": 1.0}, ValueError, "rho=1"),
+    Refused("rmsprop_update", [LR, array(12, dtype="float64"), None, None, P, P], {}, TypeError, "`v` is float64"),
+    Refused("adagrad_update", [LR, array(11), P, P], {}, ValueError, "`accumulator` has shape (11,)"),
+    Refused("adagrad_update", [LR, M, P, P], {"epsilon": -1.0}, ValueError, "epsilon=-1"),
+    Refused(
+        "adagrad_update", [LR, M, P, array(3, 4, dtype="float64")], {}, TypeError, "the gradient of parameter 0 is float64"
+    ),
+    Refused("lion_update", [LR, array(11), P, P], {}, ValueError, "`m` has shape (11,)"),
+    Refused("lion_update", [LR, M, P, P], {"beta_1": 1.0}, ValueError, "beta_1=1"),
+    Refused("lion_update", [array(dtype="float64"), M, P, P], {}, TypeError, "`learning_rate` is float64"),
+    Refused("adam_update", [LR, STEP, M, M, None, P, P], {"amsgrad": True}, ValueError, "`v_max` is missing with amsgrad"),
+    Refused("adam_update", [LR, STEP, M, M, M, P, P], {}, ValueError, "`v_max` was given without amsgrad"),
+    Refused("adam_update", [LR, STEP, M, array(13), None, P, P], {}, ValueError, "`v` has shape (13,); expected (12,)"),
+    Refused("adam_update", [LR, STEP, array(12, dtype="float64"), M, None, P, P], {}, TypeError, "`m` is float64"),
+    Refused("adam_update", [LR, np.array(1.0), M, M, None, P, P], {}, TypeError, "`step` is float64"),
+    Refused("adam_update", [LR, np.array([1]), M, M, None, P, P], {}, ValueError, "`step` has shape (1,)"),
     *(
-        Refused("adam_update", [LR, STEP, M, M, P, P], {name: value}, ValueError, f"{name}={value:g}")
+        Refused("adam_update", [LR, STEP, M, M, None, P, P], {name: value}, ValueError, f"{name}={value:g}")
         for name, value in [("beta_1", 1.0), ("beta_2", -0.5), ("epsilon", -1.0)]
     ),
-    Refused("adam_update", [LR, STEP, M, M, P, array(3, 4, dtype="int64")], {}, TypeError, "gradient of parameter 0 is int64"),
+    Refused(
+        "adam_update", [LR, STEP, M, M, None, P, array(3, 4, dtype="int64")], {}, TypeError, "gradient of parameter 0 is int64"
+    ),
 ]
 
 

@@ -27,7 +27,15 @@ def cases(shape: tuple[int, int, int, int], pool_size: Pair, strides: Pair, padd
         {"image_size": shape[1:3], **attributes},
         roundings(windows),
     )
-    return [Case("max_pool2d", [distinct(*shape)], attributes, EXACT), backward]
+    # A mean: as many additions as the window has positions, and a division; back, one share per window that sees the pixel.
+    return [
+        Case("max_pool2d", [distinct(*shape)], attributes, EXACT),
+        backward,
+        Case("average_pool2d", [normal(*shape)], attributes, roundings(int(np.prod(pool_size)) + 1)),
+        Case(
+            "average_pool2d_backward", [normal(*argmax.shape)], {"image_size": shape[1:3], **attributes}, roundings(windows + 2)
+        ),
+    ]
 
 
 GEOMETRIES: list[tuple[tuple[int, int, int, int], Pair, Pair, str]] = [
@@ -54,6 +62,12 @@ ODD = np.random.default_rng(3).choice([np.nan, np.inf, -np.inf, 1.0, 2.0], (3, 7
 CASES = [
     *(case for geometry in GEOMETRIES for case in cases(*geometry)),
     Case("max_pool2d", [distinct(2, 5, 5, 3)], bound=EXACT, note="defaults"),
+    Case("average_pool2d", [normal(2, 5, 5, 3)], bound=roundings(5), note="defaults"),
+    *(
+        Case("average_pool2d", [normal(1, 20, 30, 5)], {"pool_size": (17, 19), "strides": (2, 3), "padding": p}, roundings(330))
+        for p in ("valid", "same")
+    ),
+    Case("average_pool2d", [given(ODD)], {"pool_size": (3, 3), "padding": "same"}, roundings(10), nonfinite="same", note="odd"),
     *(
         Case("max_pool2d", [given(values)], {"pool_size": (3, 3), "strides": (2, 2), "padding": p}, EXACT, [], nonfinite, note)
         for p in ("valid", "same")
@@ -80,6 +94,11 @@ REFUSED = [
     Refused("max_pool2d", [array(2, 4, 4, 3, dtype="int32")], {}, TypeError, "`x` is int32"),
     Refused("max_pool2d_backward", [array(2, 2, 2, 3), array(2, 2, 2, 4, dtype="uint8")], SIZES, ValueError, "`argmax`"),
     Refused("max_pool2d_backward", [array(2, 3, 2, 3), array(2, 3, 2, 3, dtype="uint8")], SIZES, ValueError, "`dy`"),
+    Refused("average_pool2d", [array(4, 4, 3)], {}, ValueError, "`x` has shape (4, 4, 3); expected 4 axes"),
+    Refused("average_pool2d", [array(2, 4, 4, 3)], {"padding": "full"}, ValueError, "padding='full'"),
+    Refused("average_pool2d", [array(2, 4, 4, 3, dtype="int32")], {}, TypeError, "`x` is int32"),
+    Refused("average_pool2d_backward", [array(2, 3, 2, 3)], SIZES, ValueError, "`dy`"),
+    Refused("average_pool2d_backward", [array(2, 2, 2, 3, dtype="uint8")], SIZES, TypeError, "`dy` is uint8"),
     Refused("max_pool2d_backward", [DY, array(2, 2, 2, 3, dtype="int64")], SIZES, TypeError, "`argmax` is int64"),
     Refused("max_pool2d_backward", [DY, array(2, 2, 2, 3, dtype="uint8")], {}, TypeError, "'image_size' is missing"),
 ]

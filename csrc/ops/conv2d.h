@@ -1,21 +1,25 @@
 // Two-dimensional convolution (a cross-correlation: the kernel is not flipped), channels-last.
 //
 //     y[b,oh,ow,f] = bias[f] + sum over kh, kw, c of
-//                    x[b, oh*SH - top + kh, ow*SW - left + kw, c] * w[kh,kw,c,f]
+//                    x[b, oh*SH - top + kh*DH, ow*SW - left + kw*DW, c] * w[kh,kw,c,f]
 //
-// over the taps (kh, kw) that lie inside the image.
+// over the taps (kh, kw) that lie inside the image. With G groups filter f belongs to group g = f / (F/G) and
+// reads the channels g*C/G + c of x, 0 <= c < C/G.
 //
-// Shapes     x (B, H, W, C), w (KH, KW, C, F), bias (F,) or none, y (B, OH, OW, F). padding='valid': OH = (H
-//            - KH)/SH + 1, top = 0. padding='same': OH = ceil(H/SH) and top = max((OH-1)*SH + KH - H, 0)/2,
-//            rounded down. Widths likewise.
+// Shapes     x (B, H, W, C), w (KH, KW, C/G, F), bias (F,) or none, y (B, OH, OW, F). With R = (KH-1)*DH + 1,
+//            the window's reach: padding='valid': OH = (H - R)/SH + 1, top = 0. padding='same': OH = ceil(H/SH)
+//            and top = max((OH-1)*SH + R - H, 0)/2, rounded down. padding='causal': the same OH, top = R - 1.
+//            Widths likewise.
 // Backward   conv2d_backward_input: dx[b,h,v,c] = sum of dy[b,oh,ow,f] * w[kh,kw,c,f] over f and the taps
-//            with oh*SH - top + kh = h, ow*SW - left + kw = v. conv2d_backward_kernel: dw[kh,kw,c,f] = sum
-//            over b, oh, ow of x[b, oh*SH - top + kh, ow*SW - left + kw, c] * dy[b,oh,ow,f]. dbias is the sum
-//            of dy over b, oh, ow (op sum). x and w are saved.
+//            with oh*SH - top + kh*DH = h, ow*SW - left + kw*DW = v. conv2d_backward_kernel: dw[kh,kw,c,f] =
+//            sum over b, oh, ow of x[b, oh*SH - top + kh*DH, ow*SW - left + kw*DW, c] * dy[b,oh,ow,f]. dbias is
+//            the sum of dy over b, oh, ow (op sum). x and w are saved. The transposed convolution is
+//            conv2d_backward_input under another name.
 // Writes     every element of y and dx once; of dw once per block of samples, always by the same task.
 // Aliasing   none.
 // Scratch    none. backward_input first writes w, turned round and transposed, into the workspace.
-// Requires   float or double; strides and windows of any positive size.
+// Requires   float or double; strides and windows of any positive size; along one axis the stride or the
+//            dilation D is 1.
 // Edges      Taps outside the image contribute nothing, not even 0 * NaN. Empty batch: y and dx are empty, dw
 //            is zero. C = 0: y = bias. A window larger than the image is an error with padding='valid'.
 // Tasks      forward and backward_input: groups of samples, or parts of one by rows or columns, some 20
@@ -24,7 +28,8 @@
 // Numerics   y and dx: one chain of fused multiply-adds per element in the order of the taps, hence the same
 //            bits in any batch. dw: one chain over samples and outputs. |error| <= length * eps * sum of
 //            |products|.
-// Cost       2 B OH OW KH KW C F flop, less what padding cuts off; x, w and y once.
+// Cost       2 B OH OW KH KW C/G F flop, less what padding cuts off; x, w and y once. A group is a convolution
+//            of its own, so tiles are only as wide as F/G: for G = C see depthwise_conv2d.
 // Source     Georganas et al., "Anatomy of high-performance deep learning convolutions on SIMD
 //            architectures", 2018, for convolution without im2col.
 // Peers      Keras's and JAX's layout and 'same'; PyTorch stores (B, C, H, W) and (F, C, KH, KW).
@@ -36,6 +41,7 @@ namespace fastnn {
 
 struct Conv2dShape {
   int64_t B, C, F;
+  int64_t groups;
   Window height, width;
   // Columns are filters or, of dx, channels: how many a task computes, and how many parts that makes.
   int64_t column_block, column_tasks;
@@ -43,8 +49,8 @@ struct Conv2dShape {
   int64_t sample_tasks, row_blocks;
   // backward_input's first step: tasks per tap.
   int64_t turn_tasks;
-  // backward_kernel: dw is a matrix of KH*KW*C rows and F columns. Tiles do not cross units of its rows, and
-  // a task has a part of a unit. At a visit a tile sums some samples, or some output rows of one.
+  // backward_kernel: dw is a matrix of KH*KW*C/G rows and F columns. Tiles do not cross units of its rows, and
+  // a task has a part of a unit, for the columns of one group. At a visit a tile sums some samples, or some output rows of one.
   int64_t unit_rows, unit_tasks;
   int64_t visit_samples, visit_rows;
 };
@@ -59,8 +65,8 @@ struct Conv2dKernels {          // [0] for float, [1] for double
 };
 FASTNN_PER_ISA(Conv2dKernels, conv2d_kernels)
 
-// Shared with conv2d_block.
-std::vector<TensorType> infer_conv2d(const Call& call);
+// Shared with conv2d_block. Checks x, w and bias, the first three operands.
+void expect_convolution(const Call& call, int64_t groups);
 Conv2dShape shape_of(const Shape& images, const ImageWindow& window, const Extent& C, const Extent& F);
 // Cuts `rows` by `columns` results of every sample into tasks and returns how many: whole samples, several where they are
 // small; parts of them where the batch is too small to make 16 tasks that are worth it. `inner` is what each sums per tap.

@@ -63,10 +63,10 @@ Geometry kernel_geometry(const Call& call) {
 }
 
 std::vector<TensorType> infer_block(const Call& call) {
-  Shape y = infer_conv2d(call)[0].shape;
+  expect_convolution(call, 1);
   is_relu(call);
   const ImageWindow pool = forward_geometry(call).pool;
-  y[1] = pool.height.output, y[2] = pool.width.output;
+  const Shape y{call.shape(0)[0], pool.height.output, pool.width.output, call.shape(1)[3]};
   return {{call.dtype(0), y}, {DType::uint8, y}};
 }
 

@@ -31,8 +31,8 @@ void forward(Real* y, uint8_t* argmax, const Real* x, const Real* w, const Real*
         const int64_t line = v.results * filters;
         h.place = -row * PH;
         const Results<Real> strip{scratch.as<Real>(), filters, line, (row_end - row) * PH * line};
-        convolve(strip, x + sample * x_sample, w + f, bias == nullptr ? nullptr : bias + f, h, v, conv.C, filters, F, samples,
-                 Span{row * PH, row_end * PH});
+        convolve(strip, x + sample * x_sample, w + f, bias == nullptr ? nullptr : bias + f, h, v,
+                 Sum{conv.C, filters, conv.C, F, conv.C * F}, samples, Span{row * PH, row_end * PH});
         const auto activation = [relu = shape.relu](Vec<Real> value)
                                     __attribute__((always_inline)) { return relu ? max<Real>(value, zero<Real>()) : value; };
         for (int64_t s = 0; s < samples; ++s) {

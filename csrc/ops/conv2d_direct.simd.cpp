@@ -14,38 +14,50 @@ FASTNN_INLINE Results<Real> results_of(Real* y, int64_t height, int64_t width, i
   return {y + part.sample * sample + part.column, N, width * N, sample};
 }
 
+// Without groups there is one, of all channels and of the columns of the part.
 template <typename Real>
 void forward(Real* y, const Real* x, const Real* w, const Real* bias, const Conv2dShape& shape, int64_t task) {
   const Part part = part_of(shape, shape.F, task);
   const Window &height = shape.height, &width = shape.width;
-  convolve(results_of(y, height.output, width.output, shape.F, part), x + part.sample * height.image * width.image * shape.C,
-           w + part.column, bias == nullptr ? nullptr : bias + part.column, forward_axis(height), forward_axis(width), shape.C,
-           part.columns, shape.F, part.samples, part.rows(height.output));
+  const int64_t C = shape.C / shape.groups, F = shape.F, N = shape.groups == 1 ? part.columns : F / shape.groups;
+  x += part.sample * height.image * width.image * shape.C;
+  Results<Real> results = results_of(y, height.output, width.output, F, part);
+  for (int64_t group = 0, f = part.column; group < shape.groups; ++group, f += N) {
+    convolve(results, x + group * C, w + f, bias == nullptr ? nullptr : bias + f, forward_axis(height), forward_axis(width),
+             Sum{C, N, shape.C, F, C * F}, part.samples, part.rows(height.output));
+    results.at += N;
+  }
 }
 
 template <typename Real>
 void backward_input(Real* dx, const Real* dy, const Real*, const Real* turned, const Conv2dShape& shape, int64_t task) {
   const Part part = part_of(shape, shape.C, task);
   const Window &height = shape.height, &width = shape.width;
+  const int64_t C = shape.C / shape.groups, F = shape.F / shape.groups, tap = C * shape.F;
+  const int64_t N = shape.groups == 1 ? part.columns : C;
   dy += part.sample * height.output * width.output * shape.F;
   turned += part.column;
   for (int64_t i = 0; i < smaller(height.stride, height.image); ++i) {
     const Axis h = backward_axis(height, i);
     for (int64_t j = 0; j < smaller(width.stride, width.image); ++j) {
       const Axis w = backward_axis(width, j);
-      const int64_t taps_before = h.taps_before * width.window + h.taps * w.taps_before;
-      convolve<Real>(results_of(dx, height.image, width.image, shape.C, part), dy, turned + taps_before * shape.F * shape.C,
-                     nullptr, h, w, shape.F, part.columns, shape.C, part.samples, part.rows(h.results));
+      const Real* taps = turned + (h.taps_before * width.window + h.taps * w.taps_before) * tap;
+      Results<Real> results = results_of(dx, height.image, width.image, shape.C, part);
+      for (int64_t group = 0; group < shape.groups; ++group) {
+        convolve<Real>(results, dy + group * F, taps + group * F * C, nullptr, h, w, Sum{F, N, shape.F, C, tap}, part.samples,
+                       part.rows(h.results));
+        results.at += N;
+      }
     }
   }
 }
 
-// The kernel that backward_input multiplies by: phase by phase, in each the taps in reverse, each tap (F, C).
+// The kernel that backward_input multiplies by: phase by phase, in each the taps in reverse, each tap (F, C/G).
 // A task writes a block of filters of one tap.
 template <typename Real>
 void turn_kernel(Real*, const Real*, const Real* w, Real* turned, const Conv2dShape& shape, int64_t task) {
   const Window &height = shape.height, &width = shape.width;
-  const int64_t C = shape.C, F = shape.F;
+  const int64_t C = shape.C / shape.groups, F = shape.F;
   const int64_t f = task % shape.turn_tasks * kTurnedFilters, tap = task / shape.turn_tasks;
   const int64_t kh = tap / width.window, kw = tap % width.window;
   auto axis_with = [](const Window& axis, int64_t k) {
@@ -59,14 +71,15 @@ void turn_kernel(Real*, const Real*, const Real* w, Real* turned, const Conv2dSh
 
 // -- backward_kernel ----------------------------------------------------------------------------------------
 
-// Adds what the given outputs contribute to `rows` rows of dw from row m on. A row is one (kh, kw, c). The
+// Adds what the given outputs contribute to `rows` rows of dw from row m on. A row is one (kh, kw, c); x points at the first
+// channel of the group that the columns belong to. The
 // outputs are cut into rectangles in which the same taps of these rows lie inside the image; only their rows
 // take part.
 template <typename Real>
 void add_outputs(Real* dw, const Real* x, const Real* dy, const Conv2dShape& shape, int64_t m, int64_t rows, int64_t column,
                  int64_t columns, int64_t sample, int64_t samples, int64_t oh, int64_t oh_last) {
   const Axis h = forward_axis(shape.height), w = forward_axis(shape.width);
-  const int64_t C = shape.C, F = shape.F, KW = w.taps, x_row = w.source * C;
+  const int64_t C = shape.C / shape.groups, F = shape.F, KW = w.taps, pixel = shape.C, x_row = w.source * pixel;
   const int64_t first_tap = m / C, last_tap = (m + rows - 1) / C;
   const Span kh{first_tap / KW, last_tap / KW + 1};
   const Span kw = kh.end - kh.begin > 1 ? Span{0, KW} : Span{first_tap % KW, last_tap % KW + 1};
@@ -75,7 +88,7 @@ void add_outputs(Real* dw, const Real* x, const Real* dy, const Conv2dShape& sha
   t.c = dw + column;
   t.a_rows = a_rows;
   t.c_rows = c_rows;
-  t.a_k = w.stride * C;
+  t.a_k = w.stride * pixel;
   t.b_k = F;
   t.a_segment = h.stride * x_row;
   t.b_segment = w.results * F;
@@ -93,14 +106,19 @@ void add_outputs(Real* dw, const Real* x, const Real* dy, const Conv2dShape& sha
       const int64_t ow_end = run_end(w, ow, w.results, kw);
       t.k = ow_end - ow;
       t.b = dy + sample * t.b_block + (oh * w.results + ow) * F + column;
+      // Row by row; where a tap reads, and whether it takes part, changes with the tap only.
       int64_t active = 0, tap_h = first_tap / KW, tap_w = first_tap % KW, c = m % C;
-      for (int64_t r = m; r < m + rows; ++r) {
+      const int64_t line = h.first + oh * h.stride, place = w.first + ow * w.stride;
+      for (int64_t r = m, end = m + rows; r < end;) {
+        const int64_t stop = smaller(r + C - c, end);
         if (tap_h >= h_taps.begin && tap_h < h_taps.end && tap_w >= w_taps.begin && tap_w < w_taps.end) {
-          a_rows[active] = (h.first + oh * h.stride + tap_h) * x_row + (w.first + ow * w.stride + tap_w) * C + c;
-          c_rows[active] = r * F;
-          ++active;
+          int64_t at = (line + tap_h * h.dilation) * x_row + (place + tap_w * w.dilation) * pixel + c;
+          for (; r < stop; ++r, ++at, ++active) {
+            a_rows[active] = at;
+            c_rows[active] = r * F;
+          }
         }
-        if (++c < C) continue;
+        r = stop;
         c = 0;
         if (++tap_w < KW) continue;
         tap_w = 0;
@@ -117,6 +135,7 @@ template <typename Real>
 void backward_kernel(Real* dw, const Real* x, const Real* dy, const Conv2dShape& shape, int64_t task) {
   const int64_t column = task % shape.column_tasks * shape.column_block, part = task / shape.column_tasks;
   const int64_t columns = smaller(shape.column_block, shape.F - column);
+  if (shape.groups > 1) x += column / shape.column_block * (shape.C / shape.groups);
   const int64_t unit = part / shape.unit_tasks * shape.unit_rows, i = part % shape.unit_tasks;
   const int64_t begin = unit + shape.unit_rows * i / shape.unit_tasks;
   const int64_t end = unit + shape.unit_rows * (i + 1) / shape.unit_tasks;

@@ -1,5 +1,7 @@
 #include "ops/optimizer.h"
 
+#include <algorithm>
+
 namespace fastnn {
 
 namespace {
@@ -19,11 +21,26 @@ Layout layout_of(const Call& call, size_t inputs, size_t outputs) {
   return {inputs, outputs, tail / 2};
 }
 Layout sgd_layout(const Call& call) { return layout_of(call, 2, has_momentum(call)); }
-Layout adam_layout(const Call& call) { return layout_of(call, 4, 2); }
+Layout adam_layout(const Call& call) { return layout_of(call, 5, call.attributes.flag("amsgrad") ? 3 : 2); }
+Layout rmsprop_layout(const Call& call) {
+  return layout_of(call, 4, size_t{1} + call.attributes.flag("centered") + has_momentum(call));
+}
+Layout one_state_layout(const Call& call) { return layout_of(call, 2, 1); }  // adagrad, lion
 
 void expect_scalar(const Call& call, size_t i) {
   if (call.shape(i).empty()) return;
   call.fail_value(concat(call.operand(i), " has shape ", call.shape(i), "; expected a single number, (); reshape it"));
+}
+
+void expect_state(const Call& call, size_t i, DType dtype, int64_t total) {
+  if (call.dtype(i) != dtype) {
+    call.fail_type(concat(call.operand(i), " is ", dtype_name(call.dtype(i)), "; expected ", dtype_name(dtype),
+                          " as the parameters; cast it first"));
+  }
+  if (call.shape(i) != Shape{total}) {
+    call.fail_value(concat(call.operand(i), " has shape ", call.shape(i), "; expected (", total,
+                           ",), one element per element of all parameters; make it anew for these parameters"));
+  }
 }
 
 // Checks learning rate, parameters and gradients; the number of elements of all parameters.
@@ -64,17 +81,30 @@ int64_t expect_parameters(const Call& call, const Layout& at) {
     }
     total += count(to_dims(p.shape, std::string(call.name())));
   }
+  const auto& decay = call.attributes.get<std::vector<double>>("weight_decay");
+  if (!decay.empty() && decay.size() != n) {
+    call.fail_value(concat("weight_decay has ", decay.size(), " numbers for ", n,
+                           " parameters; expected one each, or none at all; pass 0 for parameters that do not decay"));
+  }
+  for (const double value : decay) {
+    if (value >= 0 && value < 1e30) continue;
+    call.fail_value(concat("weight_decay=", value, "; expected 0 or more; pass for example 0.004"));
+  }
   return total;
 }
 
-void expect_state(const Call& call, size_t i, DType dtype, int64_t total) {
-  if (call.dtype(i) != dtype) {
-    call.fail_type(concat(call.operand(i), " is ", dtype_name(call.dtype(i)), "; expected ", dtype_name(dtype),
-                          " as the parameters; cast it first"));
+// Part `i` of the state is there exactly when its option is.
+void expect_optional_state(const Call& call, size_t i, std::string_view option, bool on, int64_t total) {
+  if (call.has(i) != on) {
+    call.fail_value(concat(call.operand(i), on ? " is missing with " : " was given without ", option,
+                           "; expected one exactly when that is on; ", on ? "pass" : "drop", " it"));
   }
-  if (call.shape(i) != Shape{total}) {
-    call.fail_value(concat(call.operand(i), " has shape ", call.shape(i), "; expected (", total,
-                           ",), one element per element of all parameters; make it anew for these parameters"));
+  if (on) expect_state(call, i, call.dtype(0), total);
+}
+
+void expect_epsilon(const Call& call) {
+  if (const double epsilon = call.attributes.real("epsilon"); !(epsilon >= 0)) {
+    call.fail_value(concat("epsilon=", epsilon, "; expected 0 or more; pass a small number such as 1e-7"));
   }
 }
 
@@ -84,16 +114,21 @@ void expect_fraction(const Call& call, std::string_view name) {
   call.fail_value(concat(name, "=", value, "; expected 0 <= ", name, " < 1; pass for example 0.9"));
 }
 
+// The parts of the state that are there, from operand `state` on, and the parameters.
 std::vector<TensorType> updated(const Call& call, const Layout& at, size_t state) {
   std::vector<TensorType> types;
-  for (size_t i = 0; i < at.outputs; ++i) types.push_back(call.input(state + i));
+  for (size_t i = state; i < at.inputs; ++i) {
+    if (call.has(i)) types.push_back(call.input(i));
+  }
   for (size_t k = 0; k < at.parameters; ++k) types.push_back(call.input(at.parameter(k)));
   return types;
 }
 
-std::vector<InPlace> replaced(const Layout& at, size_t state) {
+std::vector<InPlace> replaced(const Call& call, const Layout& at, size_t state) {
   std::vector<InPlace> pairs;
-  for (size_t i = 0; i < at.outputs; ++i) pairs.push_back({i, state + i});
+  for (size_t i = state; i < at.inputs; ++i) {
+    if (call.has(i)) pairs.push_back({pairs.size(), i});
+  }
   for (size_t k = 0; k < at.parameters; ++k) pairs.push_back({at.outputs + k, at.parameter(k)});
   return pairs;
 }
@@ -108,6 +143,14 @@ UpdateShape shape_of(const Call& call, const Layout& at) {
   shape.parameters = static_cast<int64_t>(n);
   shape.offsets = offsets.get();
   shape.owner = std::move(offsets);
+  const auto& weight_decay = call.attributes.get<std::vector<double>>("weight_decay");
+  shape.decay = nullptr;
+  if (!weight_decay.empty()) {
+    auto decay = std::make_shared<double[]>(n);
+    std::ranges::copy(weight_decay, decay.get());
+    shape.decay = decay.get();
+    shape.decay_owner = std::move(decay);
+  }
   return shape;
 }
 
@@ -164,11 +207,10 @@ std::vector<TensorType> infer_adam_update(const Call& call) {
   }
   expect_state(call, 2, call.dtype(0), total);
   expect_state(call, 3, call.dtype(0), total);
+  expect_optional_state(call, 4, "amsgrad", call.attributes.flag("amsgrad"), total);
   expect_fraction(call, "beta_1");
   expect_fraction(call, "beta_2");
-  if (const double epsilon = call.attributes.real("epsilon"); !(epsilon >= 0)) {
-    call.fail_value(concat("epsilon=", epsilon, "; expected 0 or more; pass a small number such as 1e-7"));
-  }
+  expect_epsilon(call);
   return updated(call, at, 2);
 }
 
@@ -177,31 +219,122 @@ KernelPlan plan_adam_update(const Call& call, Isa isa) {
   shape.beta_1 = call.attributes.real("beta_1");
   shape.beta_2 = call.attributes.real("beta_2");
   shape.epsilon = call.attributes.real("epsilon");
-  return plan_update(optimizer_kernels(isa).adam[call.dtype(0) == DType::float64], std::move(shape));
+  const OptimizerKernels& kernels = optimizer_kernels(isa);
+  const auto& run = call.attributes.flag("amsgrad") ? kernels.adam_amsgrad : kernels.adam;
+  return plan_update(run[call.dtype(0) == DType::float64], std::move(shape));
+}
+
+Cost cost_adam_update(const Call& call) {
+  const bool amsgrad = call.attributes.flag("amsgrad");
+  return cost_update(call, adam_layout(call), amsgrad ? 13 : 12, amsgrad ? 9 : 7);
+}
+
+// ---- rmsprop, adagrad, lion -----------------------------------------------------------------------------------------------
+
+std::vector<TensorType> infer_rmsprop_update(const Call& call) {
+  const Layout at = rmsprop_layout(call);
+  const int64_t total = expect_parameters(call, at);
+  expect_state(call, 1, call.dtype(0), total);
+  expect_optional_state(call, 2, "centered", call.attributes.flag("centered"), total);
+  expect_optional_state(call, 3, "momentum", has_momentum(call), total);
+  expect_fraction(call, "rho");
+  expect_fraction(call, "momentum");
+  expect_epsilon(call);
+  return updated(call, at, 1);
+}
+
+KernelPlan plan_rmsprop_update(const Call& call, Isa isa) {
+  UpdateShape shape = shape_of(call, rmsprop_layout(call));
+  shape.rho = call.attributes.real("rho");
+  shape.momentum = call.attributes.real("momentum");
+  shape.epsilon = call.attributes.real("epsilon");
+  const auto& kernels = optimizer_kernels(isa).rmsprop[call.attributes.flag("centered")][has_momentum(call)];
+  return plan_update(kernels[call.dtype(0) == DType::float64], std::move(shape));
+}
+
+Cost cost_rmsprop_update(const Call& call) {
+  const int options = call.attributes.flag("centered") + has_momentum(call);
+  return cost_update(call, rmsprop_layout(call), 8 + 3 * options, 5 + 2 * options);
+}
+
+std::vector<TensorType> infer_adagrad_update(const Call& call) {
+  const Layout at = one_state_layout(call);
+  expect_state(call, 1, call.dtype(0), expect_parameters(call, at));
+  expect_epsilon(call);
+  return updated(call, at, 1);
+}
+
+KernelPlan plan_adagrad_update(const Call& call, Isa isa) {
+  UpdateShape shape = shape_of(call, one_state_layout(call));
+  shape.epsilon = call.attributes.real("epsilon");
+  return plan_update(optimizer_kernels(isa).adagrad[call.dtype(0) == DType::float64], std::move(shape));
+}
+
+std::vector<TensorType> infer_lion_update(const Call& call) {
+  const Layout at = one_state_layout(call);
+  expect_state(call, 1, call.dtype(0), expect_parameters(call, at));
+  expect_fraction(call, "beta_1");
+  expect_fraction(call, "beta_2");
+  return updated(call, at, 1);
+}
+
+KernelPlan plan_lion_update(const Call& call, Isa isa) {
+  UpdateShape shape = shape_of(call, one_state_layout(call));
+  shape.beta_1 = call.attributes.real("beta_1");
+  shape.beta_2 = call.attributes.real("beta_2");
+  return plan_update(optimizer_kernels(isa).lion[call.dtype(0) == DType::float64], std::move(shape));
 }
 
 }  // namespace
 
 std::span<const Op> optimizer_ops() {
+  const AttributeSpec weight_decay{"weight_decay", std::vector<double>{}};
   static const std::vector<Op> ops = {
       {.name = "sgd_update",
        .doc = "gradient descent, with momentum where momentum is not 0: parameters, then their gradients",
        .inputs = {"learning_rate", "velocity?", "parameters..."},
        .outputs = {"velocity", "parameters..."},
-       .attributes = {{"momentum", 0.0}, {"nesterov", false}},
+       .attributes = {{"momentum", 0.0}, {"nesterov", false}, weight_decay},
        .infer = infer_sgd_update,
        .variants = {{"flat", nullptr, plan_sgd_update}},
        .cost = cost_sgd_update,
-       .in_place_of = [](const Call& call) { return replaced(sgd_layout(call), 1); }},
+       .in_place_of = [](const Call& call) { return replaced(call, sgd_layout(call), 1); }},
       {.name = "adam_update",
-       .doc = "Adam: parameters, then their gradients; m and v are flat over all parameters",
-       .inputs = {"learning_rate", "step", "m", "v", "parameters..."},
-       .outputs = {"m", "v", "parameters..."},
-       .attributes = {{"beta_1", 0.9}, {"beta_2", 0.999}, {"epsilon", 1e-7}},
+       .doc = "Adam: parameters, then their gradients; m, v and with amsgrad v_max are flat over all parameters",
+       .inputs = {"learning_rate", "step", "m", "v", "v_max?", "parameters..."},
+       .outputs = {"m", "v", "v_max", "parameters..."},
+       .attributes = {{"beta_1", 0.9}, {"beta_2", 0.999}, {"epsilon", 1e-7}, {"amsgrad", false}, weight_decay},
        .infer = infer_adam_update,
        .variants = {{"flat", nullptr, plan_adam_update}},
-       .cost = [](const Call& call) { return cost_update(call, adam_layout(call), 12, 7); },
-       .in_place_of = [](const Call& call) { return replaced(adam_layout(call), 2); }},
+       .cost = cost_adam_update,
+       .in_place_of = [](const Call& call) { return replaced(call, adam_layout(call), 2); }},
+      {.name = "rmsprop_update",
+       .doc = "RMSprop: parameters, then their gradients; v, m if centered, velocity with momentum are flat",
+       .inputs = {"learning_rate", "v", "m?", "velocity?", "parameters..."},
+       .outputs = {"v", "m", "velocity", "parameters..."},
+       .attributes = {{"rho", 0.9}, {"momentum", 0.0}, {"epsilon", 1e-7}, {"centered", false}, weight_decay},
+       .infer = infer_rmsprop_update,
+       .variants = {{"flat", nullptr, plan_rmsprop_update}},
+       .cost = cost_rmsprop_update,
+       .in_place_of = [](const Call& call) { return replaced(call, rmsprop_layout(call), 1); }},
+      {.name = "adagrad_update",
+       .doc = "Adagrad: parameters, then their gradients; the accumulator is flat over all parameters",
+       .inputs = {"learning_rate", "accumulator", "parameters..."},
+       .outputs = {"accumulator", "parameters..."},
+       .attributes = {{"epsilon", 1e-7}, weight_decay},
+       .infer = infer_adagrad_update,
+       .variants = {{"flat", nullptr, plan_adagrad_update}},
+       .cost = [](const Call& call) { return cost_update(call, one_state_layout(call), 6, 5); },
+       .in_place_of = [](const Call& call) { return replaced(call, one_state_layout(call), 1); }},
+      {.name = "lion_update",
+       .doc = "Lion: parameters, then their gradients; m is flat over all parameters",
+       .inputs = {"learning_rate", "m", "parameters..."},
+       .outputs = {"m", "parameters..."},
+       .attributes = {{"beta_1", 0.9}, {"beta_2", 0.99}, weight_decay},
+       .infer = infer_lion_update,
+       .variants = {{"flat", nullptr, plan_lion_update}},
+       .cost = [](const Call& call) { return cost_update(call, one_state_layout(call), 7, 5); },
+       .in_place_of = [](const Call& call) { return replaced(call, one_state_layout(call), 1); }},
   };
   return ops;
 }

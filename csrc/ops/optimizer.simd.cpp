@@ -30,60 +30,87 @@ FASTNN_INLINE Real* array(Buffers buffers, int64_t index) {
   return static_cast<Real*>(buffers.at[index]);
 }
 
-// Buffers: p'_1..n, lr, none, p_1..n, g_1..n.
+// p (1 - lr decay) of one parameter, or p.
+template <typename Real>
+struct Decay {
+  bool any;
+  Vec<Real> minus;
+  FASTNN_INLINE Decay(const UpdateShape& shape, int64_t k, double rate)
+      : any(shape.decay != nullptr), minus(broadcast(static_cast<Real>(any ? -rate * shape.decay[k] : 0))) {}
+  FASTNN_INLINE Vec<Real> of(Vec<Real> p) const { return any ? fma(minus, p, p) : p; }
+};
+
+// Where a call's buffers lie: `results` and `operands` of them before the parameters, among the results and among the operands.
+// The learning rate is the first operand.
+template <typename Real>
+struct Layout {
+  Buffers buffers;
+  int64_t n, results, operands;
+  FASTNN_INLINE Real* new_state(int64_t i, int64_t at) const { return array<Real>(buffers, i) + at; }
+  FASTNN_INLINE Real* new_parameter(int64_t k, int64_t first) const { return array<Real>(buffers, results + k) + first; }
+  FASTNN_INLINE Real* operand(int64_t i) const { return array<Real>(buffers, results + n + i); }
+  FASTNN_INLINE const Real* state(int64_t i, int64_t at) const { return operand(i) + at; }
+  FASTNN_INLINE const Real* parameter(int64_t k, int64_t first) const { return operand(operands + k) + first; }
+  FASTNN_INLINE const Real* gradient(int64_t k, int64_t first) const { return operand(operands + n + k) + first; }
+  FASTNN_INLINE double rate() const { return static_cast<double>(*operand(0)); }
+};
+
+template <typename Real>
+FASTNN_INLINE Vec<Real> constant(double number) {
+  return broadcast(static_cast<Real>(number));
+}
+
+// Results: parameters. Operands: lr, none, parameters, gradients.
 template <typename Real>
 void sgd(Buffers buffers, const UpdateShape& shape, int64_t task) {
-  const int64_t n = shape.parameters;
-  const Vec<Real> minus_rate = broadcast(-*array<Real>(buffers, n));
+  const Layout<Real> at{buffers, shape.parameters, 0, 2};
+  const double rate = at.rate();
+  const Vec<Real> minus_rate = constant<Real>(-rate);
   for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t, int64_t count) __attribute__((always_inline)) {
-    Real* new_p = array<Real>(buffers, k) + first;
-    const Real* p = array<Real>(buffers, n + 2 + k) + first;
-    const Real* g = array<Real>(buffers, 2 * n + 2 + k) + first;
+    Real* new_p = at.new_parameter(k, first);
+    const Real *p = at.parameter(k, first), *g = at.gradient(k, first);
+    const Decay<Real> decayed(shape, k, rate);
     for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-      lanes.store(new_p + i, fma(minus_rate, lanes.load(g + i), lanes.load(p + i)));
+      lanes.store(new_p + i, fma(minus_rate, lanes.load(g + i), decayed.of(lanes.load(p + i))));
     });
   });
 }
 
-// Buffers: velocity', p'_1..n, lr, velocity, p_1..n, g_1..n.
+// Results: velocity, parameters. Operands: lr, velocity, parameters, gradients.
 template <typename Real, bool nesterov>
 void sgd_momentum(Buffers buffers, const UpdateShape& shape, int64_t task) {
-  const int64_t n = shape.parameters;
-  const Vec<Real> minus_rate = broadcast(-*array<Real>(buffers, n + 1));
-  const Vec<Real> momentum = broadcast(static_cast<Real>(shape.momentum));
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t at, int64_t count) __attribute__((always_inline)) {
-    Real* new_velocity = array<Real>(buffers, 0) + at;
-    Real* new_p = array<Real>(buffers, 1 + k) + first;
-    const Real* velocity = array<Real>(buffers, n + 2) + at;
-    const Real* p = array<Real>(buffers, n + 3 + k) + first;
-    const Real* g = array<Real>(buffers, 2 * n + 3 + k) + first;
+  const Layout<Real> at{buffers, shape.parameters, 1, 2};
+  const double rate = at.rate();
+  const Vec<Real> minus_rate = constant<Real>(-rate), momentum = constant<Real>(shape.momentum);
+  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+    Real *new_velocity = at.new_state(0, place), *new_p = at.new_parameter(k, first);
+    const Real *velocity = at.state(1, place), *p = at.parameter(k, first), *g = at.gradient(k, first);
+    const Decay<Real> decayed(shape, k, rate);
     for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> step = minus_rate * lanes.load(g + i);
       const Vec<Real> v = fma(momentum, lanes.load(velocity + i), step);
       lanes.store(new_velocity + i, v);
-      lanes.store(new_p + i, lanes.load(p + i) + (nesterov ? fma(momentum, v, step) : v));
+      lanes.store(new_p + i, decayed.of(lanes.load(p + i)) + (nesterov ? fma(momentum, v, step) : v));
     });
   });
 }
 
-// Buffers: m', v', p'_1..n, lr, step, m, v, p_1..n, g_1..n.
-template <typename Real>
+// Results: m, v, with amsgrad v_max, parameters. Operands: lr, step, m, v, v_max or none, parameters, gradients.
+template <typename Real, bool amsgrad>
 void adam(Buffers buffers, const UpdateShape& shape, int64_t task) {
-  const int64_t n = shape.parameters;
-  const auto step = static_cast<double>(*array<int64_t>(buffers, n + 3));
-  const double rate = static_cast<double>(*array<Real>(buffers, n + 2)) *
-                      __builtin_sqrt(1 - __builtin_pow(shape.beta_2, step)) / (1 - __builtin_pow(shape.beta_1, step));
-  const Vec<Real> minus_alpha = broadcast(static_cast<Real>(-rate)), epsilon = broadcast(static_cast<Real>(shape.epsilon));
-  const Vec<Real> new_in_m = broadcast(static_cast<Real>(1 - shape.beta_1));
-  const Vec<Real> new_in_v = broadcast(static_cast<Real>(1 - shape.beta_2));
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t at, int64_t count) __attribute__((always_inline)) {
-    Real* new_m = array<Real>(buffers, 0) + at;
-    Real* new_v = array<Real>(buffers, 1) + at;
-    Real* new_p = array<Real>(buffers, 2 + k) + first;
-    const Real* old_m = array<Real>(buffers, n + 4) + at;
-    const Real* old_v = array<Real>(buffers, n + 5) + at;
-    const Real* p = array<Real>(buffers, n + 6 + k) + first;
-    const Real* gradient = array<Real>(buffers, 2 * n + 6 + k) + first;
+  const Layout<Real> at{buffers, shape.parameters, amsgrad ? 3 : 2, 5};
+  const auto step = static_cast<double>(*array<int64_t>(buffers, at.results + at.n + 1));
+  const double rate = at.rate();
+  const double alpha = rate * __builtin_sqrt(1 - __builtin_pow(shape.beta_2, step)) / (1 - __builtin_pow(shape.beta_1, step));
+  const Vec<Real> minus_alpha = constant<Real>(-alpha), epsilon = constant<Real>(shape.epsilon);
+  const Vec<Real> new_in_m = constant<Real>(1 - shape.beta_1), new_in_v = constant<Real>(1 - shape.beta_2);
+  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+    Real *new_m = at.new_state(0, place), *new_v = at.new_state(1, place), *new_p = at.new_parameter(k, first);
+    Real* new_max = amsgrad ? at.new_state(2, place) : nullptr;
+    const Real *old_m = at.state(2, place), *old_v = at.state(3, place);
+    const Real* old_max = amsgrad ? at.state(4, place) : nullptr;
+    const Real *p = at.parameter(k, first), *gradient = at.gradient(k, first);
+    const Decay<Real> decayed(shape, k, rate);
     for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> g = lanes.load(gradient + i);
       Vec<Real> m = lanes.load(old_m + i), v = lanes.load(old_v + i);
@@ -91,7 +118,87 @@ void adam(Buffers buffers, const UpdateShape& shape, int64_t task) {
       v = fma(g * g - v, new_in_v, v);
       lanes.store(new_m + i, m);
       lanes.store(new_v + i, v);
-      lanes.store(new_p + i, fma(minus_alpha, m / (sqrt(v) + epsilon), lanes.load(p + i)));
+      if constexpr (amsgrad) {
+        v = max<Real>(lanes.load(old_max + i), v);
+        lanes.store(new_max + i, v);
+      }
+      lanes.store(new_p + i, fma(minus_alpha, m / (sqrt(v) + epsilon), decayed.of(lanes.load(p + i))));
+    });
+  });
+}
+
+// Results: v, if centered m, with momentum velocity, parameters. Operands: lr, v, m or none, velocity or none, parameters,
+// gradients.
+template <typename Real, bool centered, bool has_momentum>
+void rmsprop(Buffers buffers, const UpdateShape& shape, int64_t task) {
+  const Layout<Real> at{buffers, shape.parameters, 1 + centered + has_momentum, 4};
+  const double rate = at.rate();
+  const Vec<Real> lr = constant<Real>(rate), epsilon = constant<Real>(shape.epsilon);
+  const Vec<Real> added = constant<Real>(1 - shape.rho), momentum = constant<Real>(shape.momentum);
+  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+    Real *new_v = at.new_state(0, place), *new_p = at.new_parameter(k, first);
+    Real* new_m = centered ? at.new_state(1, place) : nullptr;
+    Real* new_velocity = has_momentum ? at.new_state(1 + centered, place) : nullptr;
+    const Real *old_v = at.state(1, place), *p = at.parameter(k, first), *gradient = at.gradient(k, first);
+    const Real* old_m = centered ? at.state(2, place) : nullptr;
+    const Real* velocity = has_momentum ? at.state(3, place) : nullptr;
+    const Decay<Real> decayed(shape, k, rate);
+    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+      const Vec<Real> g = lanes.load(gradient + i);
+      Vec<Real> v = lanes.load(old_v + i);
+      v = fma(g * g - v, added, v);
+      lanes.store(new_v + i, v);
+      if constexpr (centered) {
+        Vec<Real> m = lanes.load(old_m + i);
+        m = fma(g - m, added, m);
+        lanes.store(new_m + i, m);
+        v = max<Real>(fma(-m, m, v), zero<Real>());
+      }
+      Vec<Real> step = lr * g / sqrt(v + epsilon);
+      if constexpr (has_momentum) {
+        step = fma(momentum, lanes.load(velocity + i), step);
+        lanes.store(new_velocity + i, step);
+      }
+      lanes.store(new_p + i, decayed.of(lanes.load(p + i)) - step);
+    });
+  });
+}
+
+// Results: accumulator, parameters. Operands: lr, accumulator, parameters, gradients.
+template <typename Real>
+void adagrad(Buffers buffers, const UpdateShape& shape, int64_t task) {
+  const Layout<Real> at{buffers, shape.parameters, 1, 2};
+  const double rate = at.rate();
+  const Vec<Real> lr = constant<Real>(rate), epsilon = constant<Real>(shape.epsilon);
+  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+    Real *new_a = at.new_state(0, place), *new_p = at.new_parameter(k, first);
+    const Real *old_a = at.state(1, place), *p = at.parameter(k, first), *gradient = at.gradient(k, first);
+    const Decay<Real> decayed(shape, k, rate);
+    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+      const Vec<Real> g = lanes.load(gradient + i), a = fma(g, g, lanes.load(old_a + i));
+      lanes.store(new_a + i, a);
+      lanes.store(new_p + i, decayed.of(lanes.load(p + i)) - lr * g / sqrt(a + epsilon));
+    });
+  });
+}
+
+// Results: m, parameters. Operands: lr, m, parameters, gradients.
+template <typename Real>
+void lion(Buffers buffers, const UpdateShape& shape, int64_t task) {
+  const Layout<Real> at{buffers, shape.parameters, 1, 2};
+  const double rate = at.rate();
+  const Vec<Real> lr = constant<Real>(rate), kept = constant<Real>(shape.beta_1), new_in_sum = constant<Real>(1 - shape.beta_1);
+  const Vec<Real> new_in_m = constant<Real>(1 - shape.beta_2);
+  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+    Real *new_m = at.new_state(0, place), *new_p = at.new_parameter(k, first);
+    const Real *old_m = at.state(1, place), *p = at.parameter(k, first), *gradient = at.gradient(k, first);
+    const Decay<Real> decayed(shape, k, rate);
+    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+      const Vec<Real> g = lanes.load(gradient + i), m = lanes.load(old_m + i), sum = fma(m, kept, g * new_in_sum);
+      // 0 * sum is 0, or NaN as sum is.
+      Vec<Real> step = select<Real>(sum > zero<Real>(), lr, select<Real>(sum < zero<Real>(), -lr, zero<Real>() * sum));
+      lanes.store(new_m + i, fma(g - m, new_in_m, m));
+      lanes.store(new_p + i, decayed.of(lanes.load(p + i)) - step);
     });
   });
 }
@@ -102,7 +209,14 @@ const OptimizerKernels optimizer_kernels = {
     {kernel<sgd<float>>, kernel<sgd<double>>},
     {kernel<sgd_momentum<float, false>>, kernel<sgd_momentum<double, false>>},
     {kernel<sgd_momentum<float, true>>, kernel<sgd_momentum<double, true>>},
-    {kernel<adam<float>>, kernel<adam<double>>},
+    {kernel<adam<float, false>>, kernel<adam<double, false>>},
+    {kernel<adam<float, true>>, kernel<adam<double, true>>},
+    {{{kernel<rmsprop<float, false, false>>, kernel<rmsprop<double, false, false>>},
+      {kernel<rmsprop<float, false, true>>, kernel<rmsprop<double, false, true>>}},
+     {{kernel<rmsprop<float, true, false>>, kernel<rmsprop<double, true, false>>},
+      {kernel<rmsprop<float, true, true>>, kernel<rmsprop<double, true, true>>}}},
+    {kernel<adagrad<float>>, kernel<adagrad<double>>},
+    {kernel<lion<float>>, kernel<lion<double>>},
 };
 
 }  // namespace fastnn::FASTNN_ISA

@@ -33,6 +33,19 @@ std::vector<TensorType> infer_max_pool2d_backward(const Call& call) {
   return {{call.dtype(0), {call.shape(0)[0], window.height.image, window.width.image, call.shape(0)[3]}}};
 }
 
+std::vector<TensorType> infer_average_pool2d(const Call& call) {
+  call.expect_float(0);
+  const ImageWindow window = image_window(call, image_size_of(call, 0), positive_pair(call, "pool_size"));
+  return {{call.dtype(0), {call.shape(0)[0], window.height.output, window.width.output, call.shape(0)[3]}}};
+}
+
+std::vector<TensorType> infer_average_pool2d_backward(const Call& call) {
+  call.expect_float(0);
+  const ImageWindow window = image_window(call, positive_pair(call, "image_size"), positive_pair(call, "pool_size"));
+  expect_outputs(call, 0, window);
+  return {{call.dtype(0), {call.shape(0)[0], window.height.image, window.width.image, call.shape(0)[3]}}};
+}
+
 // Rows of `row_bytes` in blocks of about 64 KiB, some 5 microseconds, at most 64 of them.
 KernelPlan plan_rows(KernelFn kernel, const Shape& result, const ImageWindow& window, int64_t row_bytes) {
   Pool2dShape shape;
@@ -43,19 +56,38 @@ KernelPlan plan_rows(KernelFn kernel, const Shape& result, const ImageWindow& wi
   return {{kernel_step(kernel, (shape.rows + shape.row_block - 1) / shape.row_block, shape)}};
 }
 
+// What an output row reads and writes, `written` bytes for each of its elements.
+int64_t output_row_bytes(const Call& call, const ImageWindow& window, int64_t written) {
+  const int64_t C = call.shape(0)[3].factor(), outputs = window.width.output * C;
+  const int64_t read = std::min(window.height.stride, window.height.window) * window.width.image * C;
+  return outputs > 0 ? read * static_cast<int64_t>(item_size(call.dtype(0))) + outputs * written : 0;
+}
+
 KernelPlan plan_max_pool2d(const Call& call, Isa isa) {
   const ImageWindow window = pool_window(call, image_size_of(call, 0));
-  const int64_t item = static_cast<int64_t>(item_size(call.dtype(0))), C = call.shape(0)[3].factor();
-  const int64_t read = std::min(window.height.stride, window.height.window) * window.width.image * C * item;
-  const int64_t written = window.width.output * C * (item + 1);
+  const int64_t item = static_cast<int64_t>(item_size(call.dtype(0)));
   return plan_rows(pool2d_kernels(isa).max[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
-                   written > 0 ? read + written : 0);
+                   output_row_bytes(call, window, item + 1));
 }
 
 KernelPlan plan_max_pool2d_backward(const Call& call, Isa isa) {
   const ImageWindow window = pool_window(call, positive_pair(call, "image_size"));
   const int64_t item = static_cast<int64_t>(item_size(call.dtype(0)));
   return plan_rows(pool2d_kernels(isa).max_backward[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
+                   window.width.image * call.shape(0)[3].factor() * item);
+}
+
+KernelPlan plan_average_pool2d(const Call& call, Isa isa) {
+  const ImageWindow window = image_window(call, image_size_of(call, 0), positive_pair(call, "pool_size"));
+  const int64_t item = static_cast<int64_t>(item_size(call.dtype(0)));
+  return plan_rows(pool2d_kernels(isa).average[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
+                   output_row_bytes(call, window, item));
+}
+
+KernelPlan plan_average_pool2d_backward(const Call& call, Isa isa) {
+  const ImageWindow window = image_window(call, positive_pair(call, "image_size"), positive_pair(call, "pool_size"));
+  const int64_t item = static_cast<int64_t>(item_size(call.dtype(0)));
+  return plan_rows(pool2d_kernels(isa).average_backward[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
                    window.width.image * call.shape(0)[3].factor() * item);
 }
 
@@ -79,6 +111,20 @@ std::span<const Op> pool2d_ops() {
        .attributes = {{"image_size", Dims{1, 1}, true}, pool_size, strides, padding},
        .infer = infer_max_pool2d_backward,
        .variants = {{"direct", nullptr, plan_max_pool2d_backward}}},
+      {.name = "average_pool2d",
+       .doc = "y = the mean of each window, of the positions inside the image",
+       .inputs = {"x"},
+       .outputs = {"y"},
+       .attributes = {pool_size, strides, padding},
+       .infer = infer_average_pool2d,
+       .variants = {{"direct", nullptr, plan_average_pool2d}}},
+      {.name = "average_pool2d_backward",
+       .doc = "dx, the gradient of average_pool2d: each window's dy in equal shares",
+       .inputs = {"dy"},
+       .outputs = {"dx"},
+       .attributes = {{"image_size", Dims{1, 1}, true}, pool_size, strides, padding},
+       .infer = infer_average_pool2d_backward,
+       .variants = {{"direct", nullptr, plan_average_pool2d_backward}}},
   };
   return ops;
 }

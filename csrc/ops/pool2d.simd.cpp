@@ -113,11 +113,73 @@ void max_backward(Real* dx, const Real* dy, const uint8_t* argmax, const Pool2dS
   }
 }
 
+template <typename Real>
+FASTNN_INLINE void mean_of_window(Real* y, const Real* x, int64_t C, int64_t x_row, int64_t rows, int64_t columns) {
+  const Vec<Real> positions = broadcast(static_cast<Real>(rows * columns));
+  for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
+    Vec<Real> sum = zero<Real>();
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < columns; ++j) sum += channels.read(x + i * x_row + j * C + c);
+    }
+    channels.write(y + c, sum / positions);
+  });
+}
+
+template <typename Real>
+void average_forward(Real* y, const Real* x, const Pool2dShape& shape, int64_t task) {
+  const Window h = shape.height, w = shape.width;
+  const int64_t C = shape.C, x_row = w.image * C, end = smaller(shape.rows, (task + 1) * shape.row_block);
+  for (int64_t row = task * shape.row_block; row < end; ++row) {
+    const int64_t sample = row / h.output, oh = row % h.output;
+    const Span kh = taps_inside(h, oh);
+    const Real* line = x + (sample * h.image + oh * h.stride - h.before + kh.begin) * x_row;
+    for (int64_t ow = 0; ow < w.output; ++ow) {
+      const Span kw = taps_inside(w, ow);
+      const Real* corner = line + (ow * w.stride - w.before + kw.begin) * C;
+      Real* out = y + (row * w.output + ow) * C;
+      const int64_t rows = kh.end - kh.begin, columns = kw.end - kw.begin;
+      if (rows == 2 && columns == 2) {  // constants unroll the loops
+        mean_of_window(out, corner, C, x_row, 2, 2);
+      } else {
+        mean_of_window(out, corner, C, x_row, rows, columns);
+      }
+    }
+  }
+}
+
+template <typename Real>
+void average_backward(Real* dx, const Real* dy, const Pool2dShape& shape, int64_t task) {
+  const Window h = shape.height, w = shape.width;
+  const int64_t C = shape.C, end = smaller(shape.rows, (task + 1) * shape.row_block);
+  for (int64_t row = task * shape.row_block; row < end; ++row) {
+    const Real* outputs = dy + row / h.image * h.output * w.output * C;
+    Seeing rows{h}, columns{w};
+    rows.move_to(row % h.image);
+    for (int64_t iw = 0; iw < w.image; ++iw) {
+      columns.move_to(iw);
+      for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
+        Vec<Real> sum = zero<Real>();
+        for (int64_t oh = rows.begin; oh < rows.end; ++oh) {
+          const Span kh = taps_inside(h, oh);
+          for (int64_t ow = columns.begin; ow < columns.end; ++ow) {
+            const Span kw = taps_inside(w, ow);
+            const Real share = Real(1) / static_cast<Real>((kh.end - kh.begin) * (kw.end - kw.begin));
+            sum = fma(broadcast(share), channels.read(outputs + (oh * w.output + ow) * C + c), sum);
+          }
+        }
+        channels.write(dx + (row * w.image + iw) * C + c, sum);
+      });
+    }
+  }
+}
+
 }  // namespace
 
 const Pool2dKernels pool2d_kernels = {
     {kernel<max_forward<float>>, kernel<max_forward<double>>},
     {kernel<max_backward<float>>, kernel<max_backward<double>>},
+    {kernel<average_forward<float>>, kernel<average_forward<double>>},
+    {kernel<average_backward<float>>, kernel<average_backward<double>>},
 };
 
 }  // namespace fastnn::FASTNN_ISA

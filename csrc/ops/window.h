@@ -1,9 +1,11 @@
 // The arithmetic of sliding windows, shared by convolution and pooling, one axis at a time.
 //
-// Output o reads the image positions o * stride - before + t, for the taps 0 <= t < window that fall inside
-// the image. Padding, as in Keras: `valid` has none, so that only whole windows count; `same` makes
-// ceil(image / stride) outputs and puts the smaller half of the padding first (PyTorch's padding=1 differs
-// from it where the stride is 2 and the image even).
+// Output o reads the image positions o * stride - before + t * dilation, for the taps 0 <= t < window that fall
+// inside the image; with dilation a window reaches over (window - 1) * dilation + 1 positions. Padding, as in
+// Keras: `valid` has none, so that only whole windows count; `same` makes ceil(image / stride) outputs and puts
+// the smaller half of the padding first (PyTorch's padding=1 differs from it where the stride is 2 and the image
+// even); `causal`, of convolutions, makes as many and puts all of the padding first, so that output o reads
+// nothing behind position o * stride.
 #pragma once
 
 #include <algorithm>
@@ -15,6 +17,7 @@ namespace fastnn {
 
 struct Window {
   int64_t image, window, stride, output, before;
+  int64_t dilation = 1;
 };
 
 // A half-open range of positions.
@@ -22,12 +25,14 @@ struct Span {
   int64_t begin, end;
 };
 
-// The taps of output o that lie inside the image. (Always inlined: kernels of every ISA use it, and an
+// The taps of output o that lie inside the image, without dilation. (Always inlined: kernels of every ISA use it, and an
 // ordinary inline function would be compiled once per ISA under one name.)
 __attribute__((always_inline)) inline Span taps_inside(const Window& w, int64_t o) {
   const int64_t first = w.before - o * w.stride, end = first + w.image;
   return {first > 0 ? first : 0, end < w.window ? end : w.window};
 }
+
+constexpr int64_t kMostPositions = int64_t{1} << 31;  // that a window reaches over: nothing overflows
 
 struct ImageWindow {
   Window height, width;
@@ -44,31 +49,46 @@ inline std::pair<int64_t, int64_t> positive_pair(const Call& call, std::string_v
   return {dims[0], dims[1]};
 }
 
-inline Window window_along(const Call& call, std::string_view axis, int64_t image, int64_t window, int64_t stride) {
+// `dilation` is 0 for ops that have none; those that have one know causal padding too.
+inline Window window_along(const Call& call, std::string_view axis, int64_t image, int64_t window, int64_t stride,
+                           int64_t dilation) {
   const std::string& padding = call.attributes.text("padding");
-  if (padding == "same") {
-    const int64_t output = image > 0 ? (image - 1) / stride + 1 : 0;
-    // In an order that cannot overflow: the last output's first tap, and so the difference, is never above 0.
-    return {image, window, stride, output, std::max<int64_t>((output - 1) * stride - image + window, 0) / 2};
+  const bool convolves = dilation > 0;
+  if (!convolves) dilation = 1;
+  int64_t reach;
+  if (__builtin_mul_overflow(window - 1, dilation, &reach) || reach > kMostPositions || stride > kMostPositions) {
+    call.fail_value(concat("a window of ", window, " taps along the ", axis, ", ", dilation, " apart, and a stride of ", stride,
+                           "; expected at most ", kMostPositions, " positions; choose smaller ones"));
   }
+  ++reach;
+  if (stride > 1 && dilation > 1) {
+    call.fail_value(concat("a stride of ", stride, " and a dilation of ", dilation, " along the ", axis,
+                           "; expected one of them to be 1; choose which"));
+  }
+  const int64_t outputs = image > 0 ? (image - 1) / stride + 1 : 0;
+  if (padding == "same") {
+    return {image, window, stride, outputs, std::max<int64_t>((outputs - 1) * stride - image + reach, 0) / 2, dilation};
+  }
+  if (convolves && padding == "causal") return {image, window, stride, outputs, reach - 1, dilation};
   if (padding != "valid") {
     call.fail_value(concat("padding='", padding,
-                           "'; expected 'valid' (no padding) or 'same' (the image's size divided by the "
-                           "stride); choose one of them"));
+                           "'; expected 'valid' (no padding) or 'same' (the image's size divided by the stride)",
+                           convolves ? " or 'causal' (as 'same', all of it first)" : "", "; choose one of them"));
   }
-  if (window > image) {
-    call.fail_value(concat("the window's ", axis, " is ", window, " and the image's ", image,
+  if (reach > image) {
+    call.fail_value(concat("the window's ", axis, " is ", reach, " and the image's ", image,
                            "; expected a window no larger than "
                            "the image with padding='valid'; pass padding='same' or a smaller window"));
   }
-  return {image, window, stride, (image - window) / stride + 1, 0};
+  return {image, window, stride, (image - reach) / stride + 1, 0, dilation};
 }
 
 // Windows over an image of `height` by `width` as the attributes `strides` and `padding` place them.
-inline ImageWindow image_window(const Call& call, std::pair<int64_t, int64_t> image, std::pair<int64_t, int64_t> window) {
+inline ImageWindow image_window(const Call& call, std::pair<int64_t, int64_t> image, std::pair<int64_t, int64_t> window,
+                                std::pair<int64_t, int64_t> dilation = {0, 0}) {
   const auto strides = positive_pair(call, "strides");
-  return {window_along(call, "height", image.first, window.first, strides.first),
-          window_along(call, "width", image.second, window.second, strides.second)};
+  return {window_along(call, "height", image.first, window.first, strides.first, dilation.first),
+          window_along(call, "width", image.second, window.second, strides.second, dilation.second)};
 }
 
 // Height and width of an operand of images, (batch, height, width, channels).

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         saving,
         serialization,
         symbolic,
+        schedules,
         training,
         utils,
     )
@@ -68,6 +69,7 @@ _SUBMODULES = frozenset(
         "saving",
         "serialization",
         "symbolic",
+        "schedules",
         "tracing",
         "training",
         "utils",

@@ -36,7 +36,8 @@ void conv2d_block(Graph& graph) {
     }
     const Node* relu = made_for_one(pool.inputs[0], "relu");
     const Node* conv = made_for_one(relu != nullptr ? relu->inputs[0] : pool.inputs[0], "conv2d");
-    if (conv == nullptr) continue;
+    if (conv == nullptr || conv->attributes.text("padding") == "causal") continue;
+    if (conv->attributes.integer("groups") != 1 || conv->attributes.dims("dilation_rate") != Dims{1, 1}) continue;
     Attributes attributes(find_op("conv2d_block"));
     attributes.set("strides", conv->attributes.dims("strides"));
     attributes.set("padding", conv->attributes.text("padding"));

@@ -4,12 +4,47 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.layers.convolutional import Conv2D
+from fastnn.layers.convolutional import Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D
 from fastnn.layers.core import Activation, Dense, Dropout, Flatten, Input, Rescaling
 from fastnn.layers.layer import Layer
-from fastnn.layers.pooling import MaxPooling2D
+from fastnn.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization, RMSNormalization
+from fastnn.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
 
-__all__ = ["Activation", "Conv2D", "Dense", "Dropout", "Flatten", "Input", "Layer", "MaxPooling2D", "Rescaling"]
+__all__ = [
+    "Activation",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "Conv1D",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Dense",
+    "DepthwiseConv2D",
+    "Dropout",
+    "Flatten",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GroupNormalization",
+    "Input",
+    "Layer",
+    "LayerNormalization",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "RMSNormalization",
+    "Rescaling",
+    "SeparableConv2D",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,38 +10,90 @@ from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes
 from fastnn.tracing import Variable
 
 
-class Conv2D(Layer):
-    """Two-dimensional convolution: `y = activation(conv2d(x, kernel) + bias)`; see `fastnn.ops.conv2d` for the sum.
+class _Convolution(Layer):
+    """What convolutions share: a window over `rank` axes, an activation, a bias."""
 
-    Args:
-        filters: number of output channels.
-        kernel_size: height and width of the window in pixels; one int for both.
-        strides: steps of the window in pixels; one int for both.
-        padding: `"valid"` or `"same"`.
-        activation: a name, a function or None.
-        use_bias: whether to add a bias.
-        kernel_initializer: of the kernel, shape `(KH, KW, channels, filters)`.
-        bias_initializer: of the bias, shape `(filters,)`.
+    _rank = 2
+    _paddings: tuple[str, ...] = ("valid", "same")
 
-    Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, filters)`. Unlike Keras's layer it has no
-    `data_format`, `dilation_rate` or `groups`.
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int],
+        padding: str,
+        dilation_rate: int | Sequence[int],
+        activation: activations.ActivationLike,
+        use_bias: bool,
+        bias_initializer: initializers.InitializerLike,
+        name: str | None,
+        input_shape: Sequence[int] | None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.kernel_size = check_sizes(self.name, "kernel_size", kernel_size, self._rank)
+        self.strides = check_sizes(self.name, "strides", strides, self._rank)
+        self.dilation_rate = check_sizes(self.name, "dilation_rate", dilation_rate, self._rank)
+        if any(s > 1 and d > 1 for s, d in zip(self.strides, self.dilation_rate)):
+            raise ValueError(
+                f"{self.name}: strides={self.strides} with dilation_rate={self.dilation_rate}; expected one of them to be 1 "
+                "along each axis; choose which"
+            )
+        self.padding = check_padding(self.name, padding, self._paddings)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.bias: Variable | None = None
 
-    Raises:
-        ValueError: sizes that are no positive integers, names that do not exist; when built, an input without 4 axes or smaller
-            than the window.
+    def _channels(self, input_shape: InputShape) -> int:
+        channels = input_shape[-1] if len(input_shape) == self._rank + 2 else None
+        if channels is not None:
+            return channels
+        if self._rank == 1:
+            raise ValueError(
+                f"{self.name}: input of shape {input_shape}; expected 3 axes, (batch, time, channels); reshape the input, for "
+                "example sequences[..., None] for one number per time step"
+            )
+        raise ValueError(
+            f"{self.name}: input of shape {input_shape}; expected 4 axes, (batch, height, width, channels); reshape the "
+            "input, for example images[..., None] for grey images"
+        )
 
-    Example:
-        >>> conv = layers.Conv2D(8, 3, padding="same", activation="relu")
-        >>> conv(np.ones((1, 28, 28, 1))).shape, conv.count_params()
-        ((1, 28, 28, 8), 80)
-    """
+    def _add_bias(self, filters: int) -> None:
+        if self.use_bias:
+            self.bias = self.add_weight("bias", (filters,), self.bias_initializer)
 
+    def get_config(self) -> dict[str, Any]:
+        def plain(sizes: tuple[int, ...]) -> Any:
+            return sizes[0] if self._rank == 1 else sizes
+
+        return {
+            "kernel_size": plain(self.kernel_size),
+            "strides": plain(self.strides),
+            "padding": self.padding,
+            "dilation_rate": plain(self.dilation_rate),
+            "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "bias_initializer": self.bias_initializer,
+            **super().get_config(),
+        }
+
+
+def _check_groups(where: str, groups: int, filters: int) -> int:
+    if check_size(where, "groups", groups) > filters or filters % groups:
+        raise ValueError(
+            f"{where}: groups={groups} for {filters} filters; expected a number that divides them; pass another one"
+        )
+    return groups
+
+
+class _GroupedConvolution(_Convolution):
     def __init__(
         self,
         filters: int,
         kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = (1, 1),
+        strides: int | Sequence[int] = 1,
         padding: str = "valid",
+        dilation_rate: int | Sequence[int] = 1,
+        groups: int = 1,
         activation: activations.ActivationLike = None,
         use_bias: bool = True,
         kernel_initializer: initializers.InitializerLike = "glorot_uniform",
@@ -50,49 +102,359 @@ class Conv2D(Layer):
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(
+            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, name, input_shape
+        )
         self.filters = check_size(self.name, "filters", filters)
-        self.kernel_size = check_sizes(self.name, "kernel_size", kernel_size, 2)
-        self.strides = check_sizes(self.name, "strides", strides, 2)
-        self.padding = check_padding(self.name, padding)
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
+        self.groups = _check_groups(self.name, groups, self.filters)
         self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
         self.kernel: Variable
-        self.bias: Variable | None = None
 
     def build(self, input_shape: InputShape) -> None:
-        channels = input_shape[-1] if len(input_shape) == 4 else None
-        if channels is None:
+        channels = self._channels(input_shape)
+        if channels % self.groups:
             raise ValueError(
-                f"{self.name}: input of shape {input_shape}; expected 4 axes, (batch, height, width, channels); reshape the "
-                "input, for example images[..., None] for grey images"
+                f"{self.name}: groups={self.groups} for {channels} input channels; expected a number that divides them; pass "
+                "another one"
             )
-        self.kernel = self.add_weight("kernel", (*self.kernel_size, channels, self.filters), self.kernel_initializer)
-        if self.use_bias:
-            self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer)
+        shape = (*self.kernel_size, channels // self.groups, self.filters)
+        self.kernel = self.add_weight("kernel", shape, self.kernel_initializer)
+        self._add_bias(self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "filters": self.filters,
+            "groups": self.groups,
+            "kernel_initializer": self.kernel_initializer,
+            **super().get_config(),
+        }
+
+
+class Conv2D(_GroupedConvolution):
+    """Two-dimensional convolution: `y = activation(conv2d(x, kernel) + bias)`; see `fastnn.ops.conv2d` for the sum.
+
+    Args:
+        filters: number of output channels.
+        kernel_size: height and width of the window in pixels; one int for both.
+        strides: steps of the window in pixels; one int for both.
+        padding: `"valid"` or `"same"`.
+        dilation_rate: distance of the window's taps in pixels; one int for both. Along an axis it or the stride is 1.
+        groups: of channels, each with filters of its own; divides the channels of input and output.
+        activation: a name, a function or None.
+        use_bias: whether to add a bias.
+        kernel_initializer: of the kernel, shape `(KH, KW, channels / groups, filters)`.
+        bias_initializer: of the bias, shape `(filters,)`.
+
+    Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, filters)`. Unlike Keras's layer it has no
+    `data_format`.
+
+    Raises:
+        ValueError: sizes that are no positive integers, names that do not exist; when built, an input without 4 axes or smaller
+            than the window, or channels that the groups do not divide.
+
+    Example:
+        >>> conv = layers.Conv2D(8, 3, padding="same", activation="relu")
+        >>> conv(np.ones((1, 28, 28, 1))).shape, conv.count_params()
+        ((1, 28, 28, 8), 80)
+    """
 
     def call(self, x: Any, training: bool) -> Any:
-        y = ops.conv2d(x, self.kernel, self.bias, strides=self.strides, padding=self.padding)
+        y = ops.conv2d(
+            x,
+            self.kernel,
+            self.bias,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            groups=self.groups,
+        )
+        return self.activation(y)
+
+
+class Conv1D(_GroupedConvolution):
+    """Convolution over time: `y = activation(conv1d(x, kernel) + bias)`; see `fastnn.ops.conv1d` for the sum.
+
+    Args:
+        filters: number of output channels.
+        kernel_size: length of the window.
+        strides: its step.
+        padding: `"valid"`, `"same"`, or `"causal"`, where the output sees nothing of the input after it.
+        dilation_rate: distance of the window's taps. It or the stride is 1.
+        groups: of channels, each with filters of its own; divides the channels of input and output.
+        activation: a name, a function or None.
+        use_bias: whether to add a bias.
+        kernel_initializer: of the kernel, shape `(K, channels / groups, filters)`.
+        bias_initializer: of the bias, shape `(filters,)`.
+
+    Input shape `(batch, time, channels)`, output shape `(batch, steps, filters)`.
+
+    Raises:
+        ValueError: sizes that are no positive integers, names that do not exist; when built, an input without 3 axes or shorter
+            than the window, or channels that the groups do not divide.
+
+    Example:
+        >>> conv = layers.Conv1D(8, 3, padding="causal")
+        >>> conv(np.ones((1, 20, 4))).shape, conv.count_params()
+        ((1, 20, 8), 104)
+    """
+
+    _rank = 1
+    _paddings = ("valid", "same", "causal")
+
+    def call(self, x: Any, training: bool) -> Any:
+        y = ops.conv1d(
+            x,
+            self.kernel,
+            self.bias,
+            strides=self.strides[0],
+            padding=self.padding,
+            dilation_rate=self.dilation_rate[0],
+            groups=self.groups,
+        )
+        return self.activation(y)
+
+
+class Conv2DTranspose(_Convolution):
+    """The transpose of a convolution, which makes images larger: `y = activation(conv2d_transpose(x, kernel) + bias)`.
+
+    Args:
+        filters: number of output channels.
+        kernel_size: height and width of the window in pixels; one int for both.
+        strides: how many times larger the image becomes; one int for both.
+        padding: `"valid"` or `"same"`.
+        output_padding: see `fastnn.ops.conv2d_transpose`; one int for both.
+        dilation_rate: distance of the window's taps in pixels; one int for both. Along an axis it or the stride is 1.
+        activation: a name, a function or None.
+        use_bias: whether to add a bias.
+        kernel_initializer: of the kernel, shape `(KH, KW, filters, channels)`.
+        bias_initializer: of the bias, shape `(filters,)`.
+
+    Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, filters)`, sizes as for the op.
+
+    Raises:
+        ValueError: sizes that are no positive integers, names that do not exist; when built, an input without 4 axes.
+
+    Example:
+        >>> conv = layers.Conv2DTranspose(8, 3, strides=2, padding="same")
+        >>> conv(np.ones((1, 7, 7, 4))).shape, conv.count_params()
+        ((1, 14, 14, 8), 296)
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = (1, 1),
+        padding: str = "valid",
+        output_padding: int | Sequence[int] | None = None,
+        dilation_rate: int | Sequence[int] = (1, 1),
+        activation: activations.ActivationLike = None,
+        use_bias: bool = True,
+        kernel_initializer: initializers.InitializerLike = "glorot_uniform",
+        bias_initializer: initializers.InitializerLike = "zeros",
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, name, input_shape
+        )
+        self.filters = check_size(self.name, "filters", filters)
+        self.output_padding: tuple[int, int] | None = None
+        if output_padding is not None:
+            pair = (output_padding,) * 2 if isinstance(output_padding, int) else tuple(output_padding)
+            good = len(pair) == 2 and all(isinstance(n, int) and 0 <= n < s for n, s in zip(pair, self.strides))
+            if not good:
+                raise ValueError(
+                    f"{self.name}: output_padding={output_padding!r} with strides={self.strides}; expected two integers of at "
+                    "least 0 and below the strides, or one for both; pass for example output_padding=0"
+                )
+            self.output_padding = pair[0], pair[1]
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel: Variable
+
+    def build(self, input_shape: InputShape) -> None:
+        channels = self._channels(input_shape)
+        self.kernel = self.add_weight("kernel", (*self.kernel_size, self.filters, channels), self.kernel_initializer)
+        self._add_bias(self.filters)
+
+    def call(self, x: Any, training: bool) -> Any:
+        y = ops.conv2d_transpose(
+            x,
+            self.kernel,
+            self.bias,
+            strides=self.strides,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+        )
         return self.activation(y)
 
     def get_config(self) -> dict[str, Any]:
         return {
             "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-            "activation": activations.serialize(self.activation),
-            "use_bias": self.use_bias,
+            "output_padding": self.output_padding,
             "kernel_initializer": self.kernel_initializer,
-            "bias_initializer": self.bias_initializer,
             **super().get_config(),
         }
 
 
-def check_padding(where: str, padding: str) -> str:
-    """`padding` in lower case, if it is one."""
-    if not isinstance(padding, str) or padding.lower() not in ("valid", "same"):
-        raise ValueError(f"{where}: padding={padding!r}; expected 'valid' or 'same'; pass one of them")
+class DepthwiseConv2D(_Convolution):
+    """Convolution of each channel by itself: `y = activation(depthwise_conv2d(x, kernel) + bias)`.
+
+    Args:
+        kernel_size: height and width of the window in pixels; one int for both.
+        strides: steps of the window in pixels; one int for both.
+        padding: `"valid"` or `"same"`.
+        depth_multiplier: number of filters for each channel.
+        dilation_rate: distance of the window's taps in pixels; one int for both. Along an axis it or the stride is 1.
+        activation: a name, a function or None.
+        use_bias: whether to add a bias.
+        depthwise_initializer: of the kernel, shape `(KH, KW, channels, depth_multiplier)`.
+        bias_initializer: of the bias, shape `(channels * depth_multiplier,)`.
+
+    Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, channels * depth_multiplier)`.
+
+    Raises:
+        ValueError: sizes that are no positive integers, names that do not exist; when built, an input without 4 axes or smaller
+            than the window.
+
+    Example:
+        >>> conv = layers.DepthwiseConv2D(3, padding="same")
+        >>> conv(np.ones((1, 7, 7, 4))).shape, conv.count_params()
+        ((1, 7, 7, 4), 40)
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = (1, 1),
+        padding: str = "valid",
+        depth_multiplier: int = 1,
+        dilation_rate: int | Sequence[int] = (1, 1),
+        activation: activations.ActivationLike = None,
+        use_bias: bool = True,
+        depthwise_initializer: initializers.InitializerLike = "glorot_uniform",
+        bias_initializer: initializers.InitializerLike = "zeros",
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, name, input_shape
+        )
+        self.depth_multiplier = check_size(self.name, "depth_multiplier", depth_multiplier)
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.kernel: Variable
+
+    def build(self, input_shape: InputShape) -> None:
+        channels = self._channels(input_shape)
+        shape = (*self.kernel_size, channels, self.depth_multiplier)
+        self.kernel = self.add_weight("kernel", shape, self.depthwise_initializer)
+        self._add_bias(channels * self.depth_multiplier)
+
+    def call(self, x: Any, training: bool) -> Any:
+        y = ops.depthwise_conv2d(
+            x, self.kernel, self.bias, strides=self.strides, padding=self.padding, dilation_rate=self.dilation_rate
+        )
+        return self.activation(y)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "depth_multiplier": self.depth_multiplier,
+            "depthwise_initializer": self.depthwise_initializer,
+            **super().get_config(),
+        }
+
+
+class SeparableConv2D(_Convolution):
+    """A depthwise convolution, then one over channels: `y = activation(separable_conv2d(x, ...) + bias)`.
+
+    Args:
+        filters: number of output channels.
+        kernel_size: height and width of the window in pixels; one int for both.
+        strides: steps of the window in pixels; one int for both.
+        padding: `"valid"` or `"same"`.
+        dilation_rate: distance of the window's taps in pixels; one int for both. Along an axis it or the stride is 1.
+        depth_multiplier: number of filters for each channel in between.
+        activation: a name, a function or None.
+        use_bias: whether to add a bias.
+        depthwise_initializer: of the first kernel, shape `(KH, KW, channels, depth_multiplier)`.
+        pointwise_initializer: of the second, shape `(1, 1, channels * depth_multiplier, filters)`.
+        bias_initializer: of the bias, shape `(filters,)`.
+
+    Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, filters)`.
+
+    Raises:
+        ValueError: sizes that are no positive integers, names that do not exist; when built, an input without 4 axes or smaller
+            than the window.
+
+    Example:
+        >>> conv = layers.SeparableConv2D(8, 3, padding="same")
+        >>> conv(np.ones((1, 7, 7, 4))).shape, conv.count_params()
+        ((1, 7, 7, 8), 76)
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = (1, 1),
+        padding: str = "valid",
+        dilation_rate: int | Sequence[int] = (1, 1),
+        depth_multiplier: int = 1,
+        activation: activations.ActivationLike = None,
+        use_bias: bool = True,
+        depthwise_initializer: initializers.InitializerLike = "glorot_uniform",
+        pointwise_initializer: initializers.InitializerLike = "glorot_uniform",
+        bias_initializer: initializers.InitializerLike = "zeros",
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, name, input_shape
+        )
+        self.filters = check_size(self.name, "filters", filters)
+        self.depth_multiplier = check_size(self.name, "depth_multiplier", depth_multiplier)
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.pointwise_initializer = initializers.get(pointwise_initializer)
+        self.depthwise_kernel: Variable
+        self.pointwise_kernel: Variable
+
+    def build(self, input_shape: InputShape) -> None:
+        channels = self._channels(input_shape)
+        depthwise = (*self.kernel_size, channels, self.depth_multiplier)
+        pointwise = (1, 1, channels * self.depth_multiplier, self.filters)
+        self.depthwise_kernel = self.add_weight("depthwise_kernel", depthwise, self.depthwise_initializer)
+        self.pointwise_kernel = self.add_weight("pointwise_kernel", pointwise, self.pointwise_initializer)
+        self._add_bias(self.filters)
+
+    def call(self, x: Any, training: bool) -> Any:
+        y = ops.separable_conv2d(
+            x,
+            self.depthwise_kernel,
+            self.pointwise_kernel,
+            self.bias,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+        )
+        return self.activation(y)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "filters": self.filters,
+            "depth_multiplier": self.depth_multiplier,
+            "depthwise_initializer": self.depthwise_initializer,
+            "pointwise_initializer": self.pointwise_initializer,
+            **super().get_config(),
+        }
+
+
+def check_padding(where: str, padding: str, known: Sequence[str] = ("valid", "same")) -> str:
+    """`padding` in lower case, if it is one of these."""
+    if not isinstance(padding, str) or padding.lower() not in known:
+        words = " or ".join(repr(word) for word in known)
+        raise ValueError(f"{where}: padding={padding!r}; expected {words}; pass one of them")
     return padding.lower()

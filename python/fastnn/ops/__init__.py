@@ -11,7 +11,7 @@ the error begins with the layer's path.
 Each file is a family that shares one kernel stem; `fastnn.kernels` has the forward and backward kernels themselves.
 """
 
-from fastnn.ops.conv2d import conv2d
+from fastnn.ops.conv2d import conv1d, conv2d, conv2d_transpose, separable_conv2d
 from fastnn.ops.conv2d_block import conv2d_block
 from fastnn.ops.cross_entropy import (
     cross_entropy,
@@ -20,6 +20,7 @@ from fastnn.ops.cross_entropy import (
     sparse_softmax_cross_entropy,
 )
 from fastnn.ops.dense import dense
+from fastnn.ops.depthwise_conv2d import depthwise_conv2d
 from fastnn.ops.dropout import dropout
 from fastnn.ops.elementwise import (
     abs,
@@ -45,32 +46,46 @@ from fastnn.ops.elementwise import (
 from fastnn.ops.finite import check_finite
 from fastnn.ops.gather import gather_rows
 from fastnn.ops.matmul import matmul
-from fastnn.ops.optimizer import adam_update, sgd_update
-from fastnn.ops.pool2d import max_pool2d
+from fastnn.ops.norm import batch_norm, batch_norm_inference, group_norm, layer_norm, rms_norm
+from fastnn.ops.optimizer import adagrad_update, adam_update, lion_update, rmsprop_update, sgd_update
+from fastnn.ops.pool2d import average_pool1d, average_pool2d, global_max_pool2d, max_pool1d, max_pool2d
 from fastnn.ops.reduce import argmax, broadcast_like, mean, sum, sum_to_like
 from fastnn.ops.reshape import reshape
 from fastnn.ops.softmax import softmax
 
 __all__ = [
     "abs",
+    "adagrad_update",
     "adam_update",
     "add",
     "argmax",
+    "average_pool1d",
+    "average_pool2d",
+    "batch_norm",
+    "batch_norm_inference",
     "broadcast_like",
     "cast",
     "check_finite",
     "clip",
+    "conv1d",
     "conv2d",
     "conv2d_block",
+    "conv2d_transpose",
     "cross_entropy",
     "dense",
+    "depthwise_conv2d",
     "divide",
     "dropout",
     "equal",
     "exp",
     "gather_rows",
+    "global_max_pool2d",
+    "group_norm",
+    "layer_norm",
+    "lion_update",
     "log",
     "matmul",
+    "max_pool1d",
     "max_pool2d",
     "maximum",
     "mean",
@@ -79,6 +94,9 @@ __all__ = [
     "negative",
     "relu",
     "reshape",
+    "rms_norm",
+    "rmsprop_update",
+    "separable_conv2d",
     "sgd_update",
     "sigmoid",
     "sigmoid_cross_entropy",

@@ -11,29 +11,33 @@ from ._types import Array
 
 @dataclass(frozen=True)
 class WindowAxis:
-    """One axis of an image under sliding windows: `outputs` windows of `size`, `stride` apart."""
+    """One axis of an image under sliding windows: `outputs` windows, `stride` apart, of taps that are `dilation` apart."""
 
-    size: int
     stride: int
     outputs: int
     before: int  # padding
     after: int
+    dilation: int = 1
 
-    def at(self, offset: int) -> slice:
-        """Return the places of the padded axis that stand `offset` into each window."""
-        return slice(offset, offset + (self.outputs - 1) * self.stride + 1, self.stride)
+    def at(self, tap: int) -> slice:
+        """Return the places of the padded axis that this tap of each window sees."""
+        first = tap * self.dilation
+        return slice(first, first + (self.outputs - 1) * self.stride + 1, self.stride)
 
 
-def window_axis(length: int, size: int, stride: int, padding: str) -> WindowAxis:
-    """Return the windows on an axis: only whole ones ("valid"), or ceil(length / stride) of them ("same").
+def window_axis(length: int, size: int, stride: int, padding: str, dilation: int = 1) -> WindowAxis:
+    """Return the windows on an axis: only whole ones ("valid"), or ceil(length / stride) of them ("same", "causal").
 
-    "same" pads as TensorFlow and Keras do, with the smaller half first.
+    "same" pads as TensorFlow and Keras do, with the smaller half first; "causal" first of all.
     """
+    reach = (size - 1) * dilation + 1
     if padding == "valid":
-        return WindowAxis(size, stride, (length - size) // stride + 1, 0, 0)
+        return WindowAxis(stride, (length - reach) // stride + 1, 0, 0, dilation)
     outputs = -(-length // stride)
-    total = max((outputs - 1) * stride + size - length, 0)
-    return WindowAxis(size, stride, outputs, total // 2, total - total // 2)
+    total = max((outputs - 1) * stride + reach - length, 0)
+    if padding == "causal":
+        return WindowAxis(stride, outputs, reach - 1, max(total - reach + 1, 0), dilation)
+    return WindowAxis(stride, outputs, total // 2, total - total // 2, dilation)
 
 
 def padded(x: Array, rows: WindowAxis, columns: WindowAxis) -> Array:

@@ -11,19 +11,31 @@ __all__ = ["conv2d"]
 
 
 def conv2d(
-    x: Array, w: Array, bias: Array | None = None, *, strides: tuple[int, int] = (1, 1), padding: str = "valid"
+    x: Array,
+    w: Array,
+    bias: Array | None = None,
+    *,
+    strides: tuple[int, int] = (1, 1),
+    padding: str = "valid",
+    dilation_rate: tuple[int, int] = (1, 1),
+    groups: int = 1,
 ) -> Array:
-    """Return y[b, i, j, f] = bias[f] + sum over p, q, c of x[b, i SH + p, j SW + q, c] w[p, q, c, f].
+    """Return y[b, i, j, f] = bias[f] + sum over p, q, c of x[b, i SH + p DH, j SW + q DW, c] w[p, q, c, f].
 
-    Shapes are x (B, H, W, C), w (KH, KW, C, F), bias (F,), y (B, OH, OW, F). Taps outside the image contribute nothing.
+    Shapes are x (B, H, W, C), w (KH, KW, C / groups, F), bias (F,), y (B, OH, OW, F). Taps outside the image contribute
+    nothing. With groups the first F / groups filters read the first C / groups channels, and so on.
     (Deep learning's convolution does not flip its kernel: elsewhere this is called a cross-correlation.)
     """
-    rows = window_axis(x.shape[1], w.shape[0], strides[0], padding)
-    columns = window_axis(x.shape[2], w.shape[1], strides[1], padding)
+    rows = window_axis(x.shape[1], w.shape[0], strides[0], padding, dilation_rate[0])
+    columns = window_axis(x.shape[2], w.shape[1], strides[1], padding, dilation_rate[1])
     image, inside = padded(x, rows, columns), padded(np.ones((1, *x.shape[1:3], 1), bool), rows, columns)
+    channels, filters = w.shape[2], w.shape[3] // groups
     y = np.zeros((x.shape[0], rows.outputs, columns.outputs, w.shape[3]), np.result_type(x, w))
-    for p in range(w.shape[0]):
-        for q in range(w.shape[1]):
-            place = slice(None), rows.at(p), columns.at(q)
-            y += np.where(inside[place], image[place] @ w[p, q], 0)
+    for g in range(groups):
+        of_group = slice(g * filters, (g + 1) * filters)
+        for p in range(w.shape[0]):
+            for q in range(w.shape[1]):
+                place = slice(None), rows.at(p), columns.at(q)
+                pixels = image[place][..., g * channels : (g + 1) * channels]
+                y[..., of_group] += np.where(inside[place], pixels @ w[p, q, :, of_group], 0)
     return y if bias is None else y + bias
