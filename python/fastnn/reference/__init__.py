@@ -18,6 +18,7 @@ from . import (
     conv2d,
     conv2d_block,
     cross_entropy,
+    cumsum,
     dense,
     dropout,
     elementwise,
@@ -29,6 +30,7 @@ from . import (
     reduce,
     reshape,
     softmax,
+    top_k,
 )
 
 forward_ops: dict[str, Callable[..., Any]] = {
@@ -37,6 +39,7 @@ forward_ops: dict[str, Callable[..., Any]] = {
         conv2d,
         conv2d_block,
         cross_entropy,
+        cumsum,
         dense,
         dropout,
         elementwise,
@@ -48,6 +51,7 @@ forward_ops: dict[str, Callable[..., Any]] = {
         reduce,
         reshape,
         softmax,
+        top_k,
     )
     for name in family.__all__
 }
