@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from fastnn.layers.convolutional import Conv2D
 from fastnn.layers.core import Activation, Dense, Dropout, Flatten, Input, Rescaling
 from fastnn.layers.layer import Layer
 from fastnn.layers.pooling import MaxPooling2D
 
-__all__ = ["Activation", "Conv2D", "Dense", "Dropout", "Flatten", "Input", "Layer", "MaxPooling2D", "Rescaling"]
+__all__ = [
+    "ELU",
+    "Activation",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Input",
+    "Layer",
+    "LeakyReLU",
+    "MaxPooling2D",
+    "PReLU",
+    "ReLU",
+    "Rescaling",
+    "Softmax",
+]
 
 
 def __getattr__(name: str) -> Any:
