@@ -23,10 +23,11 @@
 //            of -infinity are 0, their limit. round takes halves to the even integer. cast cuts floats towards zero, saturates
 //            at the ends of an integer's range, turns NaN into 0, and wraps from integer to integer; to bool it is != 0.
 // Tasks      16384 elements: pieces of a long row, or several short rows.
-// Numerics   one rounding per arithmetic operation; transcendental functions: see simd/math.h. silu and mish: 6 eps |y|. gelu
-//            and its gradient: 6 eps |x| at most; of gelu below 0, (6 + x^2) eps |y|, and with the tanh (8 + 4 u) eps |y|, u
-//            being the argument of tanh. sin and cos: every x; beyond +-131072 one lane at a time. A value depends on its
-//            operands alone, not on where it stands.
+// Numerics   one rounding per arithmetic operation; transcendental functions: see simd/math.h. softplus, silu and mish: 6 eps
+//            |y|, but silu is 0 already below -88.7 and mish below -87.3, where 3e-37 would be left. gelu: 6 eps |y| above 0,
+//            (6 + x^2) eps |y| below; with the tanh (8 + 4 |u|) eps |y| below, u being the argument of tanh. Gradients of x
+//            f(x) have two terms, which may cancel: 8 eps |dy| (1 + |x|). power: half a unit in the last place. sin and cos:
+//            every x; beyond +-131072 one lane at a time. A value depends on its operands alone, not on where it stands.
 // Cost       the flops of the row per element; every operand read once, the result written once.
 // Source     sigmoid_cross_entropy is the form that cannot overflow, as in TensorFlow's sigmoid_cross_entropy_with_logits and
 //            PyTorch's binary_cross_entropy_with_logits. gelu: Hendrycks, Gimpel, "Gaussian error linear units", 2016. silu:

@@ -13,6 +13,10 @@
 // the last place:
 //
 //     exp 1.01    log 0.80    log1p 2.43    tanh 1.33    sigmoid 2.47
+//
+// and over every 1009th (pow: over two million pairs)
+//
+//     expm1 1.47    erf 2.35    sin 1.48    cos 1.50    pow 0.51    normal_cdf 5 above 0, (6 + x^2) below, 0 below -12.9
 #pragma once
 
 #include "simd/vec.h"
