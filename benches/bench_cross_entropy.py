@@ -22,6 +22,13 @@ def test_sparse_softmax_cross_entropy(time_op: Any, shape: Shape) -> None:
 
 
 @shapes
+def test_smoothed(time_op: Any, shape: Shape) -> None:
+    logits, labels = normal(*shape), random.integers(0, shape[1], shape[0])
+    expected = forward_ops["sparse_softmax_cross_entropy"](*double(logits), labels, label_smoothing=0.1)
+    time_op("sparse_softmax_cross_entropy", [logits, labels], close(*expected), label_smoothing=0.1)
+
+
+@shapes
 def test_sparse_softmax_cross_entropy_backward(time_op: Any, shape: Shape) -> None:
     rows, classes = shape
     dloss, labels = normal(rows), random.integers(0, classes, rows)

@@ -1,4 +1,4 @@
-"""Sums, means and their gradients. Shapes are (rows, columns)."""
+"""Sums, means, extrema, products and gradients. Shapes are (rows, columns)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,25 @@ def test_sum(time_op: Any, shape: Shape, axes: tuple[int, ...] | None) -> None:
     time_op("sum", [x], close(np.asarray(double(x)[0].sum(axes)), terms=terms), axes=axes)
 
 
+@pytest.mark.parametrize("axes", [(0,), (1,), None], ids=["rows", "columns", "all"])
+@shapes
+def test_max(time_op: Any, shape: Shape, axes: tuple[int, ...] | None) -> None:
+    x = normal(*shape)
+    time_op("max", [x], close(np.asarray(double(x)[0].max(axes))), axes=axes)
+
+
+@shapes
+def test_prod(time_op: Any, shape: Shape) -> None:
+    x = 1 + normal(*shape) / 1000
+    time_op("prod", [x], close(np.asarray(double(x)[0].prod(1)), terms=shape[1]), axes=(1,))
+
+
+@shapes
+def test_any(time_op: Any, shape: Shape) -> None:
+    x = normal(*shape) > 3
+    time_op("any", [x], close(x.any(1)), axes=(1,))
+
+
 @shapes
 def test_mean(time_op: Any, shape: Shape) -> None:
     x = normal(*shape)
@@ -41,7 +60,8 @@ def test_sum_to_like(time_op: Any, shape: Shape) -> None:
     time_op("sum_to_like", [x, like], close(double(x)[0].sum(0), terms=shape[0]))
 
 
+@pytest.mark.parametrize("axis", [0, 1])
 @shapes
-def test_argmax(time_op: Any, shape: Shape) -> None:
+def test_argmax(time_op: Any, shape: Shape, axis: int) -> None:
     x = normal(*shape)
-    time_op("argmax", [x], close(x.argmax(-1)))
+    time_op("argmax", [x], close(x.argmax(axis)), axis=axis)

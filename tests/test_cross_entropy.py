@@ -34,7 +34,8 @@ def logits_terms(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any
     n = z.shape[-1]
     weight = np.abs(t).sum(-1) if t.dtype.kind == "f" else 1
     largest = np.max(span, axis=-1, initial=0)
-    loss = weight * (8 + n + 4 * largest)
+    smoothing = case.attributes.get("label_smoothing", 0)
+    loss = (weight + smoothing) * (8 + n + 4 * largest) + smoothing * (n + 4) * largest
     return [loss, (8 + n + 2 * span + 2 * np.sum(oracle[1] * span, axis=-1, keepdims=True)) * oracle[1]]
 
 
@@ -91,7 +92,23 @@ WEIGHTS = uniform(0.1, 5, 9, 4)
 FAR = uniform(-1e5, 1e5, 50, 6)
 SURE = given([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25]])
 
+SMOOTHED: list[Case] = []
+for s in SHAPES:
+    for smoothing in (0.1, 1.0):
+        how, labels, targets = {"label_smoothing": smoothing}, integers(0, s[-1], *s[:-1]), probabilities(*s)
+        dloss, p = normal(*s[:-1]), probabilities(*s)
+        SMOOTHED += [
+            Case("sparse_softmax_cross_entropy", [normal(*s), labels], how, logits_terms),
+            Case("sparse_softmax_cross_entropy_backward", [dloss, p, labels], how, gradient_terms),
+            Case("softmax_cross_entropy", [normal(*s), targets], how, logits_terms, differentiable=[0]),
+            Case("softmax_cross_entropy_backward", [dloss, p, targets], how, gradient_terms),
+        ]
+
 CASES = [
+    *flat(SMOOTHED),
+    Case(
+        "softmax_cross_entropy", [WIDE, normal(50, 6)], {"label_smoothing": 0.3}, logits_terms, differentiable=[0], note="wide"
+    ),
     *flat([case for shape in SHAPES for case in cases(shape)]),
     # Logits so far apart that e^z would overflow, and targets that do not sum to 1.
     Case("sparse_softmax_cross_entropy", [WIDE, LABELS], bound=logits_terms, note="wide"),
@@ -105,6 +122,7 @@ CASES = [
     Case("cross_entropy_backward", [normal(9), WEIGHTS, normal(9, 4)], bound=gradient_terms, note="unnormalised"),
 ]
 
+LOGITS = ("sparse_softmax_cross_entropy", "softmax_cross_entropy")
 SPARSE = ("sparse_softmax_cross_entropy", "sparse_cross_entropy")
 DENSE = ("softmax_cross_entropy", "cross_entropy")
 X, L = array(2, 3), np.zeros(2, np.int64)
@@ -115,6 +133,11 @@ REFUSED = [
     *(Refused(op, [array(2, 3, dtype="int32"), L], {}, TypeError, "is int32") for op in SPARSE),
     *(Refused(op, [array(2, 3), array(2, 4)], {}, ValueError, "`targets` has shape (2, 4)") for op in DENSE),
     *(Refused(op, [array(2, 3), array(2, 3, dtype="float64")], {}, TypeError, "`targets` is float64") for op in DENSE),
+    *(
+        Refused(op, [X, L if "sparse" in op else X], {"label_smoothing": 1.5}, ValueError, "label_smoothing=1.5")
+        for op in LOGITS
+    ),
+    *(Refused(op, [X, L if "sparse" in op else X], {"label_smoothing": -0.1}, ValueError, "expected 0 to 1") for op in LOGITS),
     *(Refused(op, [array(2, 0), L], {}, ValueError, "expected 0 <= label < 0") for op in SPARSE),
     *(Refused(f"{op}_backward", [array(3), array(2, 3), L], {}, ValueError, "`dloss` has shape (3,)") for op in SPARSE),
     *(Refused(f"{op}_backward", [array(3), X, X], {}, ValueError, "`dloss` has shape (3,)") for op in DENSE),

@@ -8,7 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import _core, kernels
-from harness import EXACT, Case, Refused, array, check, distinct, given, integers, normal, roundings, ulps
+from harness import EXACT, Case, Refused, array, check, distinct, given, integers, nonzero, normal, roundings, ulps, uniform
 
 # Axes of a shape, as many-ranked as a convolution's bias needs and more; rows around the width of a vector.
 SHAPES = [(1,), (5,), (16,), (3, 17), (4, 1, 5), (2, 3, 15), (2, 5, 3, 8), (2, 3, 2, 3, 5)]
@@ -67,6 +67,45 @@ def sums() -> list[Case]:
     return found
 
 
+def folds() -> list[Case]:
+    found = []
+    for shape in SHAPES:
+        for count in range(len(shape) + 1):
+            for i, axes in enumerate(combinations(range(len(shape)), count)):
+                attributes = {"axes": axes, "keepdims": (i + count) % 2 == 0}
+                found += [Case(op, [distinct(*shape)], attributes, EXACT) for op in ("max", "min")]
+                found.append(Case("prod", [nonzero(*shape)], attributes, ulps(reduced(shape, axes) + 1)))
+                found += [Case(op, [integers(0, 2, *shape, dtype="bool")], attributes) for op in ("any", "all")]
+    for shape, axes in LARGE:
+        n = reduced(shape, axes)
+        found += [Case(op, [normal(*shape)], {"axes": axes}, EXACT) for op in ("max", "min")]
+        found.append(Case("prod", [uniform(0.99, 1.01, *shape)], {"axes": axes}, ulps(n + 1)))
+        for op, rare in (("any", 0.2 / n), ("all", 1 - 0.2 / n)):
+            values = np.random.default_rng(5).random(shape) < rare
+            found.append(Case(op, [given(values, "bool")], {"axes": axes}))
+        for op in ("max", "min", "prod"):
+            found += [Case(op, [integers(-99, 99, *shape, dtype=dtype)], {"axes": axes}) for dtype in ("int32", "int64")]
+    for shape, axes in EMPTY:
+        if reduced(shape, axes):
+            found += [Case(op, [normal(*shape)], {"axes": axes}, EXACT) for op in ("max", "min")]
+        found.append(Case("prod", [normal(*shape)], {"axes": axes}, EXACT))
+        found += [Case(op, [integers(0, 2, *shape, dtype="bool")], {"axes": axes}) for op in ("any", "all")]
+    # Equal extrema share the gradient; of a product with zeros they alone may have one.
+    few = given(np.random.default_rng(6).integers(0, 3, (5, 7)))
+    for axes in [(0,), (1,), (0, 1)]:
+        found += [Case(op, [few], {"axes": axes}, EXACT, note="ties") for op in ("max", "min")]
+    zeros = np.random.default_rng(7).uniform(0.5, 2, (4, 5))
+    zeros[0, 1] = zeros[1, 2] = zeros[1, 3] = 0
+    found += [Case("prod", [given(zeros)], {"axes": axes}, ulps(8), note="zeros") for axes in [(0,), (1,)]]
+    odd = np.ones((9, 21))
+    odd[1, 3], odd[2, 20], odd[3, 0], odd[3, 20], odd[4, 5] = np.inf, -np.inf, np.inf, 0, np.nan
+    for op in ("max", "min", "prod"):
+        found += [Case(op, [given(odd)], {"axes": axes}, EXACT, nonfinite="same") for axes in [(0,), (1,), (0, 1)]]
+        found.append(Case(op, [given(np.full((3, 20), -np.inf))], {"axes": (1,)}, EXACT, nonfinite="same", note="minus-inf"))
+        found.append(Case(op, [nonzero(3, 4)], bound=ulps(12), note="defaults"))
+    return found
+
+
 PAIRS = [
     ((4, 5), (4, 5)),
     ((4, 5), (5,)),
@@ -100,23 +139,28 @@ def likes() -> list[Case]:
     return found
 
 
+PLACES = ("argmax", "argmin")
+
+
 def places() -> list[Case]:
     found = []
     for shape in [(1,), (17,), (3, 1), (3, 7), (5, 16), (5, 33), (2, 3, 10), (257, 129), (2, 3000), (0, 4)]:
         for axis in range(-len(shape), len(shape)):
             if shape[axis]:
-                found.append(Case("argmax", [distinct(*shape)], {"axis": axis}))
+                found += [Case(op, [distinct(*shape)], {"axis": axis}) for op in PLACES]
     ties = given(np.arange(6 * 35).reshape(6, 35) % 4)
     odd = np.random.default_rng(2).choice([np.nan, np.inf, -np.inf, 1.0], (40, 19), p=[0.05, 0.1, 0.8, 0.05])
     for values, note in [(ties, "ties"), (given(odd), "odd"), (given(np.full((3, 20), -np.inf)), "minus-inf")]:
-        found += [Case("argmax", [values], {"axis": axis}, note=note) for axis in (0, 1)]
-    found.append(Case("argmax", [distinct(3, 20)], note="defaults"))
-    found += [Case("argmax", [integers(-9, 9, 7, 41, dtype=d)], {"axis": a}) for d in ("int32", "int64") for a in (0, 1)]
-    found.append(Case("argmax", [given(np.full((3, 20), -1e30))], note="far-below-zero"))
+        found += [Case(op, [values], {"axis": axis}, note=note) for axis in (0, 1) for op in PLACES]
+    for op in PLACES:
+        found.append(Case(op, [distinct(3, 20)], note="defaults"))
+        found += [Case(op, [integers(-9, 9, 7, 41, dtype=d)], {"axis": a}) for d in ("int32", "int64") for a in (0, 1)]
+        found.append(Case(op, [given(np.full((3, 20), -1e30))], note="far-below-zero"))
+    found.append(Case("argmin", [given([[-(2**31), 5, -(2**31)]], "int32")], note="lowest"))
     return found
 
 
-CASES = [*sums(), Case("sum", [normal(3, 4)], bound=roundings(12), note="defaults"), *likes(), *places()]
+CASES = [*sums(), Case("sum", [normal(3, 4)], bound=roundings(12), note="defaults"), *folds(), *likes(), *places()]
 CASES.append(Case("mean", [normal(3, 4)], bound=roundings(14), note="defaults"))
 
 BACK, LIKE = ("sum_backward", "mean_backward"), ("sum_to_like", "broadcast_like")
@@ -134,9 +178,14 @@ REFUSED = [
     Refused("sum_to_like", [array(2, 3), array(2)], {}, ValueError, "(2,)"),
     Refused("sum_to_like", [array(3), array(2, 3)], {}, ValueError, "(2, 3)"),
     Refused("broadcast_like", [array(2), array(2, 3)], {}, ValueError, "(2,)"),
-    Refused("argmax", [array(2, 3)], {"axis": 2}, ValueError, "axis=2"),
-    Refused("argmax", [array(2, 0)], {}, ValueError, "(2, 0)"),
-    Refused("argmax", [array(2, 3, dtype="bool")], {}, TypeError, "`x` is bool"),
+    *(Refused(op, [array(2, 3)], {"axis": 2}, ValueError, "axis=2") for op in PLACES),
+    *(Refused(op, [array(2, 0)], {}, ValueError, "(2, 0)") for op in PLACES),
+    *(Refused(op, [array(2, 3, dtype="bool")], {}, TypeError, "`x` is bool") for op in PLACES),
+    *(Refused(op, [array(2, 3)], {"axes": (2,)}, ValueError, "axes=(2,)") for op in ("max", "min", "prod")),
+    *(Refused(op, [array(2, 0)], {"axes": (1,)}, ValueError, "at least 1 element") for op in ("max", "min")),
+    *(Refused(op, [array(2, 3, dtype="uint8")], {}, TypeError, "`x` is uint8") for op in ("max", "min", "prod")),
+    *(Refused(op, [array(2, 3)], {}, TypeError, "`x` is float32; expected bool") for op in ("any", "all")),
+    *(Refused(op, [array(2, dtype="bool")], {"axes": (0, 0)}, ValueError, "axes=(0, 0)") for op in ("any", "all")),
 ]
 
 
@@ -179,3 +228,42 @@ def test_a_mean_over_no_axes_is_of_floats_too() -> None:
 
 def test_axes_of_numpy_integers() -> None:
     np.testing.assert_array_equal(fastnn.ops.sum(np.ones((2, 3)), np.int64(1)), [3.0, 3.0])
+
+
+@pytest.mark.parametrize("axes", [None, 0, 1, (0, 1), ()])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_variance(axes: Any, keepdims: bool) -> None:
+    x = np.random.default_rng(4).standard_normal((5, 7)) + 1e4
+    f, reference = fastnn.ops.variance(x, axes, keepdims=keepdims), np.var(x, axis=axes, keepdims=keepdims)
+    np.testing.assert_allclose(f, reference, rtol=1e-9)
+    u = np.random.default_rng(5).standard_normal(reference.shape)
+    gradient = fastnn.grad(lambda x: fastnn.ops.sum(fastnn.ops.variance(x, axes, keepdims=keepdims) * u))(x)
+    mean, n = np.mean(x, axis=axes, keepdims=True), x.size / max(reference.size, 1)
+    expected = 2 * (x - mean) / n * u.reshape(np.mean(x, axis=axes, keepdims=True).shape)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("axes", [None, 0, 1, (0, 1)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_log_sum_exp(axes: Any, keepdims: bool) -> None:
+    x = np.random.default_rng(4).standard_normal((5, 7)) * 300
+    largest = np.max(x, axis=axes, keepdims=True)
+    reference = np.log(np.sum(np.exp(x - largest), axis=axes, keepdims=True)) + largest
+    got = fastnn.ops.log_sum_exp(x, axes, keepdims=keepdims)
+    np.testing.assert_allclose(got, reference if keepdims else reference.reshape(got.shape), rtol=1e-14)
+    gradient = fastnn.grad(lambda x: fastnn.ops.sum(fastnn.ops.log_sum_exp(x, axes, keepdims=keepdims)))(x)
+    np.testing.assert_allclose(gradient, np.exp(x - reference), rtol=1e-11, atol=1e-300)
+
+
+def test_log_sum_exp_of_infinities() -> None:
+    x = np.array([[-np.inf, -np.inf], [-np.inf, 1.0], [np.inf, 1.0], [np.nan, 1.0]])
+    assert np.array_equal(fastnn.ops.log_sum_exp(x, 1), [-np.inf, 1.0, np.inf, np.nan], equal_nan=True)
+
+
+def test_an_extremum_of_a_batch_that_may_be_empty() -> None:
+    largest = fastnn.function(lambda x: fastnn.ops.max(x, 1), shapes=[("batch", 3)])
+    assert largest(np.zeros((0, 3))).shape == (0,)
+    over_batch = fastnn.function(lambda x: fastnn.ops.max(x, 0), shapes=[("batch", 3)])
+    assert np.array_equal(over_batch(np.eye(3)), np.ones(3))
+    with pytest.raises(ValueError, match="at least 1 element along the axes"):
+        over_batch(np.zeros((0, 3)))

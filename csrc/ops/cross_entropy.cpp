@@ -11,6 +11,8 @@ bool is_sparse(const Call& call) { return call.op->inputs.back() == "labels"; }
 size_t rows_operand(const Call& call) { return is_backward(call) ? 1 : 0; }  // logits or probabilities
 size_t truth_operand(const Call& call) { return rows_operand(call) + 1; }    // labels or targets
 
+double smoothing_of(const Call& call) { return call.op->attributes.empty() ? 0 : call.attributes.real("label_smoothing"); }
+
 // Checks all operands; the type of the losses.
 TensorType expect_operands(const Call& call) {
   const size_t rows = rows_operand(call), truth = truth_operand(call);
@@ -32,6 +34,9 @@ TensorType expect_operands(const Call& call) {
     call.expect_same_dtype(rows, truth);
     call.expect_shape(truth, call.shape(rows));
   }
+  if (const double smoothing = smoothing_of(call); !(smoothing >= 0 && smoothing <= 1)) {
+    call.fail_value(concat("label_smoothing=", smoothing, "; expected 0 to 1; pass for example 0.1"));
+  }
   if (is_backward(call)) {
     call.expect_same_dtype(rows, 0);
     call.expect_shape(0, loss.shape);
@@ -50,7 +55,8 @@ template <KernelFn (CrossEntropyKernels::*kernels)[2]>
 KernelPlan plan(const Call& call, Isa isa) {
   const SoftmaxShape rows = softmax_shape(call, rows_operand(call));
   const KernelFn run = (cross_entropy_kernels(isa).*kernels)[call.dtype(rows_operand(call)) == DType::float64];
-  return {{kernel_step(run, softmax_tasks(rows), CrossEntropyShape{rows, call.dtype(truth_operand(call))})}};
+  return {
+      {kernel_step(run, softmax_tasks(rows), CrossEntropyShape{rows, call.dtype(truth_operand(call)), smoothing_of(call)})}};
 }
 
 Cost cost_cross_entropy(const Call& call) {
@@ -72,11 +78,13 @@ std::string explain_label(const Call& call, int64_t position, int64_t label) {
 
 std::span<const Op> cross_entropy_ops() {
   using Kernels = CrossEntropyKernels;
+  static const std::vector<AttributeSpec> smoothing = {{"label_smoothing", 0.0}};
   static const std::vector<Op> ops = {
       {.name = "sparse_softmax_cross_entropy",
        .doc = "loss = log of the sum of exp(z), less z[label], per row z of logits; probabilities = softmax(z)",
        .inputs = {"logits", "labels"},
        .outputs = {"loss", "probabilities"},
+       .attributes = smoothing,
        .infer = infer_from_logits,
        .variants = {{"rows", nullptr, plan<&Kernels::sparse_softmax>}},
        .cost = cost_cross_entropy,
@@ -85,6 +93,7 @@ std::span<const Op> cross_entropy_ops() {
        .doc = "dlogits = dloss (p - one-hot of the label), the gradient of sparse_softmax_cross_entropy",
        .inputs = {"dloss", "probabilities", "labels"},
        .outputs = {"dlogits"},
+       .attributes = smoothing,
        .infer = infer_backward,
        .variants = {{"rows", nullptr, plan<&Kernels::sparse_softmax_backward>}},
        .cost = cost_cross_entropy,
@@ -94,6 +103,7 @@ std::span<const Op> cross_entropy_ops() {
        .doc = "loss = -sum of t log softmax(z), per row z of logits; probabilities = softmax(z)",
        .inputs = {"logits", "targets"},
        .outputs = {"loss", "probabilities"},
+       .attributes = smoothing,
        .infer = infer_from_logits,
        .variants = {{"rows", nullptr, plan<&Kernels::softmax>}},
        .cost = cost_cross_entropy},
@@ -101,6 +111,7 @@ std::span<const Op> cross_entropy_ops() {
        .doc = "dlogits = dloss (p sum t - t), the gradient of softmax_cross_entropy",
        .inputs = {"dloss", "probabilities", "targets"},
        .outputs = {"dlogits"},
+       .attributes = smoothing,
        .infer = infer_backward,
        .variants = {{"rows", nullptr, plan<&Kernels::softmax_backward>}},
        .cost = cost_cross_entropy,

@@ -56,22 +56,49 @@ FASTNN_INLINE Vec<Real> row_sum(const Real* x, int64_t n) {
   return sum_all_lanes<Real>(sum);
 }
 
+// The sum of x - shift; lanes past the row count for nothing.
+template <typename Real>
+FASTNN_INLINE Vec<Real> row_sum(const Real* x, int64_t n, Vec<Real> shift) {
+  Vec<Real> sum = zero<Real>();
+  for_each_vector<Real>(
+      n, [&](int64_t j, auto lanes) __attribute__((always_inline)) { sum += lanes.load(x + j, shift[0]) - shift; });
+  return sum_all_lanes<Real>(sum);
+}
+
 // ---- of logits ------------------------------------------------------------------------------------------------------------
+
+// What smoothing s makes of the target t of one of N classes: t (1 - s) + s / N. Without smoothing the very t.
+template <typename Real>
+struct Smoothed {
+  Real keep, rest;
+  explicit Smoothed(const CrossEntropyShape& shape)
+      : keep(static_cast<Real>(1 - shape.smoothing)),
+        rest(static_cast<Real>(shape.smoothing / static_cast<double>(shape.rows.N))) {}
+  FASTNN_INLINE Vec<Real> of(Vec<Real> t) const { return fma(t, broadcast(keep), broadcast(rest)); }
+};
 
 template <typename Real>
 void sparse_softmax(Real* loss, Real* probabilities, const Real* logits, const void* labels, const CrossEntropyShape& shape,
                     Errors& errors, int64_t task) {
+  const Smoothed<Real> smoothed(shape);
   for_each_labelled_row(labels, shape, errors, task,
                         [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
                           const Real* z = logits + first;
                           const SoftmaxRow<Real> row = softmax_row(probabilities + first, z, shape.rows.N);
-                          loss[r] = label < 0 ? nan<Real>() : log1(row.sum[0]) - (z[label] - row.max[0]);
+                          const Real log_of_sum = log1(row.sum[0]), at_label = label < 0 ? nan<Real>() : z[label] - row.max[0];
+                          if (shape.smoothing == 0) {
+                            loss[r] = log_of_sum - at_label;
+                            return;
+                          }
+                          const Vec<Real> sum = row_sum(z, shape.rows.N, row.max);
+                          loss[r] = log_of_sum - (smoothed.keep * at_label + smoothed.rest * sum[0]);
                         });
 }
 
 template <typename Real>
 void softmax(Real* loss, Real* probabilities, const Real* logits, const Real* targets, const CrossEntropyShape& shape,
              int64_t task) {
+  const Smoothed<Real> smoothed(shape);
   for_each_row(shape.rows, task, [&](int64_t r, int64_t first) __attribute__((always_inline)) {
     const Real *z = logits + first, *t = targets + first;
     const SoftmaxRow<Real> row = softmax_row(probabilities + first, z, shape.rows.N);
@@ -81,36 +108,45 @@ void softmax(Real* loss, Real* probabilities, const Real* logits, const Real* ta
       sum = fma(lanes.load(t + j), log_of_sum - (lanes.load(z + j) - row.max), sum);
     });
     loss[r] = sum_lanes<Real>(sum);
+    if (shape.smoothing == 0) return;
+    const Real of_all = static_cast<Real>(shape.rows.N) * log_of_sum[0] - row_sum(z, shape.rows.N, row.max)[0];
+    loss[r] = smoothed.keep * loss[r] + smoothed.rest * of_all;
   });
 }
 
-// loss = log(sum over j of exp(z[j])) - z[label]  gives  dz[j] = dloss (p[j] - [j = label]).
+// loss = log(sum over j of exp(z[j])) - (1 - s) z[label] - s / N sum over j of z[j]  gives
+// dz[j] = dloss (p[j] - (1 - s) [j = label] - s / N).
 template <typename Real>
 void sparse_softmax_backward(Real* dlogits, const Real* dloss, const Real* probabilities, const void* labels,
                              const CrossEntropyShape& shape, Errors& errors, int64_t task) {
+  const Smoothed<Real> smoothed(shape);
   for_each_labelled_row(labels, shape, errors, task,
                         [&](int64_t r, int64_t first, int64_t label) __attribute__((always_inline)) {
                           const Real* p = probabilities + first;
                           Real* dz = dlogits + first;
                           // Read before dz, which may be p, is written.
-                          const Real at_label = label < 0 ? 0 : dloss[r] * (p[label] - 1);
-                          const Vec<Real> factor = broadcast(dloss[r]);
+                          const Real at_label = label < 0 ? 0 : dloss[r] * (p[label] - (smoothed.keep + smoothed.rest));
+                          const Vec<Real> factor = broadcast(dloss[r]), rest = broadcast(smoothed.rest);
                           for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
-                            lanes.store(dz + j, label < 0 ? zero<Real>() : factor * lanes.load(p + j));
+                            lanes.store(dz + j, label < 0 ? zero<Real>() : factor * (lanes.load(p + j) - rest));
                           });
                           if (label >= 0) dz[label] = at_label;
                         });
 }
 
-// loss = sum over j of t[j] (log(sum over k of exp(z[k])) - z[j])  gives  dz[j] = dloss (p[j] sum t - t[j]).
+// loss = sum over j of t[j] (log(sum over k of exp(z[k])) - z[j])  gives  dz[j] = dloss (p[j] sum t - t[j]), t being smoothed;
+// the sum of those is (1 - s) sum t + s.
 template <typename Real>
 void softmax_backward(Real* dlogits, const Real* dloss, const Real* probabilities, const Real* targets,
                       const CrossEntropyShape& shape, int64_t task) {
+  const Smoothed<Real> smoothed(shape);
   for_each_row(shape.rows, task, [&](int64_t r, int64_t first) __attribute__((always_inline)) {
     const Real *p = probabilities + first, *t = targets + first;
-    const Vec<Real> factor = broadcast(dloss[r]), sum = row_sum(t, shape.rows.N);
+    const Vec<Real> factor = broadcast(dloss[r]);
+    const Vec<Real> sum =
+        fma(row_sum(t, shape.rows.N), broadcast(smoothed.keep), broadcast(static_cast<Real>(shape.smoothing)));
     for_each_vector<Real>(shape.rows.N, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
-      lanes.store(dlogits + first + j, factor * (lanes.load(p + j) * sum - lanes.load(t + j)));
+      lanes.store(dlogits + first + j, factor * (lanes.load(p + j) * sum - smoothed.of(lanes.load(t + j))));
     });
   });
 }

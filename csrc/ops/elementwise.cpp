@@ -87,7 +87,7 @@ void expect_axes(const Call& call, const Shape& shape) {
 namespace {
 
 void expect_limits(const Call& call) {
-  if (call.op->attributes.empty()) return;
+  if (!call.name().starts_with("clip")) return;
   const double low = call.attributes.real("minimum"), high = call.attributes.real("maximum");
   if (low <= high) return;
   call.fail_value(concat("minimum=", low, " and maximum=", high, "; expected minimum <= maximum; exchange them"));
@@ -130,13 +130,35 @@ std::vector<TensorType> infer_triple(const Call& call) {
   return {call.input(0)};
 }
 
-std::vector<TensorType> infer_equal(const Call& call) { return {{DType::boolean, broadcast_operands(call, 0, 1)}}; }
+void expect_bool(const Call& call, size_t i) {
+  if (call.dtype(i) == DType::boolean) return;
+  call.fail_type(concat(call.operand(i), " is ", dtype_name(call.dtype(i)), "; expected bool; compare it, or cast it to bool"));
+}
+
+template <bool logical>
+std::vector<TensorType> infer_comparison(const Call& call) {
+  if (logical) expect_bool(call, 0);
+  return {{DType::boolean, broadcast_operands(call, 0, 1)}};
+}
+
+std::vector<TensorType> infer_where(const Call& call) {
+  expect_bool(call, 0);
+  const Shape shape = broadcast(std::string(call.name()), call.shape(0), broadcast_operands(call, 1, 2));
+  expect_axes(call, shape);
+  return {{call.dtype(1), shape}};
+}
 
 std::vector<TensorType> infer_cast(const Call& call) {
   return {{dtype_from_name(call.attributes.text("dtype")), call.shape(0)}};
 }
 
 // ---- Plans ----------------------------------------------------------------------------------------------------------------
+
+double as_number(const AttributeValue& value) {
+  if (const bool* flag = std::get_if<bool>(&value)) return *flag;
+  const double* number = std::get_if<double>(&value);
+  return number != nullptr ? *number : 0;  // cast's, a dtype, is in its kernel
+}
 
 KernelPlan plan_rows(const Call& call, KernelFn run) {
   const std::string where(call.name());
@@ -145,10 +167,9 @@ KernelPlan plan_rows(const Call& call, KernelFn run) {
   for (size_t i = 0; i < call.inputs.size(); ++i) operands.push_back(to_dims(call.shape(i), where));
   if (operands.size() == 1) operands[0] = {count(operands[0])};  // one operand of any rank is one row
   ElementwiseShape shape{plan_broadcast(operands.size() == 1 ? operands[0] : result, operands)};
-  if (call.op->attributes.size() == 2) {
-    shape.low = call.attributes.real("minimum");
-    shape.high = call.attributes.real("maximum");
-  }
+  const std::vector<AttributeValue>& attributes = call.attributes.values();
+  if (attributes.size() > 0) shape.p = as_number(attributes[0]);
+  if (attributes.size() > 1) shape.q = as_number(attributes[1]);
   return {{kernel_step(run, shape.over.tasks, shape)}};
 }
 
@@ -166,7 +187,13 @@ template <Triple row>
 KernelPlan plan_triple(const Call& call, Isa isa) {
   return plan_rows(call, elementwise_kernels(isa).triple[static_cast<size_t>(row)][type_index(call)]);
 }
-KernelPlan plan_equal(const Call& call, Isa isa) { return plan_rows(call, elementwise_kernels(isa).equal[type_index(call)]); }
+template <Comparison row>
+KernelPlan plan_comparison(const Call& call, Isa isa) {
+  return plan_rows(call, elementwise_kernels(isa).comparison[static_cast<size_t>(row)][type_index(call)]);
+}
+KernelPlan plan_where(const Call& call, Isa isa) {
+  return plan_rows(call, elementwise_kernels(isa).where[static_cast<size_t>(call.dtype(1))]);
+}
 KernelPlan plan_cast(const Call& call, Isa isa) {
   return plan_rows(call, elementwise_kernels(isa).cast[type_index(call)][static_cast<size_t>(call.outputs[0].dtype)]);
 }
@@ -180,9 +207,13 @@ Cost cost_rows(const Call& call) {
   return cost;
 }
 
-std::vector<AttributeSpec> limits_of(std::string_view name) {
-  if (!name.starts_with("clip")) return {};
-  return {{"minimum", 0.0, true}, {"maximum", 0.0, true}};
+// Of a row and its *_backward; `p` and `q` of its formula.
+std::vector<AttributeSpec> attributes_of(std::string_view name) {
+  if (name.starts_with("clip")) return {{"minimum", 0.0, true}, {"maximum", 0.0, true}};
+  if (name.starts_with("gelu")) return {{"approximate", false}};
+  if (name.starts_with("elu")) return {{"alpha", 1.0}, {"scale", 1.0}};
+  if (name.starts_with("leaky_relu")) return {{"negative_slope", 0.2}};
+  return {};
 }
 
 }  // namespace
@@ -194,7 +225,7 @@ std::span<const Op> elementwise_ops() {
    .doc = words,                                              \
    .inputs = {#x},                                            \
    .outputs = {"y"},                                          \
-   .attributes = limits_of(#row),                             \
+   .attributes = attributes_of(#row),                         \
    .infer = infer_unary<types>,                               \
    .variants = {{"vector", nullptr, plan_unary<Unary::row>}}, \
    .cost = cost_rows<flops>,                                  \
@@ -213,7 +244,7 @@ std::span<const Op> elementwise_ops() {
    .doc = words,                                                \
    .inputs = {#a, #b},                                          \
    .outputs = {#a[0] == 'd' ? "dx" : "loss"},                   \
-   .attributes = limits_of(#row),                               \
+   .attributes = attributes_of(#row),                           \
    .infer = infer_pair<types>,                                  \
    .variants = {{"vector", nullptr, plan_binary<Binary::row>}}, \
    .cost = cost_rows<flops>,                                    \
@@ -227,15 +258,27 @@ std::span<const Op> elementwise_ops() {
    .variants = {{"vector", nullptr, plan_triple<Triple::row>}},       \
    .cost = cost_rows<flops>,                                          \
    .in_place = {{0, 0}, {0, 1}, {0, 2}}},
+#define FASTNN_COMPARISON_OP(row, formula, words, logical)             \
+  {.name = #row,                                                       \
+   .doc = words,                                                       \
+   .inputs = {"a", "b"},                                               \
+   .outputs = {"y"},                                                   \
+   .infer = infer_comparison<logical>,                                 \
+   .variants = {{"plain", nullptr, plan_comparison<Comparison::row>}}, \
+   .cost = cost_rows<1>},
+#define FASTNN_OF_NUMBERS_OP(...) FASTNN_COMPARISON_OP(__VA_ARGS__, false)
+#define FASTNN_OF_BOOLS_OP(...) FASTNN_COMPARISON_OP(__VA_ARGS__, true)
   static const std::vector<Op> ops = {
       FASTNN_UNARY_ROWS(FASTNN_UNARY_OP) FASTNN_BINARY_ROWS(FASTNN_BINARY_OP) FASTNN_PAIR_ROWS(FASTNN_PAIR_OP)
-          FASTNN_TRIPLE_ROWS(FASTNN_TRIPLE_OP){.name = "equal",
-                                               .doc = "y = whether a and b are the same number, broadcasting",
-                                               .inputs = {"a", "b"},
-                                               .outputs = {"y"},
-                                               .infer = infer_equal,
-                                               .variants = {{"plain", nullptr, plan_equal}},
-                                               .cost = cost_rows<1>},
+          FASTNN_TRIPLE_ROWS(FASTNN_TRIPLE_OP) FASTNN_COMPARISON_ROWS(FASTNN_OF_NUMBERS_OP)
+              FASTNN_LOGICAL_ROWS(FASTNN_OF_BOOLS_OP){.name = "where",
+                                                      .doc = "y = a where the condition holds, else b, broadcasting",
+                                                      .inputs = {"condition", "a", "b"},
+                                                      .outputs = {"y"},
+                                                      .infer = infer_where,
+                                                      .variants = {{"vector", nullptr, plan_where}},
+                                                      .cost = cost_rows<1>,
+                                                      .in_place = {{0, 1}, {0, 2}}},
       {.name = "cast",
        .doc = "y = x in another dtype",
        .inputs = {"x"},

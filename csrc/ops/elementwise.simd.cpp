@@ -14,6 +14,15 @@ FASTNN_INLINE Vec<T> one() {
 }
 
 template <typename T>
+FASTNN_INLINE Vec<T> half() {
+  return broadcast(T(0.5));
+}
+template <typename T>
+FASTNN_INLINE Vec<T> six() {
+  return broadcast(T(6));
+}
+
+template <typename T>
 FASTNN_INLINE Vec<T> sign(Vec<T> x) {  // 0 and NaN are their own signs
   return select<T>(x > zero<T>(), one<T>(), select<T>(x < zero<T>(), -one<T>(), x));
 }
@@ -28,55 +37,140 @@ FASTNN_INLINE Vec<T> gate(Mask<T> pass, Vec<T> dy, Vec<T> a, Vec<T> b) {
   return select<T>(pass, dy, select<T>(a == a, select<T>(b == b, zero<T>(), b), a));
 }
 
-// -- A row becomes a type with its formula. `low` and `high` are clip's limits.
+// Where sigmoid and its like are 0 in float and double: an activation x f(x) clamps x there, so that -infinity gives its limit.
+template <typename T>
+FASTNN_INLINE Vec<T> far() {
+  return broadcast(T(-1000));
+}
+template <typename T>
+FASTNN_INLINE Vec<T> within_far(Vec<T> x) {
+  return min<T>(max<T>(x, far<T>()), -far<T>());
+}
 
-#define FASTNN_UNARY_FORMULA(name, x, types, flops, formula, doc)                                             \
-  struct name##_row {                                                                                         \
-    template <typename T>                                                                                     \
-    FASTNN_INLINE static Pack<T> of(Pack<T> x, [[maybe_unused]] Pack<T> low, [[maybe_unused]] Pack<T> high) { \
-      return formula;                                                                                         \
-    }                                                                                                         \
+// y = x s, s = sigmoid(x), has the derivative s + x s (1 - s).
+template <typename T>
+FASTNN_INLINE Vec<T> silu_slope(Vec<T> x) {
+  x = within_far<T>(x);
+  const Vec<T> s = sigmoid<T>(x);
+  return fma(x * s, one<T>() - s, s);
+}
+
+// t = tanh(log(1 + e^x)) as a quotient, with n = e^-|x|:  x < 0: n (n + 2) / d, d = n (n + 2) + 2, and 1 - t = 2 / d;
+// x >= 0: (1 + 2 n) / d, d = 1 + 2 n + 2 n^2, and 1 - t = 2 n^2 / d. Nothing overflows and nothing cancels.
+template <typename T>
+struct MishParts {
+  Vec<T> n, t, rest;  // rest = 1 - t
+  FASTNN_INLINE explicit MishParts(Vec<T> x) : n(exp(-abs<T>(x))) {
+    const Vec<T> two = one<T>() + one<T>();
+    const Mask<T> negative = x < zero<T>();
+    const Vec<T> above = select<T>(negative, n * (n + two), fma(two, n, one<T>()));
+    const Vec<T> beside = two * select<T>(negative, one<T>(), n * n), below = above + beside;
+    t = above / below;
+    rest = beside / below;
+  }
+};
+template <typename T>
+FASTNN_INLINE Vec<T> mish(Vec<T> x) {
+  return max<T>(x, far<T>()) * MishParts<T>(x).t;
+}
+// y = x t has the derivative t + x (1 - t^2) sigmoid(x), and 1 - t^2 = (1 - t) (1 + t).
+template <typename T>
+FASTNN_INLINE Vec<T> mish_slope(Vec<T> x) {
+  x = within_far<T>(x);
+  const MishParts<T> parts(x);
+  const Vec<T> sigmoid = select<T>(x < zero<T>(), parts.n, one<T>()) / (one<T>() + parts.n);
+  return fma(x * parts.rest * (one<T>() + parts.t), sigmoid, parts.t);
+}
+
+// (1 + tanh(u)) / 2 = sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3).
+template <typename T>
+FASTNN_INLINE Vec<T> gelu_sigmoid(Vec<T> x) {
+  const Vec<T> cubic = fma(broadcast(T(0.044715)) * x * x, x, x);
+  return sigmoid<T>(broadcast(T(1.5957691216057308)) * cubic);
+}
+template <typename T>
+FASTNN_INLINE Vec<T> gelu(Vec<T> x, Vec<T> approximate) {
+  const Vec<T> factor = max<T>(x, far<T>());
+  return approximate[0] != 0 ? factor * gelu_sigmoid<T>(x) : factor * normal_cdf(x);
+}
+// y = x P(x) has the derivative P(x) + x P'(x); y = x s, s = sigmoid(2 u), has s + x s (1 - s) 2 u'.
+template <typename T>
+FASTNN_INLINE Vec<T> gelu_slope(Vec<T> x, Vec<T> approximate) {
+  x = within_far<T>(x);
+  if (approximate[0] == 0) return fma(x, normal_density<T>(x), normal_cdf(x));
+  const Vec<T> s = gelu_sigmoid<T>(x);
+  const Vec<T> slope = fma(broadcast(T(1.5957691216057308 * 3 * 0.044715)) * x, x, broadcast(T(1.5957691216057308)));
+  return fma(x * s * (one<T>() - s), slope, s);
+}
+
+template <typename T>
+FASTNN_INLINE Vec<T> hard_sigmoid(Vec<T> x) {
+  return min<T>(max<T>(fma(x, broadcast(T(1) / T(6)), half<T>()), zero<T>()), one<T>());
+}
+// y = x (x + 3) / 6 between -3 and 3, x beyond; below -3 it is 0, which is the caller's.
+template <typename T>
+FASTNN_INLINE Vec<T> hard_silu_slope(Vec<T> x) {
+  return select<T>(x >= half<T>() * six<T>(), one<T>(), fma(x, broadcast(T(1) / T(3)), half<T>()));
+}
+
+// -- A row becomes a type with its formula. `p` and `q` are the op's attributes.
+
+#define FASTNN_UNARY_FORMULA(name, x, types, flops, formula, doc)                                        \
+  struct name##_row {                                                                                    \
+    template <typename T>                                                                                \
+    FASTNN_INLINE static Pack<T> of(Pack<T> x, [[maybe_unused]] Pack<T> p, [[maybe_unused]] Pack<T> q) { \
+      return formula;                                                                                    \
+    }                                                                                                    \
   };
-#define FASTNN_BINARY_FORMULA(name, a, b, types, flops, formula, doc)                                                    \
-  struct name##_row {                                                                                                    \
-    template <typename T>                                                                                                \
-    FASTNN_INLINE static Pack<T> of(Pack<T> a, Pack<T> b, [[maybe_unused]] Pack<T> low, [[maybe_unused]] Pack<T> high) { \
-      return formula;                                                                                                    \
-    }                                                                                                                    \
+#define FASTNN_BINARY_FORMULA(name, a, b, types, flops, formula, doc)                                               \
+  struct name##_row {                                                                                               \
+    template <typename T>                                                                                           \
+    FASTNN_INLINE static Pack<T> of(Pack<T> a, Pack<T> b, [[maybe_unused]] Pack<T> p, [[maybe_unused]] Pack<T> q) { \
+      return formula;                                                                                               \
+    }                                                                                                               \
   };
-#define FASTNN_TRIPLE_FORMULA(name, dy, a, b, types, flops, formula, doc) \
-  struct name##_row {                                                     \
-    template <typename T>                                                 \
-    FASTNN_INLINE static Pack<T> of(Pack<T> dy, Pack<T> a, Pack<T> b) {   \
-      return formula;                                                     \
-    }                                                                     \
+#define FASTNN_TRIPLE_FORMULA(name, dy, a, b, types, flops, formula, doc)                \
+  struct name##_row {                                                                    \
+    template <typename T>                                                                \
+    FASTNN_INLINE static Pack<T> of(Pack<T> dy, Pack<T> a, [[maybe_unused]] Pack<T> b) { \
+      return formula;                                                                    \
+    }                                                                                    \
   };
 FASTNN_UNARY_ROWS(FASTNN_UNARY_FORMULA)
 FASTNN_BINARY_ROWS(FASTNN_BINARY_FORMULA)
 FASTNN_PAIR_ROWS(FASTNN_BINARY_FORMULA)
 FASTNN_TRIPLE_ROWS(FASTNN_TRIPLE_FORMULA)
+#define FASTNN_COMPARISON_FORMULA(name, formula, doc) \
+  struct name##_row {                                 \
+    template <typename T>                             \
+    FASTNN_INLINE static uint8_t of(T a, T b) {       \
+      return formula;                                 \
+    }                                                 \
+  };
+FASTNN_COMPARISON_ROWS(FASTNN_COMPARISON_FORMULA)
+FASTNN_LOGICAL_ROWS(FASTNN_COMPARISON_FORMULA)
 
 // -- Kernels.
 
 template <typename T, typename Row>
 void unary(T* y, const T* x, const ElementwiseShape& shape, int64_t task) {
-  const Pack<T> low = fill(static_cast<T>(shape.low)), high = fill(static_cast<T>(shape.high));
+  const Pack<T> p = fill(static_cast<T>(shape.p)), q = fill(static_cast<T>(shape.q));
   for_each_rows<1>(shape.over, task, [&](const Rows& rows) __attribute__((always_inline)) {
     for_each_pack<T>(rows.n, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
-      write(y + rows.result + i, Row::template of<T>(read(x + rows.operand[0] + i, n), low, high), n);
+      write(y + rows.result + i, Row::template of<T>(read(x + rows.operand[0] + i, n), p, q), n);
     });
   });
 }
 
 template <typename T, typename Row, bool stretched_a, bool stretched_b>
 FASTNN_INLINE void binary_rows(T* y, const T* a, const T* b, const ElementwiseShape& shape, const Rows& rows) {
-  const Pack<T> low = fill(static_cast<T>(shape.low)), high = fill(static_cast<T>(shape.high));
+  const Pack<T> p = fill(static_cast<T>(shape.p)), q = fill(static_cast<T>(shape.q));
   for (int64_t r = 0; r < rows.rows; ++r) {
     const RowOperand<T, stretched_a> row_a(a + rows.operand[0] + r * shape.over.row_stride[0]);
     const RowOperand<T, stretched_b> row_b(b + rows.operand[1] + r * shape.over.row_stride[1]);
     T* row_y = y + rows.result + r * shape.over.length;
     for_each_pack<T>(rows.n, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
-      write(row_y + i, Row::template of<T>(row_a.at(i, n), row_b.at(i, n), low, high), n);
+      write(row_y + i, Row::template of<T>(row_a.at(i, n), row_b.at(i, n), p, q), n);
     });
   }
 }
@@ -120,20 +214,54 @@ void triple(T* y, const T* dy, const T* a, const T* b, const ElementwiseShape& s
   });
 }
 
-template <typename T>
-void equal(uint8_t* y, const T* a, const T* b, const ElementwiseShape& shape, int64_t task) {
+template <typename T, typename Row>
+void comparison(uint8_t* y, const T* a, const T* b, const ElementwiseShape& shape, int64_t task) {
   const Broadcast& over = shape.over;
   for_each_rows<2>(over, task, [&](const Rows& rows) __attribute__((always_inline)) {
     for (int64_t r = 0; r < rows.rows; ++r) {
       uint8_t* row_y = y + rows.result + r * over.length;
       const T* row_a = a + rows.operand[0] + r * over.row_stride[0];
       const T* row_b = b + rows.operand[1] + r * over.row_stride[1];
-      if (over.step[0] == 0 || over.step[1] == 0) {
-        const T* row = over.step[0] == 0 ? row_b : row_a;
-        const T number = over.step[0] == 0 ? *row_a : *row_b;
-        for (int64_t i = 0; i < rows.n; ++i) row_y[i] = row[i] == number;
+      // One loop each, which the compiler turns into vectors.
+      if (over.step[0] == 0) {
+        const T number = *row_a;
+        for (int64_t i = 0; i < rows.n; ++i) row_y[i] = Row::of(number, row_b[i]);
+      } else if (over.step[1] == 0) {
+        const T number = *row_b;
+        for (int64_t i = 0; i < rows.n; ++i) row_y[i] = Row::of(row_a[i], number);
       } else {
-        for (int64_t i = 0; i < rows.n; ++i) row_y[i] = row_a[i] == row_b[i];
+        for (int64_t i = 0; i < rows.n; ++i) row_y[i] = Row::of(row_a[i], row_b[i]);
+      }
+    }
+  });
+}
+
+// Bits are moved, whatever they stand for: T is an unsigned integer of the operands' size.
+template <typename T>
+void where(T* y, const uint8_t* condition, const T* a, const T* b, const ElementwiseShape& shape, int64_t task) {
+  const Broadcast& over = shape.over;
+  for_each_rows<3>(over, task, [&](const Rows& rows) __attribute__((always_inline)) {
+    for (int64_t r = 0; r < rows.rows; ++r) {
+      T* row_y = y + rows.result + r * over.length;
+      const uint8_t* row_c = condition + rows.operand[0] + r * over.row_stride[0];
+      const T* row_a = a + rows.operand[1] + r * over.row_stride[1];
+      const T* row_b = b + rows.operand[2] + r * over.row_stride[2];
+      const bool steps_a = over.step[1] != 0, steps_b = over.step[2] != 0;
+      if (over.step[0] == 0) {  // the row is that of one operand, or its number
+        const T* row = *row_c ? row_a : row_b;
+        const bool steps = *row_c ? steps_a : steps_b;
+        for (int64_t i = 0; i < rows.n; ++i) row_y[i] = row[steps ? i : 0];
+      } else if (steps_a && steps_b) {
+        for (int64_t i = 0; i < rows.n; ++i) row_y[i] = row_c[i] ? row_a[i] : row_b[i];
+      } else if (steps_a) {
+        const T number = *row_b;
+        for (int64_t i = 0; i < rows.n; ++i) row_y[i] = row_c[i] ? row_a[i] : number;
+      } else if (steps_b) {
+        const T number = *row_a;
+        for (int64_t i = 0; i < rows.n; ++i) row_y[i] = row_c[i] ? number : row_b[i];
+      } else {
+        const T yes = *row_a, no = *row_b;
+        for (int64_t i = 0; i < rows.n; ++i) row_y[i] = row_c[i] ? yes : no;
       }
     }
   });
@@ -191,9 +319,24 @@ constexpr void add_triple(KernelFn (&at)[4]) {
   at[1] = kernel<triple<double, Row>>;
 }
 
+template <typename Row>
+constexpr void add_logical(KernelFn (&at)[6]) {
+  at[int(DType::boolean)] = kernel<comparison<uint8_t, Row>>;
+}
+template <typename Row>
+constexpr void add_comparison(KernelFn (&at)[6]) {
+  at[int(DType::float32)] = kernel<comparison<float, Row>>;
+  at[int(DType::float64)] = kernel<comparison<double, Row>>;
+  at[int(DType::int32)] = kernel<comparison<int32_t, Row>>;
+  at[int(DType::int64)] = kernel<comparison<int64_t, Row>>;
+  at[int(DType::uint8)] = at[int(DType::boolean)] = kernel<comparison<uint8_t, Row>>;
+}
+
 #define FASTNN_ADD_UNARY(name, x, types, ...) add_unary<name##_row, types>(table.unary[int(Unary::name)]);
 #define FASTNN_ADD_BINARY(name, a, b, types, ...) add_binary<name##_row, types>(table.binary[int(Binary::name)]);
 #define FASTNN_ADD_TRIPLE(name, dy, a, b, types, ...) add_triple<name##_row, types>(table.triple[int(Triple::name)]);
+#define FASTNN_ADD_COMPARISON(name, ...) add_comparison<name##_row>(table.comparison[int(Comparison::name)]);
+#define FASTNN_ADD_LOGICAL(name, ...) add_logical<name##_row>(table.comparison[int(Comparison::name)]);
 
 constexpr ElementwiseKernels make_kernels() {
   ElementwiseKernels table{};
@@ -201,11 +344,11 @@ constexpr ElementwiseKernels make_kernels() {
   FASTNN_BINARY_ROWS(FASTNN_ADD_BINARY)
   FASTNN_PAIR_ROWS(FASTNN_ADD_BINARY)
   FASTNN_TRIPLE_ROWS(FASTNN_ADD_TRIPLE)
-  table.equal[int(DType::float32)] = kernel<equal<float>>;
-  table.equal[int(DType::float64)] = kernel<equal<double>>;
-  table.equal[int(DType::int32)] = kernel<equal<int32_t>>;
-  table.equal[int(DType::int64)] = kernel<equal<int64_t>>;
-  table.equal[int(DType::uint8)] = table.equal[int(DType::boolean)] = kernel<equal<uint8_t>>;
+  FASTNN_COMPARISON_ROWS(FASTNN_ADD_COMPARISON)
+  FASTNN_LOGICAL_ROWS(FASTNN_ADD_LOGICAL)
+  table.where[int(DType::float32)] = table.where[int(DType::int32)] = kernel<where<uint32_t>>;
+  table.where[int(DType::float64)] = table.where[int(DType::int64)] = kernel<where<uint64_t>>;
+  table.where[int(DType::uint8)] = table.where[int(DType::boolean)] = kernel<where<uint8_t>>;
   add_casts<float>(table.cast[int(DType::float32)]);
   add_casts<double>(table.cast[int(DType::float64)]);
   add_casts<int32_t>(table.cast[int(DType::int32)]);

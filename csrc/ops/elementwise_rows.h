@@ -23,6 +23,11 @@ struct PackOf<int64_t> {
   using type = uint64_t;
   static constexpr int lanes = 1;
 };
+template <>
+struct PackOf<uint8_t> {
+  using type = uint8_t;
+  static constexpr int lanes = 1;
+};
 template <typename T>
 using Pack = typename PackOf<T>::type;
 template <typename T>

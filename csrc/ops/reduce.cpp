@@ -47,6 +47,23 @@ std::vector<TensorType> infer_reduction(const Call& call) {
   return {{call.dtype(0), reduced_shape(call.shape(0), reduced_axes(call, 0), call.attributes.flag("keepdims"))}};
 }
 
+std::vector<TensorType> infer_extremum(const Call& call) {
+  const Flags reduced = reduced_axes(call, 0);
+  for (size_t i = 0; i < reduced.size(); ++i) {
+    if (!reduced[i] || call.shape(0)[i] != Extent(0)) continue;
+    call.fail_value(
+        concat("`x` has shape ", call.shape(0), "; expected at least 1 element along the axes; choose another axis"));
+  }
+  return infer_reduction<numbers>(call);
+}
+
+std::vector<TensorType> infer_of_bools(const Call& call) {
+  if (call.dtype(0) != DType::boolean) {
+    call.fail_type(concat("`x` is ", dtype_name(call.dtype(0)), "; expected bool; compare it, or cast it to bool"));
+  }
+  return {{DType::boolean, reduced_shape(call.shape(0), reduced_axes(call, 0), call.attributes.flag("keepdims"))}};
+}
+
 std::vector<TensorType> infer_reduction_backward(const Call& call) {
   expect_types(call, floats);
   expect_axes(call, call.shape(1));
@@ -75,7 +92,7 @@ std::vector<TensorType> infer_broadcast_like(const Call& call) {
   return {{call.dtype(0), call.shape(1)}};
 }
 
-size_t argmax_axis(const Call& call) {
+size_t place_axis(const Call& call) {
   const auto rank = static_cast<int64_t>(call.shape(0).size());
   const int64_t axis = call.attributes.integer("axis");
   if (axis >= -rank && axis < rank) return static_cast<size_t>(axis < 0 ? axis + rank : axis);
@@ -84,10 +101,10 @@ size_t argmax_axis(const Call& call) {
                          "; choose another axis"));
 }
 
-std::vector<TensorType> infer_argmax(const Call& call) {
+std::vector<TensorType> infer_place(const Call& call) {
   expect_types(call, numbers);
   Shape shape = call.shape(0);
-  const auto axis = shape.begin() + static_cast<std::ptrdiff_t>(argmax_axis(call));
+  const auto axis = shape.begin() + static_cast<std::ptrdiff_t>(place_axis(call));
   if (*axis == Extent(0)) {
     call.fail_value(
         concat("`x` has shape ", call.shape(0), "; expected at least 1 element along the axis; choose another axis"));
@@ -96,7 +113,7 @@ std::vector<TensorType> infer_argmax(const Call& call) {
   return {{DType::int64, shape}};
 }
 
-// ---- Sums -----------------------------------------------------------------------------------------------------------------
+// ---- Folds ----------------------------------------------------------------------------------------------------------------
 
 // Axes of x that lie side by side and are all kept or all reduced.
 struct Group {
@@ -120,8 +137,8 @@ std::vector<Group> groups_of(const Dims& dims, const Flags& reduced) {
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // The task count follows; chunks too, from the length of the reduced axis alone.
-SumShape sum_shape(int64_t outer, int64_t reduced, int64_t inner) {
-  SumShape shape;
+FoldShape fold_shape(int64_t outer, int64_t reduced, int64_t inner) {
+  FoldShape shape;
   shape.outer = outer, shape.reduced = reduced, shape.inner = inner;
   const int64_t longest = inner == 1 ? kRowChunk : kColumnChunk;
   shape.chunk = std::max<int64_t>(1, divide_up(reduced, std::max<int64_t>(1, divide_up(reduced, longest))));
@@ -137,9 +154,11 @@ SumShape sum_shape(int64_t outer, int64_t reduced, int64_t inner) {
 
 // Reduces group after group, the last first; a long one in several levels of chunks. Between steps the numbers lie in the
 // workspace. Where nothing is reduced, one step copies.
-KernelPlan plan_sum(const Call& call, Isa isa, const Flags& reduced, bool mean) {
+KernelPlan plan_fold(const Call& call, Isa isa, const Flags& reduced, Fold fold, bool mean) {
   std::vector<Group> groups = groups_of(to_dims(call.shape(0), std::string(call.name())), reduced);
-  const size_t type = static_cast<size_t>(call.dtype(0)), workspace = 1 + call.op->inputs.size();
+  const auto row = static_cast<size_t>(fold);
+  const size_t type = call.dtype(0) == DType::boolean ? 0 : static_cast<size_t>(call.dtype(0)),
+               workspace = 1 + call.op->inputs.size();
   const size_t per_line = kAlignment / item_size(call.dtype(0));
   const ReduceKernels& kernels = reduce_kernels(isa);
   auto product = [&](size_t first, size_t last) {
@@ -156,8 +175,8 @@ KernelPlan plan_sum(const Call& call, Isa isa, const Flags& reduced, bool mean) 
   for (bool done = false; !done;) {
     const auto last = std::ranges::find(groups.rbegin(), groups.rend(), true, &Group::reduced);
     const size_t at = static_cast<size_t>(groups.rend() - last);  // one behind the last reduced group; 0 if there is none
-    SumShape shape = at == 0 ? sum_shape(1, 1, product(0, groups.size()))
-                             : sum_shape(product(0, at - 1), groups[at - 1].length, product(at, groups.size()));
+    FoldShape shape = at == 0 ? fold_shape(1, 1, product(0, groups.size()))
+                              : fold_shape(product(0, at - 1), groups[at - 1].length, product(at, groups.size()));
     if (shape.chunks > 1) {
       groups[at - 1].length = shape.chunks;
     } else if (at > 0) {
@@ -177,15 +196,15 @@ KernelPlan plan_sum(const Call& call, Isa isa, const Flags& reduced, bool mean) 
     from_buffer = shape.to_buffer;
     from = shape.to;
     const int64_t tasks = divide_up(units, shape.units_per_task) * shape.column_blocks;
-    plan.steps.push_back(kernel_step((shape.inner == 1 ? kernels.sum_rows : kernels.sum_columns)[type], tasks, shape));
+    plan.steps.push_back(kernel_step((shape.inner == 1 ? kernels.rows : kernels.columns)[row][type], tasks, shape));
   }
   plan.workspaces = {used * item_size(call.dtype(0))};
   return plan;
 }
 
-template <bool mean>
+template <Fold fold, bool mean = false>
 KernelPlan plan_reduction(const Call& call, Isa isa) {
-  return plan_sum(call, isa, reduced_axes(call, 0), mean);
+  return plan_fold(call, isa, reduced_axes(call, 0), fold, mean);
 }
 
 KernelPlan plan_sum_to_like(const Call& call, Isa isa) {
@@ -195,7 +214,7 @@ KernelPlan plan_sum_to_like(const Call& call, Isa isa) {
     const size_t axis = x.size() - like.size() + i;
     reduced[axis] = like[i] != x[axis];
   }
-  return plan_sum(call, isa, reduced, false);
+  return plan_fold(call, isa, reduced, Fold::sum, false);
 }
 
 // ---- The other plans ------------------------------------------------------------------------------------------------------
@@ -218,13 +237,14 @@ KernelPlan plan_broadcast_like(const Call& call, Isa isa) {
   return plan_spread(call, isa, to_dims(call.shape(0), std::string(call.name())), 1);
 }
 
-KernelPlan plan_argmax(const Call& call, Isa isa) {
+template <KernelFn (ReduceKernels::*kernels)[4]>
+KernelPlan plan_place(const Call& call, Isa isa) {
   const Dims dims = to_dims(call.shape(0), std::string(call.name()));
-  const auto axis = dims.begin() + static_cast<std::ptrdiff_t>(argmax_axis(call));
-  ArgmaxShape shape{count(Dims(dims.begin(), axis)), *axis, count(Dims(axis + 1, dims.end())), 1};
+  const auto axis = dims.begin() + static_cast<std::ptrdiff_t>(place_axis(call));
+  PlaceShape shape{count(Dims(dims.begin(), axis)), *axis, count(Dims(axis + 1, dims.end())), 1};
   shape.results_per_task = std::max<int64_t>(1, kTaskElements / shape.n);
   const int64_t tasks = divide_up(shape.outer * shape.inner, shape.results_per_task);
-  return {{kernel_step(reduce_kernels(isa).argmax[static_cast<size_t>(call.dtype(0))], tasks, shape)}};
+  return {{kernel_step((reduce_kernels(isa).*kernels)[static_cast<size_t>(call.dtype(0))], tasks, shape)}};
 }
 
 // The larger of the two arrays goes through an addition or a division each; `like` is never read.
@@ -247,7 +267,7 @@ std::span<const Op> reduce_ops() {
        .outputs = {"y"},
        .attributes = axes,
        .infer = infer_reduction<numbers>,
-       .variants = {{"vector", nullptr, plan_reduction<false>}},
+       .variants = {{"vector", nullptr, plan_reduction<Fold::sum>}},
        .cost = cost_reduction,
        .in_place = {{0, 0}}},
       {.name = "mean",
@@ -256,7 +276,52 @@ std::span<const Op> reduce_ops() {
        .outputs = {"y"},
        .attributes = axes,
        .infer = infer_reduction<floats>,
-       .variants = {{"vector", nullptr, plan_reduction<true>}},
+       .variants = {{"vector", nullptr, plan_reduction<Fold::sum, true>}},
+       .cost = cost_reduction,
+       .in_place = {{0, 0}}},
+      {.name = "max",
+       .doc = "y = largest x over axes, None being all",
+       .inputs = {"x"},
+       .outputs = {"y"},
+       .attributes = axes,
+       .infer = infer_extremum,
+       .variants = {{"vector", nullptr, plan_reduction<Fold::max>}},
+       .cost = cost_reduction,
+       .in_place = {{0, 0}}},
+      {.name = "min",
+       .doc = "y = smallest x over axes, None being all",
+       .inputs = {"x"},
+       .outputs = {"y"},
+       .attributes = axes,
+       .infer = infer_extremum,
+       .variants = {{"vector", nullptr, plan_reduction<Fold::min>}},
+       .cost = cost_reduction,
+       .in_place = {{0, 0}}},
+      {.name = "prod",
+       .doc = "y = product of x over axes, None being all",
+       .inputs = {"x"},
+       .outputs = {"y"},
+       .attributes = axes,
+       .infer = infer_reduction<numbers>,
+       .variants = {{"vector", nullptr, plan_reduction<Fold::prod>}},
+       .cost = cost_reduction,
+       .in_place = {{0, 0}}},
+      {.name = "any",
+       .doc = "y = whether any x over axes holds, None being all",
+       .inputs = {"x"},
+       .outputs = {"y"},
+       .attributes = axes,
+       .infer = infer_of_bools,
+       .variants = {{"vector", nullptr, plan_reduction<Fold::any>}},
+       .cost = cost_reduction,
+       .in_place = {{0, 0}}},
+      {.name = "all",
+       .doc = "y = whether every x over axes holds, None being all",
+       .inputs = {"x"},
+       .outputs = {"y"},
+       .attributes = axes,
+       .infer = infer_of_bools,
+       .variants = {{"vector", nullptr, plan_reduction<Fold::all>}},
        .cost = cost_reduction,
        .in_place = {{0, 0}}},
       {.name = "sum_backward",
@@ -302,8 +367,16 @@ std::span<const Op> reduce_ops() {
        .inputs = {"x"},
        .outputs = {"y"},
        .attributes = {{"axis", int64_t{-1}}},
-       .infer = infer_argmax,
-       .variants = {{"plain", nullptr, plan_argmax}},
+       .infer = infer_place,
+       .variants = {{"plain", nullptr, plan_place<&ReduceKernels::argmax>}},
+       .cost = cost_reduction},
+      {.name = "argmin",
+       .doc = "y = the first index along axis where x is smallest",
+       .inputs = {"x"},
+       .outputs = {"y"},
+       .attributes = {{"axis", int64_t{-1}}},
+       .infer = infer_place,
+       .variants = {{"plain", nullptr, plan_place<&ReduceKernels::argmin>}},
        .cost = cost_reduction},
   };
   return ops;

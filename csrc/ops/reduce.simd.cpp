@@ -6,7 +6,7 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-// Rows of a column sum that take turns: as many chains of additions as the latency of an addition asks for, and with
+// Rows of a column that take turns: as many chains of additions as the latency of an addition asks for, and with
 // kColumnPacks packs a row within the registers (32 with AVX-512, else 16).
 #if defined(__AVX512F__)
 constexpr int kColumnRows = 4;
@@ -15,35 +15,91 @@ constexpr int kColumnRows = 2;
 #endif
 constexpr int kColumnPacks = 4;
 
+// What is folded: how two numbers become one, and the number that changes nothing.
 template <typename T>
-FASTNN_INLINE T sum_pack(Pack<T> v) {
+struct Sum {
+  FASTNN_INLINE static Pack<T> nothing() { return Pack<T>{}; }
+  FASTNN_INLINE static Pack<T> of(Pack<T> a, Pack<T> b) { return a + b; }
+};
+template <typename T>
+struct Product {
+  FASTNN_INLINE static Pack<T> nothing() { return fill(T(1)); }
+  FASTNN_INLINE static Pack<T> of(Pack<T> a, Pack<T> b) { return a * b; }
+};
+template <typename T>
+constexpr T kLowest = sizeof(T) == 4 ? T(INT32_MIN) : T(INT64_MIN);
+template <>
+constexpr float kLowest<float> = -__builtin_inff();
+template <>
+constexpr double kLowest<double> = -__builtin_inf();
+template <typename T>
+struct Max {
+  FASTNN_INLINE static Pack<T> nothing() { return fill(kLowest<T>); }
+  FASTNN_INLINE static Pack<T> of(Pack<T> a, Pack<T> b) { return max<T>(a, b); }
+};
+template <typename T>
+struct Min {
+  FASTNN_INLINE static Pack<T> nothing() {
+    if constexpr (kPack<T> == 1) {
+      return ~fill(kLowest<T>);
+    } else {
+      return -fill(kLowest<T>);
+    }
+  }
+  FASTNN_INLINE static Pack<T> of(Pack<T> a, Pack<T> b) { return min<T>(a, b); }
+};
+template <typename T>  // a bool is the byte 0 or 1
+struct Any {
+  FASTNN_INLINE static Pack<T> nothing() { return 0; }
+  FASTNN_INLINE static Pack<T> of(Pack<T> a, Pack<T> b) { return a | b; }
+};
+template <typename T>
+struct All {
+  FASTNN_INLINE static Pack<T> nothing() { return 1; }
+  FASTNN_INLINE static Pack<T> of(Pack<T> a, Pack<T> b) { return a & b; }
+};
+
+template <typename T, typename Folded>
+FASTNN_INLINE T fold_pack(Pack<T> v) {
   if constexpr (kPack<T> == 1) {
     return static_cast<T>(v);
   } else {
-    return sum_lanes<T>(v);
+    return reduce_lanes<T>(v, [](Pack<T> a, Pack<T> b) __attribute__((always_inline)) { return Folded::of(a, b); })[0];
   }
 }
 
-template <typename T>
-FASTNN_INLINE T sum_row(const T* x, int64_t n) {
+// The first n numbers of a pack, the rest being those that change nothing.
+template <typename T, typename Folded>
+FASTNN_INLINE Pack<T> read_rest(const T* p, int64_t n) {
+  if constexpr (kPack<T> == 1) {
+    return read(p, 1);
+  } else {
+    return n < kPack<T> ? FirstLanes{static_cast<int>(n)}.load(p, Folded::nothing()[0]) : load(p);
+  }
+}
+
+template <typename T, typename Folded>
+FASTNN_INLINE T fold_row(const T* x, int64_t n) {
   constexpr int turns = 4;
-  Pack<T> sum[turns] = {};
+  Pack<T> total[turns];
+  FASTNN_UNROLL
+  for (int k = 0; k < turns; ++k) total[k] = Folded::nothing();
   int64_t i = 0;
   for (; i + turns * kPack<T> <= n; i += turns * kPack<T>) {
     FASTNN_UNROLL
-    for (int k = 0; k < turns; ++k) sum[k] += read(x + i + k * kPack<T>, kPack<T>);
+    for (int k = 0; k < turns; ++k) total[k] = Folded::of(total[k], read(x + i + k * kPack<T>, kPack<T>));
   }
   FASTNN_UNROLL
   for (int k = 0; k < turns; ++k) {
     const int64_t left = n - i - k * kPack<T>;
-    if (left > 0) sum[k] += read(x + i + k * kPack<T>, left);
+    if (left > 0) total[k] = Folded::of(total[k], read_rest<T, Folded>(x + i + k * kPack<T>, left));
   }
-  return sum_pack<T>((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  return fold_pack<T, Folded>(Folded::of(Folded::of(total[0], total[1]), Folded::of(total[2], total[3])));
 }
 
 // inner == 1.
-template <typename T>
-void sum_rows(Buffers buffers, const SumShape& shape, int64_t task) {
+template <typename T, typename Folded>
+void fold_rows(Buffers buffers, const FoldShape& shape, int64_t task) {
   const T* x = static_cast<const T*>(buffers.at[shape.from_buffer]) + shape.from;
   T* y = static_cast<T*>(buffers.at[shape.to_buffer]) + shape.to;
   const int64_t units = shape.outer * shape.chunks, first = task * shape.units_per_task;
@@ -51,19 +107,24 @@ void sum_rows(Buffers buffers, const SumShape& shape, int64_t task) {
   for (int64_t unit = first; unit < end; ++unit) {
     const int64_t start = unit % shape.chunks * shape.chunk;
     const int64_t n = shape.reduced - start < shape.chunk ? shape.reduced - start : shape.chunk;
-    const T total = sum_row(x + unit / shape.chunks * shape.reduced + start, n);
+    const T total = fold_row<T, Folded>(x + unit / shape.chunks * shape.reduced + start, n);
     y[unit] = shape.divisor == 1 ? total : static_cast<T>(total / static_cast<T>(shape.divisor));
   }
 }
 
 // `packs` packs of columns; the last has `tail` of them.
-template <typename T, int packs>
-FASTNN_INLINE void sum_column_packs(T* y, const T* x, int64_t rows, int64_t stride, int64_t tail, T divisor) {
-  Pack<T> sum[kColumnRows][packs] = {};
+template <typename T, typename Folded, int packs>
+FASTNN_INLINE void fold_column_packs(T* y, const T* x, int64_t rows, int64_t stride, int64_t tail, T divisor) {
+  Pack<T> total[kColumnRows][packs];
+  FASTNN_UNROLL
+  for (int turn = 0; turn < kColumnRows; ++turn) {
+    FASTNN_UNROLL
+    for (int v = 0; v < packs; ++v) total[turn][v] = Folded::nothing();
+  }
   auto add = [&](int turn, const T* row) __attribute__((always_inline)) {
     FASTNN_UNROLL
     for (int v = 0; v < packs; ++v) {
-      sum[turn][v] += read(row + v * kPack<T>, v < packs - 1 ? kPack<T> : tail);
+      total[turn][v] = Folded::of(total[turn][v], read(row + v * kPack<T>, v < packs - 1 ? kPack<T> : tail));
     }
   };
   int64_t r = 0;
@@ -77,16 +138,16 @@ FASTNN_INLINE void sum_column_packs(T* y, const T* x, int64_t rows, int64_t stri
   }
   FASTNN_UNROLL
   for (int v = 0; v < packs; ++v) {
-    Pack<T> total = sum[0][v] + sum[1][v];
-    if constexpr (kColumnRows == 4) total += sum[2][v] + sum[3][v];
-    if (divisor != T(1)) total = total / fill(divisor);
-    write(y + v * kPack<T>, total, v < packs - 1 ? kPack<T> : tail);
+    Pack<T> result = Folded::of(total[0][v], total[1][v]);
+    if constexpr (kColumnRows == 4) result = Folded::of(result, Folded::of(total[2][v], total[3][v]));
+    if (divisor != T(1)) result = result / fill(divisor);
+    write(y + v * kPack<T>, result, v < packs - 1 ? kPack<T> : tail);
   }
 }
 
 // inner > 1: vectors lie along the columns.
-template <typename T>
-void sum_columns(Buffers buffers, const SumShape& shape, int64_t task) {
+template <typename T, typename Folded>
+void fold_columns(Buffers buffers, const FoldShape& shape, int64_t task) {
   const T* x = static_cast<const T*>(buffers.at[shape.from_buffer]) + shape.from;
   T* y = static_cast<T*>(buffers.at[shape.to_buffer]) + shape.to;
   const auto divisor = static_cast<T>(shape.divisor);
@@ -102,22 +163,22 @@ void sum_columns(Buffers buffers, const SumShape& shape, int64_t task) {
     T* to = y + unit * shape.inner;
     int64_t j = column;
     for (; j + kColumnPacks * lanes <= column_end; j += kColumnPacks * lanes) {
-      sum_column_packs<T, kColumnPacks>(to + j, from + j, rows, shape.inner, lanes, divisor);
+      fold_column_packs<T, Folded, kColumnPacks>(to + j, from + j, rows, shape.inner, lanes, divisor);
     }
     const int64_t left = column_end - j, tail = (left - 1) % lanes + 1;
     static_assert(kColumnPacks == 4, "one case for each number of packs that may be left");
     switch ((left + lanes - 1) / lanes) {
       case 4:
-        sum_column_packs<T, 4>(to + j, from + j, rows, shape.inner, tail, divisor);
+        fold_column_packs<T, Folded, 4>(to + j, from + j, rows, shape.inner, tail, divisor);
         break;
       case 3:
-        sum_column_packs<T, 3>(to + j, from + j, rows, shape.inner, tail, divisor);
+        fold_column_packs<T, Folded, 3>(to + j, from + j, rows, shape.inner, tail, divisor);
         break;
       case 2:
-        sum_column_packs<T, 2>(to + j, from + j, rows, shape.inner, tail, divisor);
+        fold_column_packs<T, Folded, 2>(to + j, from + j, rows, shape.inner, tail, divisor);
         break;
       case 1:
-        sum_column_packs<T, 1>(to + j, from + j, rows, shape.inner, tail, divisor);
+        fold_column_packs<T, Folded, 1>(to + j, from + j, rows, shape.inner, tail, divisor);
         break;
       default:
         break;
@@ -150,34 +211,38 @@ void spread(T* y, const T* x, const SpreadShape& shape, int64_t task) {
   });
 }
 
-// First how large the largest is, then the lowest place where it stands. A NaN makes the largest one, and is found as what does
-// not equal itself. Lanes past the row repeat its first number, at a higher place.
-template <typename Real>
-FASTNN_INLINE int64_t argmax_row(const Real* x, int64_t n) {
+// First how large the largest (or smallest) is, then the lowest place where it stands. A NaN makes the largest one, and is
+// found as what does not equal itself. Lanes past the row repeat its first number, at a higher place.
+template <typename Real, typename Extremum>
+FASTNN_INLINE int64_t place_in_row(const Real* x, int64_t n) {
   using Place = typename MaskLane<Real>::type;
-  Vec<Real> largest = broadcast(x[0]);
+  Vec<Real> best = broadcast(x[0]);
   for_each_vector<Real>(
-      n, [&](int64_t i, auto lanes) __attribute__((always_inline)) { largest = max<Real>(largest, lanes.load(x + i, x[0])); });
-  largest = max_all_lanes<Real>(largest);
+      n, [&](int64_t i, auto lanes) __attribute__((always_inline)) { best = Extremum::of(best, lanes.load(x + i, x[0])); });
+  best = reduce_lanes<Real>(best, [](Vec<Real> a, Vec<Real> b) __attribute__((always_inline)) { return Extremum::of(a, b); });
   const Vec<Place> numbers = lane_numbers<Place>(), nowhere = zero<Place>() + static_cast<Place>(n);
   Vec<Place> lowest = nowhere;
   for_each_vector<Real>(n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
     const Vec<Real> v = lanes.load(x + i, x[0]);
-    const Vec<Place> place = select<Place>((v == largest) | (v != v), numbers + static_cast<Place>(i), nowhere);
+    const Vec<Place> place = select<Place>((v == best) | (v != v), numbers + static_cast<Place>(i), nowhere);
     lowest = select<Place>(place < lowest, place, lowest);
   });
   return reduce_lanes<Place>(
       lowest, [](Vec<Place> a, Vec<Place> b) __attribute__((always_inline)) { return select<Place>(a < b, a, b); })[0];
 }
 
-template <typename T>
-void argmax(int64_t* y, const T* x, const ArgmaxShape& shape, int64_t task) {
+template <typename T, bool largest>
+void place(int64_t* y, const T* x, const PlaceShape& shape, int64_t task) {
   const int64_t results = shape.outer * shape.inner, first = task * shape.results_per_task;
   const int64_t end = results - first < shape.results_per_task ? results : first + shape.results_per_task;
   for (int64_t result = first; result < end; ++result) {
     if constexpr (kPack<T> > 1) {
       if (shape.inner == 1 && shape.n < (int64_t{1} << 31)) {  // places fit into lanes
-        y[result] = argmax_row(x + result * shape.n, shape.n);
+        if constexpr (largest) {
+          y[result] = place_in_row<T, Max<T>>(x + result * shape.n, shape.n);
+        } else {
+          y[result] = place_in_row<T, Min<T>>(x + result * shape.n, shape.n);
+        }
         continue;
       }
     }
@@ -187,7 +252,7 @@ void argmax(int64_t* y, const T* x, const ArgmaxShape& shape, int64_t task) {
     int64_t winner = 0;
     for (int64_t i = 1; i < shape.n && best == best; ++i) {
       const T value = at[i * shape.inner];
-      if (value <= best) continue;  // false for a NaN, which wins
+      if (largest ? value <= best : value >= best) continue;  // false for a NaN, which wins
       best = value;
       winner = i;
     }
@@ -195,13 +260,28 @@ void argmax(int64_t* y, const T* x, const ArgmaxShape& shape, int64_t task) {
   }
 }
 
+#define FASTNN_OF_NUMBERS(function, ...)                                                       \
+  {kernel<function<float, __VA_ARGS__<float>>>, kernel<function<double, __VA_ARGS__<double>>>, \
+   kernel<function<int32_t, __VA_ARGS__<int32_t>>>, kernel<function<int64_t, __VA_ARGS__<int64_t>>>}
+#define FASTNN_FOLDS(function)                                                                            \
+  {                                                                                                       \
+    FASTNN_OF_NUMBERS(function, Sum), FASTNN_OF_NUMBERS(function, Max), FASTNN_OF_NUMBERS(function, Min), \
+        FASTNN_OF_NUMBERS(function, Product), {kernel<function<uint8_t, Any<uint8_t>>>}, {                \
+      kernel<function<uint8_t, All<uint8_t>>>                                                             \
+    }                                                                                                     \
+  }
+#define FASTNN_PLACES(largest)                                                                     \
+  {kernel<place<float, largest>>, kernel<place<double, largest>>, kernel<place<int32_t, largest>>, \
+   kernel<place<int64_t, largest>>}
+
 }  // namespace
 
 const ReduceKernels reduce_kernels = {
-    {kernel<sum_rows<float>>, kernel<sum_rows<double>>, kernel<sum_rows<int32_t>>, kernel<sum_rows<int64_t>>},
-    {kernel<sum_columns<float>>, kernel<sum_columns<double>>, kernel<sum_columns<int32_t>>, kernel<sum_columns<int64_t>>},
+    FASTNN_FOLDS(fold_rows),
+    FASTNN_FOLDS(fold_columns),
     {kernel<spread<float>>, kernel<spread<double>>, kernel<spread<int32_t>>, kernel<spread<int64_t>>},
-    {kernel<argmax<float>>, kernel<argmax<double>>, kernel<argmax<int32_t>>, kernel<argmax<int64_t>>},
+    FASTNN_PLACES(true),
+    FASTNN_PLACES(false),
 };
 
 }  // namespace fastnn::FASTNN_ISA

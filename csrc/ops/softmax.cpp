@@ -36,12 +36,11 @@ std::vector<TensorType> infer_softmax_backward(const Call& call) {
   return {call.input(0)};
 }
 
-KernelPlan plan_rows(const Call& call, const KernelFn (&kernels)[2]) {
+template <KernelFn (SoftmaxKernels::*kernels)[2]>
+KernelPlan plan(const Call& call, Isa isa) {
   const SoftmaxShape shape = softmax_shape(call, 0);
-  return {{kernel_step(kernels[call.dtype(0) == DType::float64], softmax_tasks(shape), shape)}};
+  return {{kernel_step((softmax_kernels(isa).*kernels)[call.dtype(0) == DType::float64], softmax_tasks(shape), shape)}};
 }
-KernelPlan plan_softmax(const Call& call, Isa isa) { return plan_rows(call, softmax_kernels(isa).forward); }
-KernelPlan plan_softmax_backward(const Call& call, Isa isa) { return plan_rows(call, softmax_kernels(isa).backward); }
 
 Cost cost_softmax(const Call& call) {
   const auto elements = static_cast<double>(count(to_dims(call.shape(0), "softmax")));
@@ -58,14 +57,28 @@ std::span<const Op> softmax_ops() {
        .inputs = {"x"},
        .outputs = {"y"},
        .infer = infer_softmax,
-       .variants = {{"rows", nullptr, plan_softmax}},
+       .variants = {{"rows", nullptr, plan<&SoftmaxKernels::softmax>}},
        .cost = cost_softmax},
       {.name = "softmax_backward",
        .doc = "dx = y (dy - sum of dy y), the gradient of softmax",
        .inputs = {"dy", "y"},
        .outputs = {"dx"},
        .infer = infer_softmax_backward,
-       .variants = {{"rows", nullptr, plan_softmax_backward}},
+       .variants = {{"rows", nullptr, plan<&SoftmaxKernels::softmax_backward>}},
+       .cost = cost_softmax},
+      {.name = "log_softmax",
+       .doc = "y = x - log of the sum of exp(x), over the last axis",
+       .inputs = {"x"},
+       .outputs = {"y"},
+       .infer = infer_softmax,
+       .variants = {{"rows", nullptr, plan<&SoftmaxKernels::log_softmax>}},
+       .cost = cost_softmax},
+      {.name = "log_softmax_backward",
+       .doc = "dx = dy - exp(y) times the sum of dy, the gradient of log_softmax",
+       .inputs = {"dy", "y"},
+       .outputs = {"dx"},
+       .infer = infer_softmax_backward,
+       .variants = {{"rows", nullptr, plan<&SoftmaxKernels::log_softmax_backward>}},
        .cost = cost_softmax},
   };
   return ops;

@@ -24,9 +24,9 @@ struct SoftmaxRow {
   Vec<Real> max, sum;  // the same in every lane; log of the row's sum of exponentials = max + log(sum)
 };
 
-// Writes the row's softmax to p, which may be x.
-template <typename Real>
-FASTNN_INLINE SoftmaxRow<Real> softmax_row(Real* p, const Real* x, int64_t n) {
+// The row's largest number and its sum; exponential(j, lanes, e) sees e = exp(x[j] - max x) on the way.
+template <typename Real, typename Exponential>
+FASTNN_INLINE SoftmaxRow<Real> softmax_sums(const Real* x, int64_t n, Exponential exponential) {
   const Real minus_infinity = -static_cast<Real>(__builtin_inf());  // whose exponential is 0: lanes past the row add nothing
   Vec<Real> largest = broadcast(minus_infinity), sum = zero<Real>();
   for_each_vector<Real>(n, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
@@ -36,13 +36,24 @@ FASTNN_INLINE SoftmaxRow<Real> softmax_row(Real* p, const Real* x, int64_t n) {
   for_each_vector<Real>(n, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
     const Vec<Real> e = exp(lanes.load(x + j, minus_infinity) - largest);
     sum += e;
-    lanes.store(p + j, e);
+    exponential(j, lanes, e);
   });
-  sum = sum_all_lanes<Real>(sum);
-  const Vec<Real> scale = broadcast(Real(1)) / sum;
+  return {largest, sum_all_lanes<Real>(sum)};
+}
+template <typename Real>
+FASTNN_INLINE SoftmaxRow<Real> softmax_sums(const Real* x, int64_t n) {
+  return softmax_sums(x, n, [](int64_t, auto, Vec<Real>) __attribute__((always_inline)) {});
+}
+
+// Writes the row's softmax to p, which may be x.
+template <typename Real>
+FASTNN_INLINE SoftmaxRow<Real> softmax_row(Real* p, const Real* x, int64_t n) {
+  const SoftmaxRow<Real> row =
+      softmax_sums(x, n, [p](int64_t j, auto lanes, Vec<Real> e) __attribute__((always_inline)) { lanes.store(p + j, e); });
+  const Vec<Real> scale = broadcast(Real(1)) / row.sum;
   for_each_vector<Real>(
       n, [&](int64_t j, auto lanes) __attribute__((always_inline)) { lanes.store(p + j, lanes.load(p + j) * scale); });
-  return {largest, sum};
+  return row;
 }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
         ops,
         optimizers,
         saving,
+        schedules,
         serialization,
         symbolic,
-        schedules,
         training,
         utils,
     )

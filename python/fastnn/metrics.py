@@ -12,11 +12,25 @@ from fastnn.utils import check_number, look_up
 
 __all__ = [
     "BinaryAccuracy",
+    "BinaryCrossentropy",
     "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
     "Mean",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
     "Metric",
+    "Poisson",
+    "RootMeanSquaredError",
     "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
     "get",
 ]
 
@@ -189,7 +203,7 @@ class BinaryAccuracy(Metric):
         self.threshold = check_number(name, "threshold", threshold, 0.5)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        above = ops.cast(ops.relu(y_pred - self.threshold), "bool")
+        above = ops.greater(y_pred, self.threshold)
         return ops.mean(ops.cast(ops.equal(above, ops.cast(y_true, "bool")), "float32"), axes=-1)
 
     def get_config(self) -> dict[str, Any]:
@@ -218,14 +232,317 @@ class MeanSquaredError(Metric):
         return ops.mean(ops.square(y_pred - y_true), axes=-1)
 
 
+class _OfLoss(Metric):
+    """The mean of a loss over all samples."""
+
+    def __init__(self, name: str, loss: losses.Loss) -> None:
+        super().__init__(name)
+        self.loss = loss
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.loss.call(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**self.loss.get_config(), **super().get_config()}
+
+
+class MeanAbsoluteError(_OfLoss):
+    """`|y_true - y_pred|`, the mean over the last axis and all samples.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> metric = fastnn.metrics.MeanAbsoluteError()
+        >>> metric.update_state(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))
+        >>> round(metric.result(), 4)
+        1.0
+    """
+
+    def __init__(self, name: str = "mean_absolute_error") -> None:
+        super().__init__(name, losses.MeanAbsoluteError())
+
+
+class MeanAbsolutePercentageError(_OfLoss):
+    """`100 |(y_true - y_pred) / y_true|`, the mean over the last axis and all samples.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> metric = fastnn.metrics.MeanAbsolutePercentageError()
+        >>> metric.update_state(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))
+        >>> round(metric.result(), 4)
+        50.0
+    """
+
+    def __init__(self, name: str = "mean_absolute_percentage_error") -> None:
+        super().__init__(name, losses.MeanAbsolutePercentageError())
+
+
+class MeanSquaredLogarithmicError(_OfLoss):
+    """`(log(1 + y_true) - log(1 + y_pred))^2`, the mean over the last axis and all samples.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> metric = fastnn.metrics.MeanSquaredLogarithmicError()
+        >>> metric.update_state(np.array([[0.0]]), np.array([[np.e - 1]]))
+        >>> round(metric.result(), 4)
+        1.0
+    """
+
+    def __init__(self, name: str = "mean_squared_logarithmic_error") -> None:
+        super().__init__(name, losses.MeanSquaredLogarithmicError())
+
+
+class RootMeanSquaredError(_OfLoss):
+    """The square root of the mean of `(y_true - y_pred)^2` over all samples.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> metric = fastnn.metrics.RootMeanSquaredError()
+        >>> metric.update_state(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))
+        >>> round(metric.result(), 4)
+        1.4142
+    """
+
+    def __init__(self, name: str = "root_mean_squared_error") -> None:
+        super().__init__(name, losses.MeanSquaredError())
+
+    def result(self) -> float:
+        return float(np.sqrt(super().result()))
+
+
+class LogCoshError(_OfLoss):
+    """`log(cosh(y_pred - y_true))`, the mean over the last axis and all samples.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> metric = fastnn.metrics.LogCoshError()
+        >>> metric.update_state(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))
+        >>> round(metric.result(), 4)
+        0.6625
+    """
+
+    def __init__(self, name: str = "logcosh") -> None:
+        super().__init__(name, losses.LogCosh())
+
+
+class KLDivergence(_OfLoss):
+    """`sum over j of t[j] log(t[j] / p[j])`, the mean over all samples.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> metric = fastnn.metrics.KLDivergence()
+        >>> metric.update_state(np.array([[0.5, 0.5]]), np.array([[0.9, 0.1]]))
+        >>> round(metric.result(), 4)
+        0.5108
+    """
+
+    def __init__(self, name: str = "kl_divergence") -> None:
+        super().__init__(name, losses.KLDivergence())
+
+
+class Poisson(_OfLoss):
+    """`y_pred - y_true log(y_pred)`, the mean over the last axis and all samples.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> metric = fastnn.metrics.Poisson()
+        >>> metric.update_state(np.array([[2.0]]), np.array([[np.e]]))
+        >>> round(metric.result(), 4)
+        0.7183
+    """
+
+    def __init__(self, name: str = "poisson") -> None:
+        super().__init__(name, losses.Poisson())
+
+
+class Hinge(_OfLoss):
+    """`max(1 - y_true y_pred, 0)`, the mean over the last axis and all samples.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> metric = fastnn.metrics.Hinge()
+        >>> metric.update_state(np.array([[1.0], [-1.0]]), np.array([[0.5], [-2.0]]))
+        >>> round(metric.result(), 4)
+        0.25
+    """
+
+    def __init__(self, name: str = "hinge") -> None:
+        super().__init__(name, losses.Hinge())
+
+
+class SquaredHinge(_OfLoss):
+    """`max(1 - y_true y_pred, 0)^2`, the mean over the last axis and all samples.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> metric = fastnn.metrics.SquaredHinge()
+        >>> metric.update_state(np.array([[1.0], [-1.0]]), np.array([[0.5], [-2.0]]))
+        >>> round(metric.result(), 4)
+        0.125
+    """
+
+    def __init__(self, name: str = "squared_hinge") -> None:
+        super().__init__(name, losses.SquaredHinge())
+
+
+class CategoricalHinge(_OfLoss):
+    """`max(n - p + 1, 0)` as the loss of the same name, the mean over all samples.
+
+    Args:
+        name: in logs.
+
+    Example:
+        >>> metric = fastnn.metrics.CategoricalHinge()
+        >>> metric.update_state(np.array([[0.0, 1.0]]), np.array([[0.3, 0.6]]))
+        >>> round(metric.result(), 4)
+        0.7
+    """
+
+    def __init__(self, name: str = "categorical_hinge") -> None:
+        super().__init__(name, losses.CategoricalHinge())
+
+
+class CosineSimilarity(_OfLoss):
+    """The cosine of the angle between `y_true` and `y_pred`, the mean over all samples. The loss of this name has a minus.
+
+    Args:
+        name: in logs.
+        axis: of the vectors.
+
+    Raises:
+        TypeError: an axis that is no integer.
+
+    Example:
+        >>> metric = fastnn.metrics.CosineSimilarity()
+        >>> metric.update_state(np.array([[1.0, 1.0]]), np.array([[2.0, 0.0]]))
+        >>> round(metric.result(), 4)
+        0.7071
+    """
+
+    def __init__(self, name: str = "cosine_similarity", axis: int = -1) -> None:
+        super().__init__(name, losses.CosineSimilarity(axis))
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return ops.negative(super().call(y_true, y_pred))
+
+
+class BinaryCrossentropy(_OfLoss):
+    """The loss of this name, the mean over all samples.
+
+    Args:
+        name: in logs.
+        from_logits: as for the loss.
+        label_smoothing: likewise.
+
+    Raises:
+        ValueError: label_smoothing outside 0 to 1.
+
+    Example:
+        >>> metric = fastnn.metrics.BinaryCrossentropy()
+        >>> metric.update_state(np.array([[1.0], [0.0]]), np.array([[0.9], [0.2]]))
+        >>> round(metric.result(), 4)
+        0.1643
+    """
+
+    def __init__(self, name: str = "binary_crossentropy", from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+        super().__init__(name, losses.BinaryCrossentropy(from_logits, label_smoothing, name))
+
+
+class CategoricalCrossentropy(_OfLoss):
+    """The loss of this name, the mean over all samples.
+
+    Args:
+        name: in logs.
+        from_logits: as for the loss.
+        label_smoothing: likewise.
+
+    Raises:
+        ValueError: label_smoothing outside 0 to 1.
+
+    Example:
+        >>> metric = fastnn.metrics.CategoricalCrossentropy()
+        >>> metric.update_state(np.eye(2), np.array([[0.9, 0.1], [0.2, 0.8]]))
+        >>> round(metric.result(), 4)
+        0.1643
+    """
+
+    def __init__(self, name: str = "categorical_crossentropy", from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+        super().__init__(name, losses.CategoricalCrossentropy(from_logits, label_smoothing, name))
+
+
+class SparseCategoricalCrossentropy(_OfLoss):
+    """The loss of this name, the mean over all samples.
+
+    Args:
+        name: in logs.
+        from_logits: as for the loss.
+        label_smoothing: likewise.
+        ignore_class: likewise; the mean of each batch is over the samples that count, and batches are weighted by all.
+
+    Raises:
+        ValueError: label_smoothing outside 0 to 1.
+        TypeError: ignore_class that is no integer.
+
+    Example:
+        >>> metric = fastnn.metrics.SparseCategoricalCrossentropy()
+        >>> metric.update_state(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]))
+        >>> round(metric.result(), 4)
+        0.1643
+    """
+
+    def __init__(
+        self,
+        name: str = "sparse_categorical_crossentropy",
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        ignore_class: int | None = None,
+    ) -> None:
+        super().__init__(name, losses.SparseCategoricalCrossentropy(from_logits, label_smoothing, ignore_class, name))
+
+
 MetricLike: TypeAlias = "str | Metric"
 
 _BY_NAME: dict[str, type[Metric]] = {
+    "bce": BinaryCrossentropy,
     "binary_accuracy": BinaryAccuracy,
+    "binary_crossentropy": BinaryCrossentropy,
     "categorical_accuracy": CategoricalAccuracy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "categorical_hinge": CategoricalHinge,
+    "cosine_similarity": CosineSimilarity,
+    "hinge": Hinge,
+    "kl_divergence": KLDivergence,
+    "log_cosh_error": LogCoshError,
+    "mae": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "mean_absolute_percentage_error": MeanAbsolutePercentageError,
     "mean_squared_error": MeanSquaredError,
+    "mean_squared_logarithmic_error": MeanSquaredLogarithmicError,
     "mse": MeanSquaredError,
+    "msle": MeanSquaredLogarithmicError,
+    "poisson": Poisson,
+    "root_mean_squared_error": RootMeanSquaredError,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    "squared_hinge": SquaredHinge,
 }
 
 

@@ -233,7 +233,7 @@ class Tensor(_Operators):
         )
 
     def __bool__(self) -> bool:
-        raise self._refuse("the truth value", "use fastnn.ops.maximum, clip or a multiplication by a mask instead of `if`")
+        raise self._refuse("the truth value", "use fastnn.ops.where, maximum or clip instead of `if`")
 
     def __int__(self) -> int:
         raise self._refuse("int()", "use fastnn.ops.cast, or return the tensor and convert the result")
@@ -251,7 +251,7 @@ class Tensor(_Operators):
         raise self._refuse(f"numpy.{function.__name__}", "use the function of the same name in fastnn.ops")
 
     def _compare(self, other: object) -> bool:
-        raise self._refuse("a comparison", "use fastnn.ops.equal, maximum, minimum or clip")
+        raise self._refuse("a comparison", "use fastnn.ops.equal, less, greater and so on")
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare
     __hash__ = object.__hash__
@@ -471,6 +471,11 @@ def _weak_dtype(operands: Sequence[Any]) -> str:
         if isinstance(operand, (np.ndarray, np.generic)):
             return operand.dtype.name
     return "float32"
+
+
+def number_like(x: Any, other: Any) -> Any:
+    """A Python number `x` in the dtype of what stands beside it; anything else as it is."""
+    return _number(x, _weak_dtype([other])) if isinstance(x, (bool, int, float)) else x
 
 
 @overload

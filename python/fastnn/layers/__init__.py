@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from fastnn.layers.convolutional import Conv1D, Conv2D, Conv2DTranspose, DepthwiseConv2D, SeparableConv2D
 from fastnn.layers.core import Activation, Dense, Dropout, Flatten, Input, Rescaling
 from fastnn.layers.layer import Layer
@@ -20,6 +21,7 @@ from fastnn.layers.pooling import (
 )
 
 __all__ = [
+    "ELU",
     "Activation",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -39,11 +41,15 @@ __all__ = [
     "Input",
     "Layer",
     "LayerNormalization",
+    "LeakyReLU",
     "MaxPooling1D",
     "MaxPooling2D",
+    "PReLU",
     "RMSNormalization",
+    "ReLU",
     "Rescaling",
     "SeparableConv2D",
+    "Softmax",
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.autodiff import Cotangents, Node, vjp
-from fastnn.tracing import Tensor, TensorLike, Variable, apply
+from fastnn.tracing import Tensor, TensorLike, Variable, apply, number_like
 
 
 def _fit(dy: Tensor, operand: Tensor | None) -> Tensor:
@@ -116,6 +116,149 @@ def equal(a: TensorLike, b: TensorLike) -> Any:
     return apply("equal", [a, b])
 
 
+def not_equal(a: TensorLike, b: TensorLike) -> Any:
+    """Whether `a != b`, any dtype; a bool array. NaN differs from everything. It has no derivative.
+
+    >>> ops.not_equal(np.array([1, 2, 3]), 2)
+    array([ True, False,  True])
+    """
+    return apply("not_equal", [a, b])
+
+
+def less(a: TensorLike, b: TensorLike) -> Any:
+    """Whether `a < b`, any dtype; a bool array. False beside a NaN. It has no derivative.
+
+    >>> ops.less(np.array([1, 2, 3]), 2)
+    array([ True, False, False])
+    """
+    return apply("less", [a, b])
+
+
+def less_equal(a: TensorLike, b: TensorLike) -> Any:
+    """Whether `a <= b`, any dtype; a bool array. False beside a NaN. It has no derivative.
+
+    >>> ops.less_equal(np.array([1, 2, 3]), 2)
+    array([ True,  True, False])
+    """
+    return apply("less_equal", [a, b])
+
+
+def greater(a: TensorLike, b: TensorLike) -> Any:
+    """Whether `a > b`, any dtype; a bool array. False beside a NaN. It has no derivative.
+
+    >>> ops.greater(np.array([1, 2, 3]), 2)
+    array([False, False,  True])
+    """
+    return apply("greater", [a, b])
+
+
+def greater_equal(a: TensorLike, b: TensorLike) -> Any:
+    """Whether `a >= b`, any dtype; a bool array. False beside a NaN. It has no derivative.
+
+    >>> ops.greater_equal(np.array([1, 2, 3]), 2)
+    array([False,  True,  True])
+    """
+    return apply("greater_equal", [a, b])
+
+
+def logical_and(a: TensorLike, b: TensorLike) -> Any:
+    """Whether `a` and `b` both hold; bool arrays.
+
+    >>> ops.logical_and(np.array([True, True, False]), np.array([True, False, False]))
+    array([ True, False, False])
+    """
+    return apply("logical_and", [a, b])
+
+
+def logical_or(a: TensorLike, b: TensorLike) -> Any:
+    """Whether `a` or `b` holds; bool arrays.
+
+    >>> ops.logical_or(np.array([True, True, False]), np.array([True, False, False]))
+    array([ True,  True, False])
+    """
+    return apply("logical_or", [a, b])
+
+
+def logical_not(x: TensorLike) -> Any:
+    """Whether `x` is False, or a number that is 0; a bool array.
+
+    >>> ops.logical_not(np.array([True, False]))
+    array([False,  True])
+    """
+    return equal(x, False)
+
+
+def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Any:
+    """`a` where the condition holds, else `b`; all three broadcast.
+
+    No gradient passes to what is not chosen, but what it is made of may still be NaN there: the gradient of `sqrt(x)` where
+    `x` is 0 is 0 times infinity. Choose `x` itself first, as in `sqrt(where(x > 0, x, 1))`.
+
+    Args:
+        condition: bool array.
+        a: array of any dtype, or a number.
+        b: likewise, of a's dtype.
+
+    Returns:
+        The broadcast shape, the dtype of a and b.
+
+    Raises:
+        ValueError: shapes that do not broadcast.
+        TypeError: a condition that is not bool; dtypes that differ.
+
+    Example:
+        >>> x = np.array([-1.0, 2.0])
+        >>> ops.where(ops.greater(x, 0), x, 0.0)
+        array([0., 2.])
+    """
+    return apply("where", [condition, number_like(a, b), number_like(b, a)])
+
+
+@vjp("where")
+def _where(node: Node, dy: Tensor) -> Cotangents:
+    condition, a, b = node.inputs
+    return None, _fit(where(condition, dy, 0.0), a), _fit(where(condition, 0.0, dy), b)  # type: ignore[arg-type]
+
+
+def stop_gradient(x: TensorLike) -> Any:
+    """`x`, numbers, through which no gradient passes.
+
+    >>> fastnn.grad(lambda x: ops.sum(x * ops.stop_gradient(x)))(np.array([3.0]))
+    array([3.])
+    """
+    return apply("stop_gradient", [x])
+
+
+@vjp("stop_gradient")
+@vjp("sign")
+@vjp("floor")
+@vjp("ceil")
+@vjp("round")
+def _constant(node: Node, dy: Tensor) -> Cotangents:
+    return (None,)
+
+
+def power(a: TensorLike, b: TensorLike) -> Any:
+    """`a^b`, floats. `a^0` and `1^b` are 1 even of NaN; NaN where `a < 0` and `b` is no integer.
+
+    The gradient by `b` is `y log(a)`, 0 where `a` is 0 and NaN where it is negative.
+
+    >>> ops.power(np.array([2.0, 4.0]), np.array([3.0, -0.5]))
+    array([8. , 0.5])
+    """
+    return apply("power", [a, b])
+
+
+@vjp("power")
+def _power(node: Node, dy: Tensor) -> Cotangents:
+    a, b = node.inputs
+    assert a is not None and b is not None
+    # b a^(b - 1), where b = 0 gives 0 and not 0 times infinity at a = 0.
+    da = dy * (b * power(a, where(equal(b, 0.0), 1.0, b - 1.0)))
+    db = dy * (node.outputs[0] * log(where(equal(a, 0.0), 1.0, a)))
+    return _fit(da, a), _fit(db, b)
+
+
 def negative(x: TensorLike) -> Any:
     """`-x`, numbers.
 
@@ -166,7 +309,9 @@ def sqrt(x: TensorLike) -> Any:
     return apply("sqrt", [x])
 
 
+@vjp("hard_sigmoid")
 @vjp("relu")
+@vjp("relu6")
 @vjp("sigmoid")
 @vjp("tanh")
 @vjp("sqrt")
@@ -229,8 +374,15 @@ def abs(x: TensorLike) -> Any:
 
 
 @vjp("abs")
-def _abs(node: Node, dy: Tensor) -> Cotangents:
-    return (apply("abs_backward", [dy, node.inputs[0]]),)
+@vjp("silu")
+@vjp("mish")
+@vjp("gelu")
+@vjp("elu")
+@vjp("leaky_relu")
+@vjp("hard_silu")
+@vjp("clip")
+def _from_operand(node: Node, dy: Tensor) -> Cotangents:
+    return (apply(f"{node.op}_backward", [dy, node.inputs[0]], **node.attributes),)
 
 
 def clip(x: TensorLike, minimum: float, maximum: float) -> Any:
@@ -255,9 +407,301 @@ def clip(x: TensorLike, minimum: float, maximum: float) -> Any:
     return apply("clip", [x], minimum=float(minimum), maximum=float(maximum))
 
 
-@vjp("clip")
-def _clip(node: Node, dy: Tensor) -> Cotangents:
-    return (apply("clip_backward", [dy, node.inputs[0]], **node.attributes),)
+def sign(x: TensorLike) -> Any:
+    """-1, 0 or 1, as `x` is below, at or above 0; floats. NaN stays NaN; the derivative is 0.
+
+    >>> ops.sign(np.array([-2.5, 0.0, 3.0]))
+    array([-1.,  0.,  1.])
+    """
+    return apply("sign", [x])
+
+
+def floor(x: TensorLike) -> Any:
+    """The largest integer that is not above `x`, floats; the derivative is 0.
+
+    >>> ops.floor(np.array([-1.5, 1.5]))
+    array([-2.,  1.])
+    """
+    return apply("floor", [x])
+
+
+def ceil(x: TensorLike) -> Any:
+    """The smallest integer that is not below `x`, floats; the derivative is 0.
+
+    >>> ops.ceil(np.array([-1.5, 1.5]))
+    array([-1.,  2.])
+    """
+    return apply("ceil", [x])
+
+
+def round(x: TensorLike) -> Any:
+    """The integer nearest to `x`, of two the even one, floats; the derivative is 0.
+
+    >>> ops.round(np.array([0.5, 1.5, 2.6]))
+    array([0., 2., 3.])
+    """
+    return apply("round", [x])
+
+
+def reciprocal(x: TensorLike) -> Any:
+    """`1 / x`, floats.
+
+    >>> ops.reciprocal(np.array([4.0, -0.5]))
+    array([ 0.25, -2.  ])
+    """
+    return divide(1.0, x)
+
+
+def rsqrt(x: TensorLike) -> Any:
+    """`1 / sqrt(x)`, floats; inf at 0, NaN below.
+
+    >>> ops.rsqrt(np.array([4.0, 0.25]))
+    array([0.5, 2. ])
+    """
+    return apply("rsqrt", [x])
+
+
+@vjp("rsqrt")
+def _rsqrt(node: Node, dy: Tensor) -> Cotangents:
+    y = node.outputs[0]
+    return (dy * (y * square(y) * -0.5),)
+
+
+def expm1(x: TensorLike) -> Any:
+    """`e^x - 1`, floats; exact for small `x` too.
+
+    >>> ops.expm1(np.array([0.0, 1e-20]))
+    array([0.e+00, 1.e-20])
+    """
+    return apply("expm1", [x])
+
+
+@vjp("expm1")
+def _expm1(node: Node, dy: Tensor) -> Cotangents:
+    return (dy * exp(node.inputs[0]),)  # type: ignore[arg-type]  # y + 1 has lost what is left of it below 0
+
+
+def log1p(x: TensorLike) -> Any:
+    """`log(1 + x)`, floats; exact for small `x` too.
+
+    >>> ops.log1p(np.array([0.0, 1e-20]))
+    array([0.e+00, 1.e-20])
+    """
+    return apply("log1p", [x])
+
+
+@vjp("log1p")
+def _log1p(node: Node, dy: Tensor) -> Cotangents:
+    return (dy / (node.inputs[0] + 1.0),)  # type: ignore[operator]
+
+
+def erf(x: TensorLike) -> Any:
+    """The error function, `2 / sqrt(pi)` times the integral of `e^(-t^2)` from 0 to `x`, floats.
+
+    >>> ops.erf(np.array([0.0, 1.0])).round(4)
+    array([0.    , 0.8427])
+    """
+    return apply("erf", [x])
+
+
+@vjp("erf")
+def _erf(node: Node, dy: Tensor) -> Cotangents:
+    return (dy * (exp(negative(square(node.inputs[0]))) * 1.1283791670955126),)  # type: ignore[arg-type]
+
+
+def sin(x: TensorLike) -> Any:
+    """The sine of `x` in radians, floats, any size.
+
+    >>> ops.sin(np.array([0.0, np.pi / 2]))
+    array([0., 1.])
+    """
+    return apply("sin", [x])
+
+
+@vjp("sin")
+def _sin(node: Node, dy: Tensor) -> Cotangents:
+    return (dy * cos(node.inputs[0]),)  # type: ignore[arg-type]
+
+
+def cos(x: TensorLike) -> Any:
+    """The cosine of `x` in radians, floats, any size.
+
+    >>> ops.cos(np.array([0.0, np.pi]))
+    array([ 1., -1.])
+    """
+    return apply("cos", [x])
+
+
+@vjp("cos")
+def _cos(node: Node, dy: Tensor) -> Cotangents:
+    return (negative(dy * sin(node.inputs[0])),)  # type: ignore[arg-type]
+
+
+# ---- Activations -------------------------------------------------------------------------------------------------------------
+
+
+def softplus(x: TensorLike) -> Any:
+    """`log(1 + e^x)`, floats, without overflow: `max(x, 0) + log(1 + e^-|x|)`.
+
+    >>> ops.softplus(np.array([0.0, 1000.0])).round(4)
+    array([6.931e-01, 1.000e+03])
+    """
+    return apply("softplus", [x])
+
+
+@vjp("softplus")
+def _softplus(node: Node, dy: Tensor) -> Cotangents:
+    return (dy * sigmoid(node.inputs[0]),)  # type: ignore[arg-type]
+
+
+def silu(x: TensorLike) -> Any:
+    """`x sigmoid(x)`, floats; also called swish.
+
+    >>> ops.silu(np.array([-np.inf, 0.0, 20.0])).round(4)
+    array([-0.,  0., 20.])
+    """
+    return apply("silu", [x])
+
+
+def mish(x: TensorLike) -> Any:
+    """`x tanh(log(1 + e^x))`, floats.
+
+    >>> ops.mish(np.array([0.0, 1.0])).round(4)
+    array([0.    , 0.8651])
+    """
+    return apply("mish", [x])
+
+
+def gelu(x: TensorLike, approximate: bool = False) -> Any:
+    """`x P(X <= x)` for a standard normal `X`, which is `x (1 + erf(x / sqrt(2))) / 2`.
+
+    Args:
+        x: float array of any shape.
+        approximate: whether to compute `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2` instead, which is off by 5e-4 at
+            most; GPT-2 and BERT's first code use it. False is the default of Keras's activation and of PyTorch; JAX's and
+            `keras.ops.gelu`'s is True.
+
+    Returns:
+        x's shape and dtype.
+
+    Raises:
+        TypeError: x's dtype; approximate is no bool.
+
+    Source:
+        Hendrycks, Gimpel, "Gaussian error linear units", 2016.
+
+    Example:
+        >>> ops.gelu(np.array([0.0, 1.0])).round(4), ops.gelu(np.array([0.0, 1.0]), approximate=True).round(4)
+        (array([0.    , 0.8413]), array([0.    , 0.8412]))
+    """
+    return apply("gelu", [x], approximate=approximate)
+
+
+def elu(x: TensorLike, alpha: float = 1.0, scale: float = 1.0) -> Any:
+    """`scale x` where `x > 0`, else `scale alpha (e^x - 1)`. The derivative at 0 is `scale alpha`.
+
+    Args:
+        x: float array of any shape.
+        alpha: minus the limit below.
+        scale: of the whole, as in selu.
+
+    Returns:
+        x's shape and dtype.
+
+    Source:
+        Clevert, Unterthiner, Hochreiter, "Fast and accurate deep network learning by exponential linear units", ICLR 2016.
+
+    Example:
+        >>> ops.elu(np.array([-1.0, 2.0])).round(4)
+        array([-0.6321,  2.    ])
+    """
+    return apply("elu", [x], alpha=float(alpha), scale=float(scale))
+
+
+def selu(x: TensorLike) -> Any:
+    """`elu` of `x` with the alpha and scale that keep the mean at 0 and the variance at 1, floats.
+
+    >>> ops.selu(np.array([-1.0, 2.0])).round(4)
+    array([-1.1113,  2.1014])
+    """
+    # Klambauer, Unterthiner, Mayr, Hochreiter, "Self-normalizing neural networks", 2017.
+    return elu(x, alpha=1.6732632423543772, scale=1.0507009873554805)
+
+
+def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Any:
+    """`x` where `x > 0`, else `negative_slope x`. The derivative at 0 is `negative_slope`.
+
+    Args:
+        x: float array of any shape.
+        negative_slope: 0.2 as in Keras's function; its layer LeakyReLU has 0.3, PyTorch 0.01.
+
+    Returns:
+        x's shape and dtype.
+
+    Example:
+        >>> ops.leaky_relu(np.array([-1.0, 2.0]))
+        array([-0.2,  2. ])
+    """
+    return apply("leaky_relu", [x], negative_slope=float(negative_slope))
+
+
+def prelu(x: TensorLike, alpha: TensorLike) -> Any:
+    """`x` where `x > 0`, else `alpha x`, with an `alpha` that is learnt; both broadcast.
+
+    Args:
+        x: float array, such as `(batch, ..., channels)`.
+        alpha: float array, such as `(channels,)`. Its derivative is `x` where `x <= 0`, else 0.
+
+    Returns:
+        The broadcast shape, x's dtype.
+
+    Raises:
+        ValueError: shapes that do not broadcast.
+
+    Source:
+        He, Zhang, Ren, Sun, "Delving deep into rectifiers", ICCV 2015.
+
+    Example:
+        >>> ops.prelu(np.array([[-1.0, -1.0], [2.0, 2.0]]), np.array([0.1, 0.5]))
+        array([[-0.1, -0.5],
+               [ 2. ,  2. ]])
+    """
+    return apply("prelu", [x, alpha])
+
+
+@vjp("prelu")
+def _prelu(node: Node, dy: Tensor) -> Cotangents:
+    return tuple(
+        _fit(apply(f"prelu_backward_{which}", [dy, *node.inputs]), operand)
+        for which, operand in zip(("x", "alpha"), node.inputs)
+    )
+
+
+def relu6(x: TensorLike) -> Any:
+    """`min(max(x, 0), 6)`, floats; the derivative at 0 and 6 is 0.
+
+    >>> ops.relu6(np.array([-1.0, 2.0, 8.0]))
+    array([0., 2., 6.])
+    """
+    return apply("relu6", [x])
+
+
+def hard_sigmoid(x: TensorLike) -> Any:
+    """`min(max(x / 6 + 1/2, 0), 1)`, floats; the derivative at -3 and 3 is 0.
+
+    >>> ops.hard_sigmoid(np.array([-4.0, 0.0, 1.5]))
+    array([0.  , 0.5 , 0.75])
+    """
+    return apply("hard_sigmoid", [x])
+
+
+def hard_silu(x: TensorLike) -> Any:
+    """`x hard_sigmoid(x)`, floats; also called hard swish. The derivative is 0 at -3 and 1 at 3.
+
+    >>> ops.hard_silu(np.array([-4.0, 1.0, 4.0])).round(4)
+    array([-0.    ,  0.6667,  4.    ])
+    """
+    return apply("hard_silu", [x])
 
 
 def sigmoid_cross_entropy(logits: TensorLike, targets: TensorLike) -> Any:

@@ -18,6 +18,7 @@ from . import (
     conv2d,
     conv2d_block,
     cross_entropy,
+    cumsum,
     dense,
     depthwise_conv2d,
     dropout,
@@ -31,6 +32,7 @@ from . import (
     reduce,
     reshape,
     softmax,
+    top_k,
 )
 
 forward_ops: dict[str, Callable[..., Any]] = {
@@ -39,6 +41,7 @@ forward_ops: dict[str, Callable[..., Any]] = {
         conv2d,
         conv2d_block,
         cross_entropy,
+        cumsum,
         dense,
         depthwise_conv2d,
         dropout,
@@ -52,6 +55,7 @@ forward_ops: dict[str, Callable[..., Any]] = {
         reduce,
         reshape,
         softmax,
+        top_k,
     )
     for name in family.__all__
 }

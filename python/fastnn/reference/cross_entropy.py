@@ -6,7 +6,7 @@ import numpy as np
 
 from ._types import Array
 from .elementwise import clip
-from .softmax import softmax
+from .softmax import log_softmax, softmax
 
 __all__ = [
     "cross_entropy",
@@ -14,11 +14,6 @@ __all__ = [
     "sparse_cross_entropy",
     "sparse_softmax_cross_entropy",
 ]
-
-
-def _log_softmax(logits: Array) -> Array:
-    shifted = logits - np.max(np.real(logits), axis=-1, keepdims=True, initial=-np.inf)
-    return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True)))
 
 
 def _pick(x: Array, labels: Array) -> Array:
@@ -29,14 +24,20 @@ def _clip_probability(p: Array) -> Array:
     return clip(p, minimum=1e-7, maximum=1 - 1e-7)  # Keras's bounds: no loss is infinite
 
 
-def sparse_softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Return loss = -log softmax(logits)[label] and the probabilities softmax(logits)."""
-    return -_pick(_log_softmax(logits), labels), softmax(logits)
+def sparse_softmax_cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0) -> tuple[Array, Array]:
+    """Return loss = -log softmax(logits)[label] and the probabilities softmax(logits); smoothed, as softmax_cross_entropy."""
+    log_p = log_softmax(logits)
+    loss = -_pick(log_p, labels)
+    if label_smoothing:
+        loss = (1 - label_smoothing) * loss - label_smoothing / logits.shape[-1] * np.sum(log_p, axis=-1)
+    return loss, softmax(logits)
 
 
-def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
-    """Return loss = -sum of t log softmax(logits) and the probabilities softmax(logits)."""
-    return np.asarray(-np.sum(targets * _log_softmax(logits), axis=-1)), softmax(logits)
+def softmax_cross_entropy(logits: Array, targets: Array, *, label_smoothing: float = 0.0) -> tuple[Array, Array]:
+    """Return loss = -sum of t log softmax(logits) and the probabilities; smoothing makes t (1 - s) + s / N of t."""
+    if label_smoothing:
+        targets = targets * (1 - label_smoothing) + label_smoothing / logits.shape[-1]
+    return np.asarray(-np.sum(targets * log_softmax(logits), axis=-1)), softmax(logits)
 
 
 def sparse_cross_entropy(probabilities: Array, labels: Array) -> Array:
