@@ -8,8 +8,26 @@ from fastnn.layers.convolutional import Conv2D
 from fastnn.layers.core import Activation, Dense, Dropout, Flatten, Input, Rescaling
 from fastnn.layers.layer import Layer
 from fastnn.layers.pooling import MaxPooling2D
+from fastnn.layers.reshaping import Cropping2D, Embedding, Permute, RepeatVector, Reshape, UpSampling2D, ZeroPadding2D
 
-__all__ = ["Activation", "Conv2D", "Dense", "Dropout", "Flatten", "Input", "Layer", "MaxPooling2D", "Rescaling"]
+__all__ = [
+    "Activation",
+    "Conv2D",
+    "Cropping2D",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Input",
+    "Layer",
+    "MaxPooling2D",
+    "Permute",
+    "RepeatVector",
+    "Rescaling",
+    "Reshape",
+    "UpSampling2D",
+    "ZeroPadding2D",
+]
 
 
 def __getattr__(name: str) -> Any:
