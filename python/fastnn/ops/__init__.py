@@ -8,9 +8,11 @@ too: nothing is promoted silently.
 Every op raises ValueError for shapes that do not fit and TypeError for dtypes that it does not take or that differ; in a model
 the error begins with the layer's path.
 
-Each file is a family that shares one kernel stem; `fastnn.kernels` has the forward and backward kernels themselves.
+Each file is a family that shares one kernel stem, or is made of others (`rearrange`, `constants`); `fastnn.kernels` has the
+forward and backward kernels themselves.
 """
 
+from fastnn.ops.constants import arange, full, ones, zeros
 from fastnn.ops.conv2d import conv2d
 from fastnn.ops.conv2d_block import conv2d_block
 from fastnn.ops.cross_entropy import (
@@ -45,31 +47,21 @@ from fastnn.ops.elementwise import (
 from fastnn.ops.finite import check_finite
 from fastnn.ops.gather import gather_rows, one_hot, take
 from fastnn.ops.matmul import matmul
-from fastnn.ops.movement import (
-    arange,
-    broadcast_to,
-    concatenate,
+from fastnn.ops.movement import broadcast_to, concatenate, flip, pad, slice, split, transpose
+from fastnn.ops.optimizer import adam_update, sgd_update
+from fastnn.ops.pool2d import max_pool2d
+from fastnn.ops.rearrange import (
     expand_dims,
-    flip,
-    full,
     moveaxis,
-    ones,
-    pad,
     repeat,
     roll,
-    slice,
-    split,
     squeeze,
     stack,
     swapaxes,
     tile,
-    transpose,
     unstack,
     upsample2d,
-    zeros,
 )
-from fastnn.ops.optimizer import adam_update, sgd_update
-from fastnn.ops.pool2d import max_pool2d
 from fastnn.ops.reduce import argmax, broadcast_like, mean, sum, sum_to_like
 from fastnn.ops.reshape import reshape
 from fastnn.ops.softmax import softmax

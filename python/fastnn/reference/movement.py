@@ -30,7 +30,7 @@ def slice(
 def pad(x: Array, *, paddings: tuple[int, ...], mode: str = "constant", value: float = 0.0) -> Array:
     """Return x with a border; `paddings` are the elements before and after each axis, in turns."""
     pairs = list(zip(paddings[::2], paddings[1::2]))
-    return np.pad(x, pairs, constant_values=value) if mode == "constant" else np.pad(x, pairs, mode=mode)  # type: ignore[call-overload,no-any-return]
+    return np.pad(x, pairs, constant_values=value) if mode == "constant" else np.pad(x, pairs, mode=mode)  # type: ignore[call-overload]
 
 
 def concatenate(*xs: Array, axis: int = 0) -> Array:
