@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benches.op import close, double, normal
@@ -17,6 +18,9 @@ from benches.op import close, double, normal
         "square-256": (1, 256, 256, 256),
         "square-512": (1, 512, 512, 512),
         "attention-24x128": (24, 128, 128, 32),
+        "scores-128x64": (128, 64, 64, 32),
+        "values-128x64": (128, 64, 32, 64),
+        "tiny-4096x8": (4096, 8, 8, 8),
     },
     small={"small": (2, 5, 17, 33)},
 )
@@ -27,3 +31,19 @@ def test_matmul(time_op: Any, shape: tuple[int, int, int, int], transpose_a: boo
     A, B = double(a, b)
     c = (A.swapaxes(1, 2) if transpose_a else A) @ (B.swapaxes(1, 2) if transpose_b else B)
     time_op("matmul", [a, b], close(c, terms=K), transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+@pytest.mark.shapes(
+    {
+        "square-512": (1, 512, 512, 512),
+        "scores-128x64": (128, 64, 64, 32),
+        "values-128x64": (128, 64, 32, 64),
+        "tiny-4096x8": (4096, 8, 8, 8),
+    },
+    small={"small": (2, 5, 17, 33)},
+)
+def test_numpy_matmul(measure: Any, shape: tuple[int, int, int, int]) -> None:
+    """NumPy's, whose threads are its BLAS's own."""
+    batch, M, N, K = shape
+    a, b = normal(batch, M, K), normal(batch, K, N)
+    measure(lambda: np.matmul(a, b), 2 * batch * M * N * K, 4 * batch * (M * K + K * N + M * N))

@@ -15,6 +15,14 @@ def case(batch: tuple[int, ...], m: int, n: int, k: int, transpose_a: bool, tran
     return Case("matmul", [normal(*batch, *a), normal(*batch, *b)], attributes, roundings(k + 1))
 
 
+def stretched(a: tuple[int, ...], b: tuple[int, ...], transpose_a: bool, transpose_b: bool) -> Case:
+    """Leading axes that broadcast."""
+    attributes = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    left = normal(*a, 5, 4) if transpose_a else normal(*a, 4, 5)
+    right = normal(*b, 6, 5) if transpose_b else normal(*b, 5, 6)
+    return Case("matmul", [left, right], attributes, roundings(6))
+
+
 TRANSPOSES = list(product([False, True], repeat=2))
 SIZES = [(1, 1, 1), (2, 3, 4), (5, 17, 7), (15, 8, 16), (59, 67, 33)]
 
@@ -27,6 +35,22 @@ CASES = [
         for batch, m, n, k in [((0,), 3, 4, 5), ((2,), 0, 4, 5), ((), 3, 0, 5), ((), 3, 4, 0)]
         for ta, tb in TRANSPOSES
     ),
+    *(case((20,), 9, 8, 7, ta, tb) for ta, tb in TRANSPOSES),  # several matrices a task
+    *(case((9,), 75, 66, 5, ta, tb) for ta, tb in TRANSPOSES),  # several tasks a matrix
+    *(
+        stretched(a, b, ta, tb)
+        for a, b in [
+            ((3,), ()),
+            ((), (3,)),
+            ((2, 3), (3,)),
+            ((2, 1), (1, 3)),
+            ((2, 3, 1), (2, 1, 4)),
+            ((1,), (1, 1)),
+            ((0,), (1,)),
+            ((5, 1, 2), (3, 2)),
+        ]
+        for ta, tb in TRANSPOSES
+    ),
     case((), 120, 140, 300, False, True),
     Case("matmul", [normal(3, 4), normal(4, 5)], bound=roundings(5)),
 ]
@@ -35,7 +59,7 @@ REFUSED = [
     Refused("matmul", [array(2, 3), array(4, 5)], {}, ValueError, "`a` has shape (2, 3) and `b` (4, 5)"),
     Refused("matmul", [array(2, 3), array(3, 5)], {"transpose_a": True}, ValueError, "(a transposed)"),
     Refused("matmul", [array(2, 3), array(3, 5)], {"transpose_b": True}, ValueError, "(b transposed)"),
-    Refused("matmul", [array(2, 2, 3), array(3, 3, 5)], {}, ValueError, "expected equal leading axes"),
+    Refused("matmul", [array(2, 2, 3), array(3, 3, 5)], {}, ValueError, "shapes (2,) and (3,) do not broadcast"),
     Refused("matmul", [array(3), array(3, 5)], {}, ValueError, "`a`"),
     Refused("matmul", [array(2, 3), array(3, 5, dtype="float64")], {}, TypeError, "`b` is float64 and `a` is float32"),
     Refused("matmul", [array(2, 3, dtype="uint8"), array(3, 5)], {}, TypeError, "`a` is uint8"),

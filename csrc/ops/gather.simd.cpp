@@ -1,5 +1,6 @@
 #include "ops/gather.h"
 #include "simd/convert.h"
+#include "simd/copy.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -48,6 +49,78 @@ void cast_rows(To* y, const From* x, const int64_t* indices, const GatherShape& 
   });
 }
 
+template <typename Index>
+void take(char* y, const char* x, const Index* indices, const TakeShape& shape, Errors& errors, int64_t task) {
+  const int64_t begin = task * shape.per_task, total = shape.outer * shape.indices;
+  const int64_t end = begin + shape.per_task < total ? begin + shape.per_task : total;
+  int64_t i = begin % shape.indices;
+  const char* from = x + begin / shape.indices * shape.rows * shape.inner_bytes;
+  bool reported = false;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t index = indices[i];
+    char* to = y + row * shape.inner_bytes;
+    if (index >= 0 && index < shape.rows) {
+      copy_bytes(to, from + index * shape.inner_bytes, shape.inner_bytes);
+    } else {
+      if (!reported) errors.report(i, index);
+      reported = true;
+      __builtin_memset(to, 0, static_cast<size_t>(shape.inner_bytes));
+    }
+    if (++i == shape.indices) {
+      i = 0;
+      from += shape.rows * shape.inner_bytes;
+    }
+  }
+}
+
+void set_zero(char* dx, const TakeShape& shape, int64_t task) {
+  const int64_t begin = task * kZeroBytes, total = shape.outer * shape.rows * shape.inner_bytes;
+  __builtin_memset(dx + begin, 0, static_cast<size_t>(total - begin < kZeroBytes ? total - begin : kZeroBytes));
+}
+
+// y[..., i, ...] = x[..., indices[i], ...]: what went out in several places comes back as a sum.
+template <typename Real, typename Index>
+void add_taken(Real* dx, const Real* dy, const Index* indices, const TakeShape& shape, Errors& errors, int64_t task) {
+  const int64_t o = task / shape.blocks, column = task % shape.blocks * kColumnBlock;
+  const int64_t n = shape.inner - column < kColumnBlock ? shape.inner - column : kColumnBlock;
+  Real* to = dx + o * shape.rows * shape.inner + column;
+  const Real* from = dy + o * shape.indices * shape.inner + column;
+  bool reported = false;
+  for (int64_t i = 0; i < shape.indices; ++i) {
+    const int64_t index = indices[i];
+    if (index < 0 || index >= shape.rows) {
+      if (!reported) errors.report(i, index);
+      reported = true;
+      continue;
+    }
+    Real* row = to + index * shape.inner;
+    const Real* term = from + i * shape.inner;
+    for_each_vector<Real>(n, [&](int64_t k, auto lanes) __attribute__((always_inline)) {
+      lanes.store(row + k, lanes.load(row + k) + lanes.load(term + k));
+    });
+  }
+}
+
+template <typename T, typename Index>
+void one_hot(T* y, const Index* indices, const TakeShape& shape, Errors& errors, int64_t task) {
+  const int64_t begin = task * shape.per_task;
+  const int64_t end = begin + shape.per_task < shape.outer ? begin + shape.per_task : shape.outer;
+  T one;
+  __builtin_memcpy(&one, &shape.one, sizeof(T));
+  const int64_t block = shape.rows * shape.inner;
+  __builtin_memset(y + begin * block, 0, static_cast<size_t>((end - begin) * block) * sizeof(T));
+  bool reported = false;
+  for (int64_t o = begin; o < end; ++o) {
+    for (int64_t i = 0; i < shape.inner; ++i) {
+      const int64_t index = indices[o * shape.inner + i];
+      const bool inside = index >= 0 && index < shape.rows;
+      if (inside) y[o * block + index * shape.inner + i] = one;
+      if (!inside && !reported) errors.report(o * shape.inner + i, index);
+      reported |= !inside;
+    }
+  }
+}
+
 template <typename To, typename From, bool to_bool = false>
 constexpr KernelFn cast = kernel<cast_rows<To, From, to_bool>>;
 
@@ -70,6 +143,12 @@ const GatherKernels gather_kernels = {
         {cast<float, uint8_t>, cast<double, uint8_t>, cast<int32_t, uint8_t>, cast<int64_t, uint8_t>, cast<uint8_t, uint8_t>,
          nullptr},
     },
+    {kernel<take<int32_t>>, kernel<take<int64_t>>},
+    {{kernel<add_taken<float, int32_t>>, kernel<add_taken<double, int32_t>>},
+     {kernel<add_taken<float, int64_t>>, kernel<add_taken<double, int64_t>>}},
+    kernel<set_zero>,
+    {{kernel<one_hot<uint8_t, int32_t>>, kernel<one_hot<uint32_t, int32_t>>, kernel<one_hot<uint64_t, int32_t>>},
+     {kernel<one_hot<uint8_t, int64_t>>, kernel<one_hot<uint32_t, int64_t>>, kernel<one_hot<uint64_t, int64_t>>}},
 };
 
 }  // namespace fastnn::FASTNN_ISA

@@ -176,6 +176,12 @@ class _Operators:
     def __neg__(self) -> Any:
         return _ops().negative(self)
 
+    def __getitem__(self, key: Any) -> Any:
+        """`x[2, ..., ::-1, None]`: ints, slices, None and Ellipsis, as in NumPy."""
+        from fastnn.ops.movement import basic_index
+
+        return basic_index(self, key)
+
     @property
     def ndim(self) -> int:
         """How many axes it has."""
@@ -192,8 +198,9 @@ class Tensor(_Operators):
     """A value inside a trace. It has a shape and a dtype but no numbers yet.
 
     `shape` is a tuple of ints, and of symbolic extents for axes whose length may differ between calls (`batch`). The operators
-    `+ - * / @` work as on arrays. Whatever would need the numbers (`if`, `int()`, comparisons, NumPy functions) raises
-    TypeError and says what to use instead. `Trace` makes Tensors; users only meet them.
+    `+ - * / @` work as on arrays, and so do brackets with ints, slices, None and `...`. Whatever would need the numbers (`if`,
+    `int()`, comparisons, NumPy functions) raises TypeError and says what to use instead. `Trace` makes Tensors; users only meet
+    them.
 
     Args:
         trace: the trace it belongs to.
@@ -239,7 +246,7 @@ class Tensor(_Operators):
         raise self._refuse("int()", "use fastnn.ops.cast, or return the tensor and convert the result")
 
     def __index__(self) -> int:
-        raise self._refuse("an index", "use fastnn.ops.gather_rows, or pass a Python int")
+        raise self._refuse("an index", "use fastnn.ops.take, or pass a Python int")
 
     def __float__(self) -> float:
         raise self._refuse("float()", "use fastnn.ops.cast, or return the tensor and convert the result")
@@ -275,7 +282,8 @@ class Variable(_Operators):
     """Memory that outlives runs: a weight, an optimizer slot, a counter.
 
     Outside a trace it holds numbers: `numpy()` copies them out, `assign` writes at once. Inside a trace it reads as a Tensor,
-    `assign` rebinds it, and what was bound last is written when the run commits. Operators `+ - * / @` work as on arrays.
+    `assign` rebinds it, and what was bound last is written when the run commits. Operators `+ - * / @` and brackets work as on
+    arrays.
 
     Args:
         value: an array, or a number.
@@ -370,6 +378,8 @@ class Variable(_Operators):
         if isinstance(value, (bool, int, float)):
             value = np.full(self.shape, _number(value, self.dtype))
         self._core.write(rectangular(f"variable '{self.name}'", value))
+
+    __iter__: Any = None  # or Python would iterate by the brackets
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return self.numpy() if dtype is None else self.numpy().astype(dtype)

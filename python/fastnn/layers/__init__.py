@@ -19,6 +19,7 @@ from fastnn.layers.pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
+from fastnn.layers.reshaping import Cropping2D, Embedding, Permute, RepeatVector, Reshape, UpSampling2D, ZeroPadding2D
 
 __all__ = [
     "ELU",
@@ -29,9 +30,11 @@ __all__ = [
     "Conv1D",
     "Conv2D",
     "Conv2DTranspose",
+    "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
@@ -45,11 +48,16 @@ __all__ = [
     "MaxPooling1D",
     "MaxPooling2D",
     "PReLU",
+    "Permute",
     "RMSNormalization",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
+    "Reshape",
     "SeparableConv2D",
     "Softmax",
+    "UpSampling2D",
+    "ZeroPadding2D",
 ]
 
 

@@ -11,14 +11,10 @@ the error begins with the layer's path.
 Each file is a family that shares one kernel stem; `fastnn.kernels` has the forward and backward kernels themselves.
 """
 
+from fastnn.ops.constants import arange, full, ones, zeros
 from fastnn.ops.conv2d import conv1d, conv2d, conv2d_transpose, separable_conv2d
 from fastnn.ops.conv2d_block import conv2d_block
-from fastnn.ops.cross_entropy import (
-    cross_entropy,
-    softmax_cross_entropy,
-    sparse_cross_entropy,
-    sparse_softmax_cross_entropy,
-)
+from fastnn.ops.cross_entropy import cross_entropy, softmax_cross_entropy, sparse_cross_entropy, sparse_softmax_cross_entropy
 from fastnn.ops.cumsum import cumsum
 from fastnn.ops.dense import dense
 from fastnn.ops.depthwise_conv2d import depthwise_conv2d
@@ -78,11 +74,13 @@ from fastnn.ops.elementwise import (
     where,
 )
 from fastnn.ops.finite import check_finite
-from fastnn.ops.gather import gather_rows
+from fastnn.ops.gather import gather_rows, one_hot, take
 from fastnn.ops.matmul import matmul
+from fastnn.ops.movement import broadcast_to, concatenate, flip, pad, slice, split, transpose
 from fastnn.ops.norm import batch_norm, batch_norm_inference, group_norm, layer_norm, rms_norm
 from fastnn.ops.optimizer import adagrad_update, adam_update, lion_update, rmsprop_update, sgd_update
 from fastnn.ops.pool2d import average_pool1d, average_pool2d, global_max_pool2d, max_pool1d, max_pool2d
+from fastnn.ops.rearrange import expand_dims, moveaxis, repeat, roll, squeeze, stack, swapaxes, tile, unstack, upsample2d
 from fastnn.ops.reduce import (
     all,
     any,
@@ -109,6 +107,7 @@ __all__ = [
     "add",
     "all",
     "any",
+    "arange",
     "argmax",
     "argmin",
     "average_pool1d",
@@ -116,10 +115,12 @@ __all__ = [
     "batch_norm",
     "batch_norm_inference",
     "broadcast_like",
+    "broadcast_to",
     "cast",
     "ceil",
     "check_finite",
     "clip",
+    "concatenate",
     "conv1d",
     "conv2d",
     "conv2d_block",
@@ -135,8 +136,11 @@ __all__ = [
     "equal",
     "erf",
     "exp",
+    "expand_dims",
     "expm1",
+    "flip",
     "floor",
+    "full",
     "gather_rows",
     "gelu",
     "global_max_pool2d",
@@ -166,18 +170,24 @@ __all__ = [
     "min",
     "minimum",
     "mish",
+    "moveaxis",
     "multiply",
     "negative",
     "not_equal",
+    "one_hot",
+    "ones",
+    "pad",
     "power",
     "prelu",
     "prod",
     "reciprocal",
     "relu",
     "relu6",
+    "repeat",
     "reshape",
     "rms_norm",
     "rmsprop_update",
+    "roll",
     "round",
     "rsqrt",
     "selu",
@@ -188,19 +198,30 @@ __all__ = [
     "sign",
     "silu",
     "sin",
+    "slice",
     "softmax",
     "softmax_cross_entropy",
     "softplus",
     "sparse_cross_entropy",
     "sparse_softmax_cross_entropy",
+    "split",
     "sqrt",
     "square",
+    "squeeze",
+    "stack",
     "stop_gradient",
     "subtract",
     "sum",
     "sum_to_like",
+    "swapaxes",
+    "take",
     "tanh",
+    "tile",
     "top_k",
+    "transpose",
+    "unstack",
+    "upsample2d",
     "variance",
     "where",
+    "zeros",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.autodiff import Cotangents, Node, vjp
+from fastnn.ops.elementwise import _fit
+from fastnn.ops.reshape import reshape
 from fastnn.tracing import Tensor, TensorLike, apply
 
 
@@ -13,7 +15,8 @@ def matmul(a: TensorLike, b: TensorLike, *, transpose_a: bool = False, transpose
 
     Args:
         a: float array of shape `(..., M, K)`, or `(..., K, M)` with `transpose_a`.
-        b: shape `(..., K, N)`, or `(..., N, K)` with `transpose_b`; the leading axes must equal a's (no broadcasting).
+        b: shape `(..., K, N)`, or `(..., N, K)` with `transpose_b`. The leading axes broadcast: counted from the last, they are
+            equal or 1, or one operand has no more.
         transpose_a: use the transpose of each matrix of `a`.
         transpose_b: likewise for `b`.
 
@@ -35,6 +38,7 @@ def matmul(a: TensorLike, b: TensorLike, *, transpose_a: bool = False, transpose
 @vjp("matmul")
 def _matmul(node: Node, dc: Tensor) -> Cotangents:
     a, b = node.inputs
+    assert a is not None and b is not None
     ta, tb = node.attributes["transpose_a"], node.attributes["transpose_b"]
 
     def product(x: Any, y: Any, tx: bool, ty: bool) -> Tensor:
@@ -43,5 +47,8 @@ def _matmul(node: Node, dc: Tensor) -> Cotangents:
 
     # c = A B with A = a or a^T: dA = dc B^T, dB = A^T dc, each transposed back where its operand was.
     da = product(b, dc, tb, True) if ta else product(dc, b, False, not tb)
+    if b.ndim == 2 and dc.ndim > 2 and a.ndim == dc.ndim and not ta:
+        # One matrix for a whole batch: the sum over the batch is one product over all rows.
+        a, dc = reshape(a, (-1, a.shape[-1])), reshape(dc, (-1, dc.shape[-1]))
     db = product(dc, a, True, ta) if tb else product(a, dc, not ta, False)
-    return da, db
+    return _fit(da, node.inputs[0]), _fit(db, b)
