@@ -353,15 +353,15 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "a huge pool": (only([1, 8, 8, 1], "max_pool2d", pool_size=[HUGE, HUGE]), "max_pool2d: pool_size="),
     "a huge kernel": (
         only([1, 8, 8, 1], "conv2d_backward_kernel", 2, kernel_size=[HUGE, HUGE], padding="same"),
-        "conv2d_backward_kernel: .*; use smaller arrays",
+        "conv2d_backward_kernel: a window of .*; choose smaller ones",
     ),
     "a huge kernel without channels": (
         only([1, 8, 8, 0], "conv2d_backward_kernel", 2, kernel_size=[HUGE, HUGE], padding="same"),
-        "conv2d_backward_kernel: .*; use smaller arrays",
+        "conv2d_backward_kernel: a window of .*; choose smaller ones",
     ),
     "a huge image": (
         only([1, 1, 1, 1], "conv2d_backward_input", 2, image_size=[2**63 - 1, 2**63 - 1], strides=[2**63 - 1] * 2),
-        "conv2d_backward_input: .*; use smaller arrays",
+        "conv2d_backward_input: a window of .*; choose smaller ones",
     ),
     "an unknown activation": (only([1, 1, 1, 1], "conv2d_block", 2, activation="gelu", pool_size=[1, 1]), "activation='gelu'"),
     "two free axes": (only([8, 8], "reshape", shape=[-1, -1]), "reshape: .*; expected lengths"),
@@ -374,7 +374,8 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "the lowest axis of argmax": (only([2], "argmax", axis=-(2**63)), "argmax: axis=-9223372036854775808"),
     "momentum 2": (only([], "sgd_update", 4, momentum=2), "sgd_update: momentum=2"),
     "an update of nothing": (only([], "sgd_update", 2), "sgd_update: 0 arrays"),
-    "three parameters and gradients": (only([], "adam_update", 7), "adam_update: 3 arrays"),
+    "a parameter without a gradient": (only([], "sgd_update", 3), "sgd_update: 1 arrays"),
+    "a step that is no integer": (only([], "adam_update", 7), "adam_update: `step` is float32"),
 }
 
 

@@ -81,7 +81,7 @@ def test_one_trace_serves_every_batch_size(make: Any, input_shape: Any, output_s
     weights = layer.trainable_variables
 
     def loss(x: Any) -> Any:
-        return ops.mean(ops.square(layer(x, True)))
+        return ops.mean(ops.square(layer(x, training=True)))
 
     def step(x: Any) -> Any:
         value, by_x = fastnn.value_and_grad(loss)(x)
