@@ -49,8 +49,11 @@ void cast_rows(To* y, const From* x, const int64_t* indices, const GatherShape& 
   });
 }
 
-template <typename Index>
-void take(char* y, const char* x, const Index* indices, const TakeShape& shape, Errors& errors, int64_t task) {
+// `bytes` of each row, where the compiler is to know them: single numbers are not worth a look at their size.
+template <int64_t bytes, typename Index>
+FASTNN_INLINE void take_rows(char* y, const char* x, const Index* indices, const TakeShape& shape, Errors& errors,
+                             int64_t task) {
+  const int64_t size = bytes > 0 ? bytes : shape.inner_bytes;
   const int64_t begin = task * shape.per_task, total = shape.outer * shape.indices;
   const int64_t end = begin + shape.per_task < total ? begin + shape.per_task : total;
   int64_t i = begin % shape.indices;
@@ -58,18 +61,29 @@ void take(char* y, const char* x, const Index* indices, const TakeShape& shape, 
   bool reported = false;
   for (int64_t row = begin; row < end; ++row) {
     const int64_t index = indices[i];
-    char* to = y + row * shape.inner_bytes;
+    char* to = y + row * size;
     if (index >= 0 && index < shape.rows) {
-      copy_bytes(to, from + index * shape.inner_bytes, shape.inner_bytes);
+      copy_bytes(to, from + index * size, size);
     } else {
       if (!reported) errors.report(i, index);
       reported = true;
-      __builtin_memset(to, 0, static_cast<size_t>(shape.inner_bytes));
+      __builtin_memset(to, 0, static_cast<size_t>(size));
     }
     if (++i == shape.indices) {
       i = 0;
-      from += shape.rows * shape.inner_bytes;
+      from += shape.rows * size;
     }
+  }
+}
+
+template <typename Index>
+void take(char* y, const char* x, const Index* indices, const TakeShape& shape, Errors& errors, int64_t task) {
+  if (shape.inner_bytes == 4) {
+    take_rows<4>(y, x, indices, shape, errors, task);
+  } else if (shape.inner_bytes == 8) {
+    take_rows<8>(y, x, indices, shape, errors, task);
+  } else {
+    take_rows<0>(y, x, indices, shape, errors, task);
   }
 }
 

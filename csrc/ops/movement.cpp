@@ -81,7 +81,11 @@ class Boxes {
       rows = std::ranges::find_if(axes, [](const Steps& axis) { return axis.from == 1 && axis.n >= 4; });
       if (rows != axes.end()) box.walk = Walk::transposed;
     }
-    if (rows == axes.end() && !axes.empty()) --rows;
+    if (rows == axes.end() && !axes.empty()) {
+      --rows;
+      // Two short runs at a time would spend more on finding their place than on moving them.
+      if (axes.size() > 1 && rows->n < 8 && (rows - 1)->n > rows->n) --rows;
+    }
     if (rows != axes.end()) {
       box.rows = rows->n, box.to_row = rows->to, box.from_row = rows->from;
       axes.erase(rows);

@@ -6,10 +6,20 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
+// The compiler vectorises steps that it sees: reversed rows, every second pixel, and the channels of coloured images.
+template <int64_t to_step, int64_t from_step, typename T>
+FASTNN_INLINE void move_steps(T* to, const T* from, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
+}
+
 template <typename T>
-FASTNN_INLINE void move_strided(T* to, const T* from, int64_t to_step, int64_t from_step, int64_t n) {
-  if (to_step == 1 && from_step == -1) {  // vectorised by the compiler, which needs to see the constants
-    for (int64_t i = 0; i < n; ++i) to[i] = from[-i];
+FASTNN_INLINE void move_strided(T* __restrict__ to, const T* __restrict__ from, int64_t to_step, int64_t from_step, int64_t n) {
+  if (to_step == 1 && from_step == -1) {
+    move_steps<1, -1>(to, from, n);
+  } else if (to_step == 1 && from_step == 2) {
+    move_steps<1, 2>(to, from, n);
+  } else if (to_step == 1 && from_step == 3) {
+    move_steps<1, 3>(to, from, n);
   } else {
     for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
   }
@@ -42,6 +52,12 @@ FASTNN_INLINE void move_transposed(T* to, int64_t to_row, const T* from, int64_t
 // `n` elements of `rows` rows, from where `to` and `from` point.
 template <typename T>
 FASTNN_INLINE void move_block(T* to, const T* from, T constant, const Box& box, int64_t rows, int64_t n) {
+  if (n < 4 && rows > n && !box.constant && box.walk != Walk::transposed) {  // columns, where rows would be no loop
+    for (int64_t i = 0; i < n; ++i) {
+      move_strided(to + i * box.to_step, from + i * box.from_step, box.to_row, box.from_row, rows);
+    }
+    return;
+  }
   switch (box.walk) {
     case Walk::runs: {
       const int64_t bytes = n * static_cast<int64_t>(sizeof(T));

@@ -1,4 +1,4 @@
-// Short copies without a call. Rows of attention heads, channels and embeddings are 16 to 1,000 bytes, where a call of memcpy and its
+// Short copies without a call. Rows of attention heads, channels and embeddings are 16 to 500 bytes, where a call of memcpy and its
 // choice of a method cost as much as the copy.
 #pragma once
 
@@ -20,7 +20,7 @@ FASTNN_INLINE void copy_ends(char* to, const char* from, int64_t bytes) {
 }
 
 FASTNN_INLINE void copy_bytes(char* to, const char* from, int64_t bytes) {
-  if (bytes > 1024) {
+  if (bytes > 256) {
     __builtin_memcpy(to, from, static_cast<size_t>(bytes));
   } else if (bytes >= 64) {
     int64_t i = 0;
