@@ -31,7 +31,14 @@ def accuracy_in(output: str) -> float:
 
 
 def test_every_example_has_a_test() -> None:
-    tested = {"mnist_cnn.py", "custom_training_loop.py"}
+    tested = {
+        "custom_parts.py",
+        "custom_training_loop.py",
+        "mnist_cnn.py",
+        "resnet.py",
+        "transfer_learning.py",
+        "two_inputs.py",
+    }
     assert {file.name for file in EXAMPLES.glob("*.py")} == tested
 
 
@@ -46,3 +53,25 @@ def test_mnist_cnn(tmp_path: Path) -> None:
 
 def test_custom_training_loop(tmp_path: Path) -> None:
     assert accuracy_in(run_example("custom_training_loop.py", tmp_path)) > 0.95
+
+
+def test_resnet(tmp_path: Path) -> None:
+    assert accuracy_in(run_example("resnet.py", tmp_path, "--samples", "400", "--epochs", "3")) > 0.5
+
+
+def test_two_inputs(tmp_path: Path) -> None:
+    output = run_example("two_inputs.py", tmp_path)
+    explained = re.search(r"^explained: ([0-9.]+)", output)
+    assert explained and float(explained[1]) > 0.95
+
+
+def test_custom_parts(tmp_path: Path) -> None:
+    worst = re.search(r"^errors above 0.1: ([0-9.]+)", run_example("custom_parts.py", tmp_path))
+    assert worst and float(worst[1]) < 0.05
+
+
+@pytest.mark.skipif(find_spec("fastnn_datasets") is None, reason="needs the distribution fastnn-datasets")
+def test_transfer_learning(tmp_path: Path) -> None:
+    first, frozen, scratch = (float(line.split(":")[1]) for line in run_example("transfer_learning.py", tmp_path).splitlines())
+    assert first > 0.97 and frozen > 0.8
+    assert frozen > scratch

@@ -6,6 +6,7 @@ the C++ graph answers with the result's shape, or with the error, at the line th
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -125,7 +126,12 @@ def _user_line() -> str:
         if frame.f_back is None:
             return ""
         frame = frame.f_back
-    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+    return f"{_basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+@functools.cache
+def _basename(path: str) -> str:
+    return os.path.basename(path)
 
 
 class _Operators:

@@ -155,12 +155,14 @@ class Layer:
         Returns:
             What `call` returned.
         """
-        if any(isinstance(leaf, SymbolicTensor) for leaf in flatten((x, others, options))[0]):
+        alone = isinstance(x, Tensor) and not others and not options
+        if not alone and any(isinstance(leaf, SymbolicTensor) for leaf in flatten((x, others, options))[0]):
             return record(self, (x, *others), options if training is None else {**options, "training": training})
         x = self._converted(x)
         if training is None:
             training = _calling.training
-        was_built, built_before = self.built, {id(layer) for _, layer in self._walk() if layer.built}
+        was_built = self.built
+        built_before = set() if was_built else {id(layer) for _, layer in self._walk() if layer.built}
         before, _calling.training = _calling.training, training
         with layer_scope(self.name):
             try:
@@ -240,7 +242,8 @@ class Layer:
                     look(f"{name}/{key}", item)
 
         for name, value in vars(self).items():
-            look(name.lstrip("_"), value)
+            if isinstance(value, (Layer, list, tuple, dict)) and value and name != "_weights":
+                look(name.lstrip("_"), value)
         return found
 
     def _walk(self, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Layer]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastnn import _core
 from fastnn.layers.core import Input
-from fastnn.layers.layer import Layer
+from fastnn.layers.layer import Layer, shapes_of
 from fastnn.models.model import Model, portable_names
 from fastnn.symbolic import Call, Operation, SymbolicTensor, record
 from fastnn.tracing import flatten, unflatten
@@ -56,7 +56,8 @@ class Functional(Model):
         self._layers = layers
         self._inputs, self._structure = leaves, structure
         self._output_names = _output_names(outputs, self._result)
-        self._build_with(leaves, structure)
+        self._output_shapes = shapes_of(outputs)
+        self.built = True  # its layers were when they were called
 
     def named_layers(self) -> dict[str, Layer]:
         """The layers in the order of their first calls, by the names that files give them.

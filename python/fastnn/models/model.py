@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -311,15 +312,14 @@ def portable_names(layers: Sequence[Layer]) -> dict[str, Layer]:
     the weights of one fit another that is made in the same way.
     """
     taken = {layer.name for layer in layers if not layer.auto_named}
+    numbers: dict[str, itertools.count[int]] = {}
     named: dict[str, Layer] = {}
     for layer in layers:
-        name, number = layer.name, 0
+        name = layer.name
         if layer.auto_named:
-            name = base = layer.default_name()
-            while name in taken:
-                number += 1
-                name = f"{base}_{number}"
-            taken.add(name)
+            base = layer.default_name()
+            candidates = (f"{base}_{n}" if n else base for n in numbers.setdefault(base, itertools.count()))
+            name = next(candidate for candidate in candidates if candidate not in taken)
         named[name] = layer
     return named
 
