@@ -758,7 +758,8 @@ class Muon(Optimizer):
     """Muon: matrices step along the nearest orthogonal matrix to their momentum; everything else as in AdamW.
 
     `m = momentum m + g; u = g + momentum m` (without Nesterov `u = m`); `w -= lr rms_rate sqrt(max(rows, columns)) o(u)`, where
-    `o(u)` is u with all singular values near 1: `x = u / |u|`, then `ns_steps` times `x = a x + (b A + c A A) x` with `A = x x^T`.
+    `o(u)` is u with all singular values near 1: `x = u / |u|`, then `ns_steps` times `x = a x + (b A + c A A) x` with
+    `A = x x^T`.
 
     Args:
         learning_rate: `lr`, default 0.001, or a schedule.
