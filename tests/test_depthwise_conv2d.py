@@ -231,6 +231,30 @@ def test_conv2d_transpose_refuses(options: dict[str, Any], words: str) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: ops.conv1d([1.0], np.ones((3, 1, 1))), TypeError, "conv1d: `x` is a list"),
+        (lambda: ops.conv1d(np.ones((2, 3)), np.ones((3, 1, 1))), ValueError, "(batch, time, channels)"),
+        (lambda: ops.conv1d(np.ones((2, 3, 1)), np.ones((3, 1))), ValueError, "`w` has shape (3, 1)"),
+        (lambda: ops.conv2d_transpose(np.ones((2, 3, 3)), np.ones((3, 3, 1, 1))), ValueError, "`x` has shape (2, 3, 3)"),
+        (lambda: ops.depthwise_conv2d(np.ones((2, 3, 3, 1)), 2.0), TypeError, "`w` is a float"),
+        (
+            lambda: ops.depthwise_conv2d(np.ones((2, 3, 3, 2)), np.ones((3, 3, 3, 2))),
+            ValueError,
+            "expected w of shape (KH, KW, 2, 1)",
+        ),
+        (lambda: ops.max_pool1d(np.ones((2, 3))), ValueError, "max_pool1d: `x` has shape (2, 3)"),
+        (lambda: ops.global_max_pool2d(np.ones((2, 3))), ValueError, "(batch, height, width, channels)"),
+        (lambda: ops.global_max_pool2d(np.ones((2, 0, 3, 1))), ValueError, "pool_size=(0, 3)"),
+    ],
+)
+def test_operands_that_do_not_fit(call: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=r"; expected .*; ") as caught:
+        call()
+    assert words in str(caught.value)
+
+
 def test_separable_conv2d() -> None:
     x = random.standard_normal((2, 7, 6, 3))
     depthwise, pointwise = random.standard_normal((3, 3, 3, 2)), random.standard_normal((1, 1, 6, 5))

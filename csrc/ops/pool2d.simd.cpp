@@ -147,11 +147,39 @@ void average_forward(Real* y, const Real* x, const Pool2dShape& shape, int64_t t
   }
 }
 
+// Where windows do not overlap each hands out equal shares to its own pixels.
+template <typename Real>
+FASTNN_INLINE void share_out_row(Real* dx, const Real* dy, int64_t C, const Window& h, const Window& w, int64_t ih) {
+  const int64_t oh = (ih + h.before) / h.stride;
+  const bool seen = oh < h.output && (ih + h.before) % h.stride < h.window;
+  int64_t iw = 0;
+  auto clear_until = [&](int64_t end) __attribute__((always_inline)) {
+    for (int64_t i = iw * C; i < end * C; ++i) dx[i] = 0;
+  };
+  for (int64_t ow = 0; ow < w.output && seen; ++ow) {
+    const Span kh = taps_inside(h, oh), kw = taps_inside(w, ow);
+    const int64_t first = ow * w.stride - w.before + kw.begin, columns = kw.end - kw.begin;
+    clear_until(first);
+    const Vec<Real> share = broadcast(Real(1) / static_cast<Real>((kh.end - kh.begin) * columns));
+    for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
+      const Vec<Real> gradient = share * channels.read(dy + (oh * w.output + ow) * C + c);
+      for (int64_t k = 0; k < columns; ++k) channels.write(dx + (first + k) * C + c, gradient);
+    });
+    iw = first + columns;
+  }
+  clear_until(w.image);
+}
+
 template <typename Real>
 void average_backward(Real* dx, const Real* dy, const Pool2dShape& shape, int64_t task) {
   const Window h = shape.height, w = shape.width;
   const int64_t C = shape.C, end = smaller(shape.rows, (task + 1) * shape.row_block);
+  const bool overlap = h.window > h.stride || w.window > w.stride;
   for (int64_t row = task * shape.row_block; row < end; ++row) {
+    if (!overlap) {
+      share_out_row(dx + row * w.image * C, dy + row / h.image * h.output * w.output * C, C, h, w, row % h.image);
+      continue;
+    }
     const Real* outputs = dy + row / h.image * h.output * w.output * C;
     Seeing rows{h}, columns{w};
     rows.move_to(row % h.image);

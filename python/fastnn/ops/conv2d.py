@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnn.autodiff import Cotangents, Node, vjp
 from fastnn.ops.depthwise_conv2d import depthwise_conv2d
-from fastnn.ops.pool2d import as_image, as_sequence
+from fastnn.ops.pool2d import as_image, as_sequence, shape_of
 from fastnn.ops.reshape import reshape
 from fastnn.tracing import Tensor, TensorLike, apply
 
@@ -88,14 +88,10 @@ def conv1d(
         (array([3., 5.]), array([1., 3., 5.]))
     """
     image = as_image("conv1d", x)
-    if len(w.shape) != 3:  # type: ignore[union-attr]
-        raise ValueError(
-            f"conv1d: `w` has shape {tuple(w.shape)}; expected 3 axes, (K, channels, filters); "  # type: ignore[union-attr]
-            "reshape it"
-        )
+    kernel = reshape(w, (1, *shape_of("conv1d", "w", w, "K, channels / groups, filters")))
     y = conv2d(
         image,
-        reshape(w, (1, *w.shape)),  # type: ignore[union-attr]
+        kernel,
         bias,
         strides=(1, strides),
         padding=padding,
@@ -146,12 +142,8 @@ def conv2d_transpose(
         >>> ops.conv2d_transpose(x, np.ones((1, 2, 1, 1)), strides=(1, 2)).ravel()
         array([1., 1., 2., 2.])
     """
-    for name, operand in (("x", x), ("w", w)):
-        if len(operand.shape) != 4:  # type: ignore[union-attr]
-            raise ValueError(
-                f"conv2d_transpose: `{name}` has shape {tuple(operand.shape)}; "  # type: ignore[union-attr]
-                "expected 4 axes; reshape it"
-            )
+    image = shape_of("conv2d_transpose", "x", x, "batch, height, width, channels")[1:3]
+    window = shape_of("conv2d_transpose", "w", w, "KH, KW, filters, channels")[:2]
     if padding not in ("valid", "same"):
         raise ValueError(f"conv2d_transpose: padding={padding!r}; expected 'valid' or 'same'; pass one of them")
     pairs = {"strides": strides, "dilation_rate": dilation_rate, "output_padding": output_padding}
@@ -166,14 +158,14 @@ def conv2d_transpose(
             )
     size = []
     for axis in (0, 1):
-        step, reach = strides[axis], (int(w.shape[axis]) - 1) * dilation_rate[axis] + 1  # type: ignore[union-attr]
+        step, reach = strides[axis], (int(window[axis]) - 1) * dilation_rate[axis] + 1
         extra = None if output_padding is None else output_padding[axis]
         if extra is not None and extra >= step:
             raise ValueError(
                 f"conv2d_transpose: output_padding={tuple(output_padding or ())} with strides={tuple(strides)}; expected less "
                 "than the stride, because a further row would begin a further window; pass a smaller one"
             )
-        size.append(_transposed(int(x.shape[1 + axis]), reach, step, padding, extra))  # type: ignore[union-attr]
+        size.append(_transposed(int(image[axis]), reach, step, padding, extra))
     y = apply("conv2d_backward_input", [x, w], image_size=size, strides=strides, padding=padding, dilation_rate=dilation_rate)
     return y if bias is None else y + bias
 

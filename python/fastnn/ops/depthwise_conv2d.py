@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn.autodiff import Cotangents, Node, vjp
 from fastnn.ops.elementwise import multiply
+from fastnn.ops.pool2d import shape_of
 from fastnn.ops.reshape import reshape
 from fastnn.tracing import Tensor, TensorLike, apply
 
@@ -45,13 +46,13 @@ def depthwise_conv2d(
         >>> ops.depthwise_conv2d(np.ones((1, 2, 2, 2)), np.arange(8.0).reshape(2, 2, 2, 1)).ravel()
         array([12., 16.])
     """
-    shape = w.shape  # type: ignore[union-attr]
-    if len(shape) == 4 and shape[3] != 1 and len(x.shape) == 4 and x.shape[3] == shape[2]:  # type: ignore[union-attr]
+    KH, KW, channels, multiplier = shape_of("depthwise_conv2d", "w", w, "KH, KW, channels, M")
+    batch, height, width, last = shape_of("depthwise_conv2d", "x", x, "batch, height, width, channels")
+    if multiplier != 1 and last == channels:
         # The kernel has one window per channel: every channel M times.
-        batch, height, width, channels = x.shape  # type: ignore[union-attr]
-        ones = np.ones(int(shape[3]), np.dtype(str(x.dtype)))  # type: ignore[union-attr]
+        ones = np.ones(int(multiplier), str(x.dtype))  # type: ignore[union-attr]
         x = reshape(multiply(reshape(x, (batch, height, width, channels, 1)), ones), (batch, height, width, -1))
-        w = reshape(w, (*shape[:2], -1, 1))
+        w = reshape(w, (KH, KW, -1, 1))
     return apply("depthwise_conv2d", [x, w, bias], strides=strides, padding=padding, dilation_rate=dilation_rate)
 
 

@@ -121,11 +121,19 @@ def _along_one_axis(where: str, pool: Any, x: Any, pool_size: int, strides: int 
     return as_sequence(y)
 
 
+def shape_of(where: str, name: str, x: Any, axes: str) -> Any:
+    """The shape of an operand that is read before the core sees it; it must have these axes."""
+    if not hasattr(x, "shape"):
+        raise TypeError(f"{where}: `{name}` is a {type(x).__name__}; expected an array; convert it with np.asarray")
+    if len(x.shape) != axes.count(",") + 1:
+        shape = ", ".join(map(str, x.shape))
+        raise ValueError(f"{where}: `{name}` has shape ({shape}); expected {axes.count(',') + 1} axes, ({axes}); reshape it")
+    return x.shape
+
+
 def as_image(where: str, x: Any) -> Any:
     """`(batch, time, channels)` as images of one row; time lies along the rows, whose pixels are neighbours in memory."""
-    if len(x.shape) != 3:
-        raise ValueError(f"{where}: `x` has shape {tuple(x.shape)}; expected 3 axes, (batch, time, channels); reshape it")
-    batch, time, channels = x.shape
+    batch, time, channels = shape_of(where, "x", x, "batch, time, channels")
     return reshape(x, (batch, 1, time, channels))
 
 
@@ -152,14 +160,9 @@ def global_max_pool2d(x: TensorLike, *, keepdims: bool = False) -> Any:
         >>> ops.global_max_pool2d(np.arange(8.0).reshape(1, 2, 2, 2))
         array([[6., 7.]])
     """
-    if len(x.shape) != 4:  # type: ignore[union-attr]
-        raise ValueError(
-            f"global_max_pool2d: `x` has shape {tuple(x.shape)}; expected 4 axes, "  # type: ignore[union-attr]
-            "(batch, height, width, channels); reshape it"
-        )
+    _, height, width, _ = shape_of("global_max_pool2d", "x", x, "batch, height, width, channels")
     y: Any = x
     # A window has 256 pixels at most. Along rows first, so that ties go to the first in row-major order.
-    height, width = y.shape[1:3]
     if height * width <= _MOST_PIXELS:
         y = max_pool2d(y, pool_size=(height, width))
     while y.shape[2] != 1:
