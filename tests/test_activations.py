@@ -153,7 +153,7 @@ class TestPReLU:
 
     def test_what_it_refuses(self) -> None:
         for axes in ([0], ["a"], "1", [True]):
-            with pytest.raises(ValueError, match="shared_axes=.*; expected axes from 1, .*; "):
+            with pytest.raises(ValueError, match=r"shared_axes=.*; expected axes from 1, .*; "):
                 layers.PReLU(shared_axes=axes)
         with pytest.raises(ValueError, match=r"expected axes from 1 to 2; drop 3"):
             layers.PReLU(shared_axes=[3])(np.zeros((2, 3, 4)))
