@@ -122,13 +122,13 @@ CASES: list[tuple[losses.Loss, Any, Any, Any]] = [
     (losses.SparseCategoricalCrossentropy(), lambda t, p: -np.sum(ONE_HOT[t] * np.log(p), -1), LABELS, P),
     (losses.SparseCategoricalCrossentropy(True), lambda t, z: -np.sum(ONE_HOT[t] * log_softmax(z), -1), LABELS, Z),
     (
-        losses.SparseCategoricalCrossentropy(True, 0.1),
+        losses.SparseCategoricalCrossentropy(True, label_smoothing=0.1),
         lambda t, z: -np.sum(smooth(ONE_HOT[t], 0.1) * log_softmax(z), -1),
         LABELS,
         Z,
     ),
     (
-        losses.SparseCategoricalCrossentropy(True, ignore_class=-1),
+        losses.SparseCategoricalCrossentropy(True, -1),
         lambda t, z: -np.sum(np.where(t < 0, 0, 1)[:, None] * ONE_HOT[t] * log_softmax(z), -1) * 9 / 6,
         SOME,
         Z,
@@ -173,20 +173,20 @@ def test_smoothed_sparse_probabilities_through_softmax_are_exact() -> None:
     z = np.array([[0.0, -200.0, -300.0], [5.0, 0.0, -100.0]], np.float32)
     labels = np.array([1, 2])
     loss = losses.SparseCategoricalCrossentropy(label_smoothing=0.2)
-    exact = losses.SparseCategoricalCrossentropy(True, 0.2).call(labels, z)
+    exact = losses.SparseCategoricalCrossentropy(True, label_smoothing=0.2).call(labels, z)
     model = fastnn.function(lambda z, labels: loss.call(labels, fastnn.ops.softmax(z)))
     np.testing.assert_allclose(model(z, labels), exact, rtol=1e-6)
 
 
 class TestIgnoredClasses:
     def test_all_ignored_is_zero(self) -> None:
-        loss = losses.SparseCategoricalCrossentropy(True, ignore_class=-1)
+        loss = losses.SparseCategoricalCrossentropy(True, -1)
         value, slope = fastnn.value_and_grad(lambda z: loss(np.full(N, -1), z))(Z)
         assert value == 0
         assert not np.any(slope)
 
     def test_other_labels_out_of_range_are_errors(self) -> None:
-        loss = losses.SparseCategoricalCrossentropy(True, ignore_class=-1)
+        loss = losses.SparseCategoricalCrossentropy(True, -1)
         with pytest.raises(ValueError, match="label -2 at position 1"):
             loss(np.array([-1, -2, 0]), np.zeros((3, 4)))
 

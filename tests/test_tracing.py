@@ -183,7 +183,7 @@ def test_a_trace_that_is_dropped_while_it_runs_runs_on():
 @pytest.mark.parametrize(
     ("misuse", "instead"),
     [
-        (lambda t: bool(t), "maximum"),
+        (lambda t: bool(t), "where"),
         (lambda t: int(t), "cast"),
         (lambda t: float(t), "cast"),
         (lambda t: np.exp(t), "fastnn.ops"),

@@ -114,9 +114,9 @@ class SparseCategoricalCrossentropy(_FromLogits):
     Args:
         from_logits: whether predictions are logits instead of probabilities. Probabilities are clipped to 1e-7 .. 1 - 1e-7, as
             in Keras; but of a model that ends in softmax the loss is computed from the logits either way, exactly.
-        label_smoothing: how much of each target is spread over all classes, 0 to 1. Keras's sparse loss has none.
         ignore_class: samples with this label do not count, neither in the loss nor in how many samples the mean is over; an
             integer of the labels' dtype, such as -1, or None.
+        label_smoothing: how much of each target is spread over all classes, 0 to 1. Keras's sparse loss has none.
         name: for errors and logs.
 
     `y_true` is integers `(batch, ...)`, each at least 0 and below `classes`; `y_pred` `(batch, ..., classes)`. With
@@ -140,8 +140,8 @@ class SparseCategoricalCrossentropy(_FromLogits):
     def __init__(
         self,
         from_logits: bool = False,
-        label_smoothing: float = 0.0,
         ignore_class: int | None = None,
+        label_smoothing: float = 0.0,
         name: str | None = None,
     ) -> None:
         super().__init__(from_logits, label_smoothing, name)

@@ -493,8 +493,8 @@ class SparseCategoricalCrossentropy(_OfLoss):
     Args:
         name: in logs.
         from_logits: as for the loss.
-        label_smoothing: likewise.
         ignore_class: likewise; the mean of each batch is over the samples that count, and batches are weighted by all.
+        label_smoothing: likewise.
 
     Raises:
         ValueError: label_smoothing outside 0 to 1.
@@ -511,10 +511,10 @@ class SparseCategoricalCrossentropy(_OfLoss):
         self,
         name: str = "sparse_categorical_crossentropy",
         from_logits: bool = False,
-        label_smoothing: float = 0.0,
         ignore_class: int | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(name, losses.SparseCategoricalCrossentropy(from_logits, label_smoothing, ignore_class, name))
+        super().__init__(name, losses.SparseCategoricalCrossentropy(from_logits, ignore_class, label_smoothing, name))
 
 
 MetricLike: TypeAlias = "str | Metric"
