@@ -20,8 +20,8 @@
 // Numerics   one rounding, and none where the dtypes are equal. take_backward adds in the order of the indices, whatever the
 //            threads, because a task owns its columns of every row.
 // Cost       one addition per element of dy in take_backward, else no flop; B rows read and written. 784 bytes of uint8 become
-//            float32 in 0.09 microseconds (Zen 4), which is why `fit` keeps the data as the caller has it instead of converting it
-//            all beforehand.
+//            float32 in 0.09 microseconds (Zen 4), which is why `fit` keeps the data as the caller has it instead of converting
+//            it all beforehand.
 // Peers      NumPy's take, without negative indices. Keras's one_hot writes zeros for an index out of range.
 #pragma once
 

@@ -3,10 +3,10 @@
 //     C[m, n] = bias[n] + sum over k of A[m, k] * B[k, n]        for each matrix of a batch
 //
 // Shapes     A (..., M, K) or, transposed, (..., K, M); B (..., K, N) or, transposed, (..., N, K); C (..., M, N); bias (N,) or
-//            none. All row-major; the leading axes broadcast as NumPy's do, and those along which both operands move as along one
-//            are one. One B for all matrices of an A that is not transposed is one product of all their rows.
-// Backward   dA = dC B^T, dB = A^T dC: the same kernel with other transpositions, summed over the axes along which the operand was
-//            stretched; nothing is saved.
+//            none. All row-major; the leading axes broadcast as NumPy's do, and those along which both operands move as along
+//            one are one. One B for all matrices of an A that is not transposed is one product of all their rows.
+// Backward   dA = dC B^T, dB = A^T dC: the same kernel with other transpositions, summed over the axes along which the operand
+//            was stretched; nothing is saved.
 // Writes     every element of C once.
 // Aliasing   none.
 // Scratch    none. A transposed B is first copied into the workspace as (K, N).
@@ -24,7 +24,7 @@
 
 namespace fastnn {
 
-// The matrices of C in order, as axes, and how A and B move along each; in matrices where it is planned, in elements in a shape.
+// The matrices of C in order, as axes, and how A and B move along each: in matrices, and in a GemmShape in elements.
 struct GemmBatch {
   int axes = 0;
   int64_t extent[kMaxAxes], a[kMaxAxes], b[kMaxAxes];

