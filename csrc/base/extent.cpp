@@ -64,6 +64,10 @@ int64_t multiply_checked(int64_t a, int64_t b) {
 Extent operator*(const Extent& a, const Extent& b) {
   Extent product(multiply_checked(a.factor_, b.factor_));
   if (product.factor_ == 0) return product;
+  if (a.symbols_.size() + b.symbols_.size() > kMaxSymbols) {
+    throw ValueError(concat("shape: ", a, " times ", b, " elements; expected at most ", kMaxSymbols,
+                            " symbols in a product; give some axes a length"));
+  }
   product.symbols_.resize(a.symbols_.size() + b.symbols_.size());
   std::merge(a.symbols_.begin(), a.symbols_.end(), b.symbols_.begin(), b.symbols_.end(), product.symbols_.begin());
   return product;

@@ -14,6 +14,8 @@ namespace fastnn {
 
 using Bindings = std::map<std::string, int64_t>;  // symbol -> length
 
+constexpr size_t kMaxSymbols = 16;  // of one extent: a graph that squares a length again and again would fill the memory
+
 class Extent {
  public:
   Extent(int64_t factor = 0) : factor_(factor) {}  // NOLINT: an integer is an extent

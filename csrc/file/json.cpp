@@ -159,8 +159,10 @@ bool Json::operator==(const Json& other) const { return value_ == other.value_; 
 
 // ---- Typed access ---------------------------------------------------------------------------------------------------------
 
+std::string JsonRef::place() const { return join(where_, path_); }
+
 void JsonRef::fail(const std::string& came, const std::string& expected) const {
-  throw ValueError(concat(join(where_, path_), ": ", came, "; expected ", expected, "; write the file again"));
+  throw ValueError(concat(place(), ": ", came, "; expected ", expected, "; write the file again"));
 }
 
 bool JsonRef::boolean() const {

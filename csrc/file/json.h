@@ -124,6 +124,7 @@ class JsonRef {
   void expect_only(std::initializer_list<std::string_view> keys) const;  // an object without other keys
 
   const Json& value() const { return *value_; }
+  std::string place() const;  // where it stands, as errors say it
   [[noreturn]] void fail(const std::string& came, const std::string& expected) const;
 
  private:

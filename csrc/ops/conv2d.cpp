@@ -159,6 +159,7 @@ KernelPlan plan_conv2d_backward_kernel(const Call& call, Isa isa) {
   const int64_t budget = int64_t{512} * 1024 / static_cast<int64_t>(item_size(call.dtype(0)));
   const int64_t sample =
       window.height.image * window.width.image * shape.C + window.height.output * window.width.output * shape.F;
+  if (sample == 0) shape.B = 0;  // nothing to visit, however many samples there are
   shape.visit_samples = std::max<int64_t>(budget / std::max<int64_t>(sample, 1), 1);
   shape.visit_rows = std::max<int64_t>(window.height.output, 1);
   if (sample > budget) shape.visit_rows = std::max<int64_t>(window.height.output * budget / sample, 1);

@@ -13,6 +13,15 @@ std::ostream& operator<<(std::ostream& out, const TensorType& type) {
   return out << dtype_name(type.dtype) << ' ' << type.shape;
 }
 
+void expect_size(std::string_view where, std::string_view what, const TensorType& type) {
+  int64_t bytes = static_cast<int64_t>(item_size(type.dtype));
+  for (const Extent& extent : type.shape) {
+    if (extent.factor() != 0 && (__builtin_mul_overflow(bytes, extent.factor(), &bytes) || bytes > kMaxBytes)) {
+      throw ValueError(concat(where, ": ", what, " is ", type, "; expected at most ", kMaxBytes, " bytes; use smaller arrays"));
+    }
+  }
+}
+
 // ---- Attributes -----------------------------------------------------------------------------------------------------------
 
 Attributes::Attributes(const Op& op) : op_(&op) {
@@ -83,7 +92,11 @@ void infer(Call& call) {
       call.fail_value(concat("operand ", call.operand(i), " is missing; expected an array; pass it"));
     }
   }
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    if (call.has(i)) expect_size(op.name, "an operand", call.input(i));
+  }
   call.outputs = op.infer(call);
+  for (const TensorType& output : call.outputs) expect_size(op.name, "a result", output);
 }
 
 // ---- The table ------------------------------------------------------------------------------------------------------------
@@ -123,11 +136,14 @@ std::map<std::string, std::string, std::less<>> forced_variants;
 
 const Op& find_op(std::string_view name) {
   if (auto found = table().find(name); found != table().end()) return *found->second;
+  constexpr size_t kLongest = 64;  // a file may hold megabytes here, and the distance takes the product of the lengths
+  const std::string_view shown = name.substr(0, kLongest);
   std::string_view nearest = table().begin()->first;
   for (const auto& [known, op] : table()) {
-    if (edit_distance(name, known) < edit_distance(name, nearest)) nearest = known;
+    if (edit_distance(shown, known) < edit_distance(shown, nearest)) nearest = known;
   }
-  throw ValueError(concat("op: '", name, "' does not exist; expected a name of the op table; did you mean '", nearest, "'?"));
+  throw ValueError(concat("op: '", shown, shown.size() < name.size() ? "..." : "",
+                          "' does not exist; expected a name of the op table; did you mean '", nearest, "'?"));
 }
 
 const std::vector<const Op*>& all_ops() {

@@ -29,6 +29,10 @@ struct TensorType {
 };
 std::ostream& operator<<(std::ostream& out, const TensorType& type);  // float32 (batch, 10)
 
+// No array may have more, even with its axes of length 0 left out: then no plan's arithmetic on sizes overflows.
+constexpr int64_t kMaxBytes = int64_t{1} << 44;  // 16 TiB
+void expect_size(std::string_view where, std::string_view what, const TensorType& type);
+
 // ---- Attributes -----------------------------------------------------------------------------------------------------------
 
 using Axes = std::optional<Dims>;  // of an operand; none given (Python's None) means all, none named ({}) means none
@@ -167,7 +171,8 @@ std::vector<std::span<const Op>> op_families();  // written by the build
 const Op& find_op(std::string_view name);        // ValueError with the nearest names
 const std::vector<const Op*>& all_ops();         // by name
 
-// Checks the number of operands, runs the shape rule, and fills call.outputs.
+// Checks the number and the sizes of operands, runs the shape rule, and fills call.outputs. A rule may get any attributes of the
+// right types and any operands: it throws where it could not plan.
 void infer(Call& call);
 // The first variant that applies (or the one forced by `use_variant`), planned; throws where none does.
 const Variant& choose_variant(const Call& call, Isa isa);

@@ -47,8 +47,9 @@ inline std::pair<int64_t, int64_t> positive_pair(const Call& call, std::string_v
 inline Window window_along(const Call& call, std::string_view axis, int64_t image, int64_t window, int64_t stride) {
   const std::string& padding = call.attributes.text("padding");
   if (padding == "same") {
-    const int64_t output = (image + stride - 1) / stride;
-    return {image, window, stride, output, std::max<int64_t>((output - 1) * stride + window - image, 0) / 2};
+    const int64_t output = image > 0 ? (image - 1) / stride + 1 : 0;
+    // In an order that cannot overflow: the last output's first tap, and so the difference, is never above 0.
+    return {image, window, stride, output, std::max<int64_t>((output - 1) * stride - image + window, 0) / 2};
   }
   if (padding != "valid") {
     call.fail_value(concat("padding='", padding,

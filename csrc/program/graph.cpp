@@ -25,8 +25,38 @@ void Variable::read(void* to) {
 void Variable::write(const void* from) {
   const NoFork no_fork;
   std::unique_lock lock(mutex);
-  std::memcpy(memory_.get(), from, bytes_);
+  if (bytes_ > 0) std::memcpy(memory_.get(), from, bytes_);  // without elements `from` may be null
   bump_version();
+}
+
+namespace {
+
+// In the order of addresses, as runs take the locks, so that neither waits for the other for ever.
+std::vector<Variable*> distinct(std::span<const VariablePtr> variables) {
+  std::vector<Variable*> list;
+  for (const VariablePtr& variable : variables) list.push_back(variable.get());
+  std::ranges::sort(list, std::less());
+  list.erase(std::unique(list.begin(), list.end()), list.end());
+  return list;
+}
+
+}  // namespace
+
+void read_variables(std::span<const VariablePtr> variables, std::span<void* const> to) {
+  const NoFork no_fork;
+  std::vector<std::shared_lock<FairSharedMutex>> locks;
+  for (Variable* variable : distinct(variables)) locks.emplace_back(variable->mutex);
+  for (size_t i = 0; i < variables.size(); ++i) std::memcpy(to[i], variables[i]->data(), variables[i]->bytes());
+}
+
+void write_variables(std::span<const VariablePtr> variables, std::span<const void* const> from) {
+  const NoFork no_fork;
+  std::vector<std::unique_lock<FairSharedMutex>> locks;
+  for (Variable* variable : distinct(variables)) locks.emplace_back(variable->mutex);
+  for (size_t i = 0; i < variables.size(); ++i) {
+    std::memcpy(variables[i]->data(), from[i], variables[i]->bytes());
+    variables[i]->bump_version();
+  }
 }
 
 ValueId Graph::add_value(TensorType type, Origin origin, size_t index, size_t output) {
@@ -40,6 +70,7 @@ ValueId Graph::add_input(std::string name, TensorType type) {
     throw ValueError(concat("input '", name, "': shape ", type.shape,
                             "; expected lengths >= 0 or single symbols, which a call ", "determines; name the whole length"));
   }
+  expect_size("input", "'" + name + "'", type);
   const ValueId value = add_value(std::move(type), Origin::input, inputs_.size());
   inputs_.push_back({std::move(name), value});
   return value;
@@ -48,7 +79,7 @@ ValueId Graph::add_input(std::string name, TensorType type) {
 ValueId Graph::add_constant(DType dtype, const Dims& dims, const void* data) {
   const size_t bytes = static_cast<size_t>(count(dims)) * item_size(dtype);
   std::shared_ptr<std::byte[]> memory(allocate_aligned(bytes).release(), AlignedDelete());
-  std::memcpy(memory.get(), data, bytes);
+  if (bytes > 0) std::memcpy(memory.get(), data, bytes);
   const ValueId value = add_value({dtype, to_shape(dims)}, Origin::constant, constants_.size());
   constants_.push_back({std::move(memory), value});
   return value;

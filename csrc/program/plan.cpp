@@ -70,13 +70,16 @@ class Planner {
         if (input != kNoValue) readers_[input].push_back(static_cast<int>(i));
       }
       if (node.op->view) {
-        root_[node.outputs[0]] = node.inputs[0];
+        root_[node.outputs[0]] = root(node.inputs[0]);
         plans_.emplace_back();
         program_.calls.push_back({std::move(call), node.source, "view", {}});
         continue;
       }
+      // A node without results has nothing to compute, and nothing to do with how many rows of no length it has.
+      const bool idle = node.op->explain == nullptr &&
+                        std::ranges::all_of(call.outputs, [](const TensorType& type) { return bytes_of(type) == 0; });
       const Variant& variant = choose_variant(call, isa_);
-      plans_.push_back(variant.plan(call, isa_));
+      plans_.push_back(idle ? KernelPlan() : variant.plan(call, isa_));
       const Cost cost = cost_of(call);
       // Rough on purpose: 40 GFLOP/s and 10 GB/s decide only whether waking other threads can pay.
       program_.estimated_seconds += cost.flops / 40e9 + cost.bytes / 10e9;
@@ -226,6 +229,10 @@ class Planner {
       }
       *wanted[i].offset = offset;
       program_.arena_bytes = std::max(program_.arena_bytes, offset + wanted[i].bytes);
+      if (program_.arena_bytes > static_cast<size_t>(kMaxBytes)) {  // no sum of offsets overflows
+        throw ValueError(
+            concat("plan: intermediate values of more than ", kMaxBytes, " bytes; expected fewer; use smaller arrays"));
+      }
     }
   }
 
@@ -288,6 +295,10 @@ class Planner {
       program_.arena_bytes += align_up(copy.bytes);
     }
     program_.scratch_bytes = align_up(program_.scratch_bytes);
+    if (program_.scratch_bytes > static_cast<size_t>(kMaxBytes)) {
+      throw ValueError(concat("plan: ", program_.scratch_bytes, " bytes of scratch memory; expected at most ", kMaxBytes,
+                              "; use smaller arrays"));
+    }
     program_.lock_order.resize(program_.variables.size());
     std::iota(program_.lock_order.begin(), program_.lock_order.end(), 0);
     std::ranges::sort(program_.lock_order, std::less(), [&](int32_t i) { return program_.variables[i].get(); });

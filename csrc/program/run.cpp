@@ -112,12 +112,13 @@ class Run {
     const FlushDenormals flush;
     if (rank == 0) threads_of_last_run = team.size();
     void* const* buffers = context_.buffers.data();
-    for (const Step& step : program_.compute) buffers = run_step(step, buffers, team, rank);
+    int64_t number = 0;
+    for (const Step& step : program_.compute) buffers = run_step(step, number++, buffers, team, rank);
     if (rank == 0) copy(program_.output_copies);
     if (!commit_ || !program_.commits()) return;
     team.barrier();
     if (errors_.found()) return;  // the guard
-    for (const Step& step : program_.commit) buffers = run_step(step, buffers, team, rank);
+    for (const Step& step : program_.commit) buffers = run_step(step, number++, buffers, team, rank);
     if (rank == 0) {
       copy(program_.commit_copies);
       for (size_t i = 0; i < program_.variables.size(); ++i) {
@@ -126,11 +127,18 @@ class Run {
     }
   }
 
-  void* const* run_step(const Step& step, void* const* buffers, Team& team, int rank) {
+  void* const* run_step(const Step& step, int64_t number, void* const* buffers, Team& team, int rank) {
     errors_.enter(step.call);
     const KernelArguments arguments{buffers, step.kernel.params.get(), context_.scratch(rank), &errors_};
-    const Range mine = share(step.kernel.tasks, rank, team.size());
-    for (int64_t task = mine.begin; task < mine.end; ++task) step.kernel.run(arguments, task);
+    const int64_t tasks = step.kernel.tasks;
+    if (team.size() == 1 || tasks > Shares::kMostTasks) {
+      const Range mine = share(tasks, rank, team.size());
+      for (int64_t task = mine.begin; task < mine.end; ++task) step.kernel.run(arguments, task);
+    } else {
+      for (int64_t task; (task = context_.shares.claim(number, tasks, rank, team.size())) >= 0;) {
+        step.kernel.run(arguments, task);
+      }
+    }
     team.barrier();
     return buffers + step.operands.size();
   }
@@ -149,6 +157,47 @@ class Run {
 
 }  // namespace
 
+// ---- Shares ---------------------------------------------------------------------------------------------------------------
+
+namespace {
+constexpr uint64_t kSteps = 0xffff;  // numbers of steps are below; this one stands for none
+}  // namespace
+
+void Shares::reset(int workers) {
+  if (workers > workers_) {
+    shares_ = std::make_unique<Share[]>(static_cast<size_t>(workers));
+    workers_ = workers;
+  }
+  for (int i = 0; i < workers; ++i) shares_[i].word.store(kSteps << 48, std::memory_order_relaxed);
+}
+
+int64_t Shares::claim(int64_t step, int64_t tasks, int worker, int workers) {
+  const uint64_t number = static_cast<uint64_t>(step) % kSteps;
+  int64_t task = 0;
+  for (int i = 0; i < workers; ++i) {
+    const int owner = (worker + i) % workers;
+    if (take(shares_[owner], number, share(tasks, owner, workers), i > 0, task)) return task;
+  }
+  return -1;
+}
+
+// Relaxed is enough: the barrier between two steps orders what the tasks read and write.
+bool Shares::take(Share& from, uint64_t step, Range whole, bool last, int64_t& task) {
+  constexpr uint64_t mask = kMostTasks;
+  uint64_t word = from.word.load(std::memory_order_relaxed);
+  while (true) {
+    Range left = whole;  // nobody has touched it in this step
+    if (word >> 48 == step) left = {static_cast<int64_t>(word >> 24 & mask), static_cast<int64_t>(word & mask)};
+    if (left.begin >= left.end) {
+      if (!last) from.word.store(step << 48, std::memory_order_relaxed);  // or a much later step could take it for its own
+      return false;
+    }
+    task = last ? --left.end : left.begin++;
+    const uint64_t next = step << 48 | static_cast<uint64_t>(left.begin) << 24 | static_cast<uint64_t>(left.end);
+    if (from.word.compare_exchange_weak(word, next, std::memory_order_relaxed)) return true;
+  }
+}
+
 void Context::reserve(const Program& program, int threads) {
   if (arena_ == nullptr || program.arena_bytes > arena_bytes_) {
     arena_.reset();  // before the new one: never both at once
@@ -163,6 +212,7 @@ void Context::reserve(const Program& program, int threads) {
     scratch_bytes_ = bytes;
   }
   scratch_stride_ = stride;
+  shares.reset(threads);
 }
 
 void run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
+#include <span>
 #include <string>
 
 #include "base/dtype.h"
@@ -62,5 +63,11 @@ class Variable {
 };
 
 using VariablePtr = std::shared_ptr<Variable>;
+
+// The values of several variables as of one moment: no run commits between the first and the last. One copy each, in order;
+// a variable may occur twice.
+void read_variables(std::span<const VariablePtr> variables, std::span<void* const> to);
+// New values for all of them at once: no run sees some of the old and some of the new.
+void write_variables(std::span<const VariablePtr> variables, std::span<const void* const> from);
 
 }  // namespace fastnn

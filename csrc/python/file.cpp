@@ -9,6 +9,9 @@
 
 #include "file/json.h"
 #include "file/safetensors.h"
+#include "program/function.h"
+#include "program/model_file.h"
+#include "program/passes.h"
 #include "python/binding.h"
 
 namespace py = pybind11;
@@ -137,7 +140,26 @@ py::bytes safetensors_to_bytes(const py::dict& tensors, const Metadata& metadata
   return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-// ---- JSON, for tests ------------------------------------------------------------------------------------------------------
+// ---- Model files ----------------------------------------------------------------------------------------------------------
+
+std::map<std::string, Graph> load_graphs(const std::filesystem::path& path) {
+  py::gil_scoped_release release;
+  ModelFile file = ModelFile::read(path.native(), check_signals);
+  std::map<std::string, Graph> graphs;
+  for (const std::string& name : file.names()) graphs.emplace(name, file.graph(name));
+  return graphs;
+}
+
+std::unique_ptr<Function> load_function(const std::filesystem::path& path, const std::string& name) {
+  py::gil_scoped_release release;
+  Graph graph = ModelFile::read(path.native(), check_signals).graph(name);
+  run_passes(graph, /*fusion=*/true);
+  return std::make_unique<Function>(std::move(graph));
+}
+
+// ---- JSON -----------------------------------------------------------------------------------------------------------------
+
+constexpr size_t kMostJsonBytes = size_t{64} << 20;
 
 py::object from_json(const Json& json) {
   if (const bool* value = json.if_boolean()) return py::bool_(*value);
@@ -210,6 +232,22 @@ void define_files(py::module_& m) {
   m.def("safetensors_bytes", &safetensors_to_bytes, py::arg("tensors"), py::arg("metadata") = Metadata(),
         "What write_safetensors would write.");
 
+  m.def("load_graphs", &load_graphs, py::arg("path"),
+        "The graphs of a model file, by name, as they were written. Those that name the same tensor share a Variable.");
+  m.def("load_function", &load_function, py::arg("path"), py::arg("graph") = "predict",
+        "A graph of a model file, ready to run.");
+
+  m.def(
+      "parse_json",
+      [](const std::string& text, const std::string& where) {
+        return from_json(parse_json(text, where, {.bytes = kMostJsonBytes}));
+      },
+      py::arg("text"), py::arg("where"), "The value of a text, which `where` names in errors; at most 64 MB and 64 levels deep.");
+  m.def(
+      "dump_json", [](py::handle value, const std::string& where) { return dump_json(to_json(value), where); },
+      py::arg("value"), py::arg("where"), "None, bool, int, float, str, and lists and dicts of them, as a text.");
+
+  // The same for tests, with limits and bytes that are no text.
   m.def(
       "_parse_json",
       [](const py::bytes& text, size_t max_bytes, int max_depth) {

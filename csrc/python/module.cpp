@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "program/function.h"
+#include "program/graph_json.h"
 #include "program/passes.h"
 #include "python/binding.h"
 #include "simd/peak.h"
@@ -374,6 +375,26 @@ void define_extent(py::module_& m) {
       });
 }
 
+void write_variables_from_python(const std::vector<VariablePtr>& variables, const std::vector<py::array>& values) {
+  if (variables.size() != values.size()) {
+    throw ValueError(concat("write_variables: ", values.size(), " arrays for ", variables.size(), " variables; expected one each"));
+  }
+  std::vector<py::array> arrays;
+  std::vector<const void*> from;
+  for (size_t i = 0; i < variables.size(); ++i) {
+    const Variable& v = *variables[i];
+    arrays.push_back(contiguous(values[i]));
+    const TensorType came = type_of(arrays[i], v.name()), expected{v.dtype(), to_shape(v.dims())};
+    if (came != expected) {
+      throw ValueError(concat("variable '", v.name(), "': ", came, "; expected ", expected,
+                              "; reshape the array or convert it with .astype"));
+    }
+    from.push_back(arrays[i].data());
+  }
+  py::gil_scoped_release release;
+  write_variables(variables, from);
+}
+
 void define_variable(py::module_& m) {
   py::class_<Variable, VariablePtr>(m, "Variable", "Memory that outlives runs; fastnn.Variable is the public face.")
       .def(py::init([](const std::string& name, const py::array& value) {
@@ -388,32 +409,46 @@ void define_variable(py::module_& m) {
       .def_property_readonly("dtype", [](const Variable& v) { return std::string(dtype_name(v.dtype())); })
       .def_property_readonly("version", &Variable::version)
       .def("read",
-           [](Variable& v) {
-             py::array array = empty({v.dtype(), to_shape(v.dims())});
+           [](const VariablePtr& v) {
+             py::array array = empty({v->dtype(), to_shape(v->dims())});
              void* data = array.mutable_data();
              py::gil_scoped_release release;
-             v.read(data);
+             v->read(data);
              return array;
            })
       .def(
           "write",
-          [](Variable& v, const py::array& value) {
-            const py::array source = contiguous(value);
-            const TensorType came = type_of(source, v.name()), expected{v.dtype(), to_shape(v.dims())};
-            if (came != expected) {
-              throw ValueError(concat("variable '", v.name(), "': ", came, "; expected ", expected,
-                                      "; reshape the array or convert it with .astype"));
-            }
-            const void* data = source.data();
-            py::gil_scoped_release release;
-            v.write(data);
-          },
+          [](const VariablePtr& v, const py::array& value) { write_variables_from_python({v}, {value}); },
           py::arg("value"));
+
+  m.def(
+      "read_variables",
+      [](const std::vector<VariablePtr>& variables) {
+        py::list results;
+        std::vector<void*> to;
+        for (const VariablePtr& v : variables) {
+          py::array array = empty({v->dtype(), to_shape(v->dims())});
+          to.push_back(array.mutable_data());
+          results.append(std::move(array));
+        }
+        py::gil_scoped_release release;
+        read_variables(variables, to);
+        return results;
+      },
+      py::arg("variables"), "Copies of the values, all as of one moment.");
+  m.def("write_variables", &write_variables_from_python, py::arg("variables"), py::arg("values"),
+        "New values for all of them at once, or for none.");
 }
 
 ValueId checked(const Graph& graph, ValueId value) {
   if (value >= 0 && value < static_cast<ValueId>(graph.values().size())) return value;
   throw ValueError(concat("graph: value ", value, "; expected 0 <= value < ", graph.values().size(), "; use its own values"));
+}
+
+std::vector<VariablePtr> variables_of(const Graph& graph) {
+  std::vector<VariablePtr> variables;
+  for (const auto& read : graph.variables()) variables.push_back(read.variable);
+  return variables;
 }
 
 void define_graph(py::module_& m) {
@@ -468,15 +503,37 @@ void define_graph(py::module_& m) {
       .def(
           "replaced", [](const Graph& g) { return from_nodes(g.replaced()); },
           "The nodes that passes have turned into others, as they were.")
-      .def("inputs", [](const Graph& g) {
-        py::list list;
-        for (const auto& input : g.inputs()) list.append(py::make_tuple(input.name, input.value));
-        return list;
-      });
+      .def("inputs",
+           [](const Graph& g) {
+             py::list list;
+             for (const auto& input : g.inputs()) list.append(py::make_tuple(input.name, input.value));
+             return list;
+           })
+      .def("variables", &variables_of, "Those that it reads or assigns, in order.")
+      .def(
+          "constants",
+          [](const Graph& g) {
+            std::vector<py::array> arrays;
+            for (const auto& constant : g.constants()) {
+              py::array array = empty(g.type(constant.value));
+              std::memcpy(array.mutable_data(), constant.memory.get(), static_cast<size_t>(array.nbytes()));
+              arrays.push_back(std::move(array));
+            }
+            return arrays;
+          },
+          "Their values, in order.")
+      .def(
+          "to_json",
+          [](const Graph& g, const std::vector<std::string>& variables, const std::vector<std::string>& constants) {
+            return dump_json(graph_to_json(g, variables, constants), "graph");
+          },
+          py::arg("variables"), py::arg("constants"),
+          "The graph as a model file has it, with tensor names for its variables and constants.");
 
   py::class_<Function>(m, "Function", "A traced graph with the programs planned from it.")
       .def(py::init([](const Graph& graph) { return std::make_unique<Function>(graph); }), py::arg("graph"))
       .def("run", &run_function, py::arg("inputs"), py::arg("commit"))
+      .def("variables", [](const Function& f) { return variables_of(f.graph()); })
       .def(
           "describe",
           [](Function& f, const std::vector<Dims>& shapes) {

@@ -33,12 +33,15 @@ if TYPE_CHECKING:
         models,
         ops,
         optimizers,
+        saving,
+        serialization,
         training,
         utils,
     )
     from fastnn.autodiff import grad, value_and_grad
     from fastnn.layers import Input
     from fastnn.models import Sequential
+    from fastnn.saving import load_model
     from fastnn.tracing import Tensor, Variable, function
     from fastnn.utils import set_seed
 
@@ -60,6 +63,8 @@ _SUBMODULES = frozenset(
         "ops",
         "optimizers",
         "reference",
+        "saving",
+        "serialization",
         "tracing",
         "training",
         "utils",
@@ -72,6 +77,7 @@ _NAMES = {
     "Variable": "tracing",
     "function": "tracing",
     "grad": "autodiff",
+    "load_model": "saving",
     "set_seed": "utils",
     "value_and_grad": "autodiff",
 }

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import os
 import typing
-__all__: list[str] = ['Extent', 'Function', 'Graph', 'UnsupportedTensor', 'Variable', 'available_isas', 'compiler', 'execute', 'isa', 'num_threads', 'num_threads_reason', 'ops', 'parallel_backend', 'parse_safetensors', 'passes', 'random_permutation', 'random_uniform', 'read_safetensors', 'safetensors_bytes', 'set_num_threads', 'write_safetensors']
+__all__: list[str] = ['Extent', 'Function', 'Graph', 'UnsupportedTensor', 'Variable', 'available_isas', 'compiler', 'dump_json', 'execute', 'isa', 'load_function', 'load_graphs', 'num_threads', 'num_threads_reason', 'ops', 'parallel_backend', 'parse_json', 'parse_safetensors', 'passes', 'random_permutation', 'random_uniform', 'read_safetensors', 'read_variables', 'safetensors_bytes', 'set_num_threads', 'write_safetensors', 'write_variables']
 class Extent:
     """
     The length of an axis that is not known while tracing: an integer times named symbols.
@@ -57,6 +57,10 @@ class Graph:
         ...
     def constant(self, array: numpy.ndarray) -> int:
         ...
+    def constants(self) -> list[numpy.ndarray]:
+        """
+        Their values, in order.
+        """
     def dtype(self, value: typing.SupportsInt | typing.SupportsIndex) -> str:
         ...
     def fuse(self) -> None:
@@ -81,8 +85,16 @@ class Graph:
         ...
     def shape(self, value: typing.SupportsInt | typing.SupportsIndex) -> tuple:
         ...
+    def to_json(self, variables: collections.abc.Sequence[str], constants: collections.abc.Sequence[str]) -> str:
+        """
+        The graph as a model file has it, with tensor names for its variables and constants.
+        """
     def variable(self, variable: Variable) -> int:
         ...
+    def variables(self) -> list[Variable]:
+        """
+        Those that it reads or assigns, in order.
+        """
 class Function:
     """
     A traced graph with the programs planned from it.
@@ -94,6 +106,8 @@ class Function:
         The program for inputs of these shapes: its steps and the memory it needs.
         """
     def run(self, inputs: list, commit: bool) -> list:
+        ...
+    def variables(self) -> list[Variable]:
         ...
 class UnsupportedTensor:
     """
@@ -142,12 +156,24 @@ def _use_variant(op: str, variant: str) -> None:
     ...
 def available_isas() -> list[str]:
     ...
+def dump_json(value: typing.Any, where: str) -> str:
+    """
+    None, bool, int, float, str, and lists and dicts of them, as a text.
+    """
 def execute(op: str, inputs: list, attributes: dict, out: typing.Any = None) -> list:
     """
     Runs one op on NumPy arrays.
     """
 def isa() -> str:
     ...
+def load_function(path: os.PathLike | str | bytes, graph: str = 'predict') -> Function:
+    """
+    A graph of a model file, ready to run.
+    """
+def load_graphs(path: os.PathLike | str | bytes) -> dict[str, Graph]:
+    """
+    The graphs of a model file, by name, as they were written. Those that name the same tensor share a Variable.
+    """
 def num_threads() -> int:
     ...
 def num_threads_reason() -> str:
@@ -158,6 +184,10 @@ def ops() -> list:
     """
 def parallel_backend() -> str:
     ...
+def parse_json(text: str, where: str) -> typing.Any:
+    """
+    The value of a text, which `where` names in errors; at most 64 MB and 64 levels deep.
+    """
 def parse_safetensors(data: bytes) -> tuple[dict[str, typing.Any], dict[str, str]]:
     """
     The same from the bytes of a file.
@@ -172,6 +202,10 @@ def read_safetensors(path: os.PathLike | str | bytes) -> tuple[dict[str, typing.
     """
     The tensors of a file, by name, and its metadata.
     """
+def read_variables(variables: collections.abc.Sequence[Variable]) -> list:
+    """
+    Copies of the values, all as of one moment.
+    """
 def safetensors_bytes(tensors: dict, metadata: collections.abc.Mapping[str, str] = {}) -> bytes:
     """
     What write_safetensors would write.
@@ -181,6 +215,10 @@ def set_num_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
 def write_safetensors(path: os.PathLike | str | bytes, tensors: dict, metadata: collections.abc.Mapping[str, str] = {}) -> None:
     """
     Replaces the file as a whole, or leaves it as it was.
+    """
+def write_variables(variables: collections.abc.Sequence[Variable], values: collections.abc.Sequence[numpy.ndarray]) -> None:
+    """
+    New values for all of them at once, or for none.
     """
 __version__: str = '0.1.0'
 compiler: str = '12.2.0'

@@ -61,6 +61,15 @@ class Initializer:
         """The arguments that make an equal one."""
         return {}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Initializer:
+        """An initializer from what `get_config` returned.
+
+        Args:
+            config: the arguments by name.
+        """
+        return cls(**config)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
 

@@ -62,11 +62,33 @@ class Loss:
     def __call__(self, y_true: TensorLike, y_pred: TensorLike) -> Any:
         return ops.mean(self.call(y_true, y_pred))
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments by name; a subclass with more of them adds its own."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Loss:
+        """A loss from what `get_config` returned.
+
+        Args:
+            config: the constructor's arguments by name.
+        """
+        return cls(**config)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
-class SparseCategoricalCrossentropy(Loss):
+class _FromLogits(Loss):
+    def __init__(self, from_logits: bool = False, name: str | None = None) -> None:
+        super().__init__(name)
+        self.from_logits = from_logits
+
+    def get_config(self) -> dict[str, Any]:
+        return {"from_logits": self.from_logits, **super().get_config()}
+
+
+class SparseCategoricalCrossentropy(_FromLogits):
     """`-log p[label]` for integer labels, in nats.
 
     Args:
@@ -87,15 +109,11 @@ class SparseCategoricalCrossentropy(Loss):
 
     sparse_labels = True
 
-    def __init__(self, from_logits: bool = False, name: str | None = None) -> None:
-        super().__init__(name)
-        self.from_logits = from_logits
-
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return (ops.sparse_softmax_cross_entropy if self.from_logits else ops.sparse_cross_entropy)(y_pred, y_true)
 
 
-class CategoricalCrossentropy(Loss):
+class CategoricalCrossentropy(_FromLogits):
     """`-sum over j of t[j] log p[j]` for one-hot or other distributions `t`, in nats.
 
     Args:
@@ -114,15 +132,11 @@ class CategoricalCrossentropy(Loss):
         0.1643
     """
 
-    def __init__(self, from_logits: bool = False, name: str | None = None) -> None:
-        super().__init__(name)
-        self.from_logits = from_logits
-
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return (ops.softmax_cross_entropy if self.from_logits else ops.cross_entropy)(y_pred, y_true)
 
 
-class BinaryCrossentropy(Loss):
+class BinaryCrossentropy(_FromLogits):
     """`-t log p - (1 - t) log(1 - p)`, the mean over the last axis, in nats.
 
     Args:
@@ -136,10 +150,6 @@ class BinaryCrossentropy(Loss):
         >>> round(float(loss(np.array([[1.0], [0.0]]), np.array([[0.9], [0.2]]))), 4)
         0.1643
     """
-
-    def __init__(self, from_logits: bool = False, name: str | None = None) -> None:
-        super().__init__(name)
-        self.from_logits = from_logits
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         if self.from_logits:
@@ -163,13 +173,15 @@ class MeanSquaredError(Loss):
         return ops.mean(ops.square(y_pred - y_true), axes=-1)
 
 
-class _FunctionLoss(Loss):
+class FunctionLoss(Loss):
+    """A function `(y_true, y_pred) -> one number per sample` as a loss; `get` makes it."""
+
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(getattr(function, "__name__", "loss"))
-        self._function = function
+        self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self._function(y_true, y_pred)
+        return self.function(y_true, y_pred)
 
 
 LossLike: TypeAlias = "str | Loss | Callable[..., Any]"
@@ -208,5 +220,5 @@ def get(loss: LossLike) -> Loss:
     if isinstance(loss, type):
         raise TypeError(f"loss: the class {loss.__name__}; expected an object; write {loss.__name__}()")
     if callable(loss):
-        return _FunctionLoss(loss)
+        return FunctionLoss(loss)
     raise TypeError(f"loss: {loss!r}; expected a name, a Loss or a function; pass for example 'mean_squared_error'")

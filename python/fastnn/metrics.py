@@ -89,6 +89,19 @@ class Metric:
         self.total.assign(0.0)
         self.count.assign(0.0)
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments by name; a subclass with more of them adds its own."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Metric:
+        """A metric from what `get_config` returned, which has seen nothing.
+
+        Args:
+            config: the constructor's arguments by name.
+        """
+        return cls(**config)
+
 
 class Mean(Metric):
     """The mean of numbers given to `update`.
@@ -178,6 +191,9 @@ class BinaryAccuracy(Metric):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         above = ops.cast(ops.relu(y_pred - self.threshold), "bool")
         return ops.mean(ops.cast(ops.equal(above, ops.cast(y_true, "bool")), "float32"), axes=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"threshold": self.threshold, **super().get_config()}
 
 
 class MeanSquaredError(Metric):

@@ -55,8 +55,13 @@ class Optimizer:
 
     @property
     def variables(self) -> list[Variable]:
-        """Everything the optimizer remembers, for saving."""
+        """Everything the optimizer remembers."""
         return [self.iterations, self._learning_rate, *self._slots()]
+
+    @property
+    def built(self) -> bool:
+        """Whether it has made its slots, and knows the variables that they belong to."""
+        return bool(self._variables)
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Makes the slots for these variables; the first `apply` does it.

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias, overload
 
@@ -32,6 +32,7 @@ class _State(threading.local):
     def __init__(self) -> None:
         self.traces: list[Trace] = []
         self.layers: list[str] = []
+        self.scopes: Mapping[str, str] = {}
 
 
 _state = _State()
@@ -95,11 +96,21 @@ def current_trace() -> Trace | None:
 @contextmanager
 def layer_scope(name: str) -> Iterator[None]:
     """Names the layer that the ops inside belong to; scopes nest into a path such as `sequential/conv2d`."""
-    _state.layers.append(name)
+    _state.layers.append(_state.scopes.get(name, name))
     try:
         yield
     finally:
         _state.layers.pop()
+
+
+@contextmanager
+def renamed_scopes(names: Mapping[str, str]) -> Iterator[None]:
+    """While it lasts, layers of these names appear in paths under other ones."""
+    before, _state.scopes = _state.scopes, names
+    try:
+        yield
+    finally:
+        _state.scopes = before
 
 
 def layer_path() -> str:
@@ -364,8 +375,32 @@ class Variable(_Operators):
     def __float__(self) -> float:
         return float(self.numpy())
 
+    def __reduce__(self) -> Any:
+        """For `copy` and `pickle`: a Variable of its own with the same value."""
+        return _variable, (self.numpy(), self.name, self.trainable)
+
     def __repr__(self) -> str:
         return f"<Variable '{self.name}' {self.dtype} {self.shape}>"
+
+
+def _variable(value: Array, name: str, trainable: bool) -> Variable:
+    return Variable(value, name=name, trainable=trainable)
+
+
+def named_variables(owner: object) -> dict[str, Variable]:
+    """The Variables that are attributes of an object, by their names without leading underscores."""
+    return {name.lstrip("_"): value for name, value in vars(owner).items() if isinstance(value, Variable)}
+
+
+def read_variables(variables: Sequence[Variable]) -> list[Array]:
+    """Copies of the values as of one moment: no step commits in between."""
+    values: list[Array] = _core.read_variables([v._core for v in variables])
+    return values
+
+
+def write_variables(variables: Sequence[Variable], values: Sequence[Array]) -> None:
+    """New values for all of them at once, or for none: no prediction sees some old and some new ones."""
+    _core.write_variables([v._core for v in variables], list(values))
 
 
 TensorLike: TypeAlias = "Tensor | Variable | Array | np.generic | float | int"

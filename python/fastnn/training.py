@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,24 +18,53 @@ import numpy as np
 from fastnn import _core, losses, metrics, ops, optimizers
 from fastnn.autodiff import backward
 from fastnn.callbacks import Callback, CallbackList, History, Logs, Progress, format_logs
+from fastnn.saving import Savable
 from fastnn.tracing import Array, Tensor, Trace, as_tensor, building, layer_scope, rectangular
 from fastnn.utils import check_number, generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fastnn.layers import Layer
     from fastnn.tracing import Variable
 
 # What programs read as it is, casting each batch while they gather it; anything else is converted once.
 _NATIVE = ("float32", "float64", "int32", "int64", "uint8", "bool")
 
 
-class Trainer:
+@dataclass
+class Position:
+    """Where a `fit` stands: with the weights, all it needs to go on."""
+
+    epoch: int  # finished ones
+    step: int  # finished ones of the next epoch
+    seed: int  # of the shuffling, with its stream; the epoch is its step
+    stream: int
+    samples: int
+    batch_size: int
+    shuffle: bool
+
+
+@dataclass
+class Fit:
+    """A `fit` that is going on, for callbacks that save and restore it."""
+
+    position: Position
+    hooks: CallbackList
+
+
+class Trainer(Savable):
     """The part of a model that trains and predicts; models derive from it."""
 
     name: str
+    auto_named: bool
     built: bool
     _input_shape: tuple[int, ...] | None
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order."""
+        return []
 
     @property
     def trainable_variables(self) -> list[Variable]:
@@ -48,6 +78,8 @@ class Trainer:
         self.history: History | None = None
         self.stop_training = False
         self._programs: dict[Any, _core.Function] = {}
+        self._file_graph: tuple[tuple[str, ...], str, list[Array]] | None = None  # of fastnn.saving
+        self._fit: Fit | None = None
 
     def build(self, input_shape: Sequence[int | None]) -> None: ...
     def call(self, x: Any, training: bool = False) -> Any: ...
@@ -55,6 +87,7 @@ class Trainer:
 
     def _forget_programs(self) -> None:
         self._programs = {}
+        self._file_graph = None
 
     # ---- compile -------------------------------------------------------------------------------------------------------------
 
@@ -183,30 +216,35 @@ class Trainer:
         progress = [Progress(level)] if level else []
         callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
         hooks = CallbackList([*callbacks, *progress, self.history], self, {"epochs": epochs, "steps": steps, "verbose": level})
+        at = Position(int(initial_epoch), 0, seed, stream, samples, batch_size, bool(shuffle))
+        self._fit = Fit(at, hooks)
         self.stop_training = False
         order = np.arange(samples, dtype=np.int64)
-        hooks.call("on_train_begin", {})
         try:
-            for epoch in range(initial_epoch, epochs):
+            hooks.call("on_train_begin", {})  # a callback may move the position
+            while at.epoch < epochs and not self.stop_training:
+                epoch = at.epoch
                 if shuffle:
-                    order = _core.random_permutation(seed, stream, epoch, samples)
-                self._reset_metrics()
+                    order = _core.random_permutation(at.seed, at.stream, epoch, samples)
+                if at.step == 0:
+                    self._reset_metrics()
                 hooks.call("on_epoch_begin", epoch, {})
-                for step in range(steps):
+                for step in range(at.step, steps):
                     for hook, wants_logs in hooks.on_batch_begin:
                         hook(step, self.metrics_so_far() if wants_logs and step else {})
                     with _batch_context("fit", f"epoch {epoch + 1}, batch {step}"):
                         run.run([x, y, order[step * batch_size : (step + 1) * batch_size]], True)
+                    at.step = step + 1
                     for hook, wants_logs in hooks.on_batch_end:
                         hook(step, self.metrics_so_far() if wants_logs else {})
                 logs = self.metrics_so_far()
                 if validation is not None:
                     results = self._evaluate(validation[0], validation[1], batch_size)
                     logs.update({f"val_{name}": value for name, value in results.items()})
+                at.epoch, at.step = epoch + 1, 0
                 hooks.call("on_epoch_end", epoch, logs)
-                if self.stop_training:
-                    break
         finally:
+            self._fit = None
             for bar in progress:
                 bar.close()
         hooks.call("on_train_end", {})
@@ -387,12 +425,18 @@ class Trainer:
         return _core.Function(trace.graph)
 
     def _trace_prediction(self, x: Array, training: bool) -> _core.Function:
+        graph = self._prediction_graph(x.dtype.name, training)
+        graph.fuse()
+        return _core.Function(graph)
+
+    def _prediction_graph(self, dtype: str = "float32", training: bool = False) -> _core.Graph:
+        """From a batch `x` of this dtype to the outputs, not fused."""
+        assert self._input_shape is not None
         with Trace() as trace:
-            x_batch = ops.cast(trace.input("x", x.dtype.name, (_core.Extent("batch"), *x.shape[1:])), "float32")
-            output = self.call(x_batch, training)
+            x = trace.input("x", dtype, (_core.Extent("batch"), *self._input_shape))
+            output = self.call(ops.cast(x, "float32"), training)
             trace.graph.set_outputs([output._value])
-            trace.graph.fuse()
-        return _core.Function(trace.graph)
+        return trace.graph
 
     def _trace_loss(self, x: Tensor, y: Tensor, training: bool) -> Tensor:
         """The mean loss of a batch; metrics are updated on the way."""

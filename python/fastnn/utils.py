@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,17 +23,34 @@ class _Generator:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._local = threading.local()
         self.seed = int.from_bytes(os.urandom(7), "little")
         self._stream = 0
 
-    def reset(self, seed: int) -> None:
+    def reset(self, seed: int, stream: int = 0) -> None:
         with self._lock:
-            self.seed, self._stream = seed, 0
+            self.seed, self._stream = seed, stream
+
+    def state(self) -> tuple[int, int]:
+        """What `reset` takes to go on from here."""
+        with self._lock:
+            return self.seed, self._stream
 
     def next_key(self) -> tuple[int, int]:
+        if getattr(self._local, "paused", False):
+            return 0, 0
         with self._lock:
             self._stream += 1
             return self.seed, self._stream - 1
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """While it lasts this thread takes no numbers: for copies of layers, whose random state comes from elsewhere."""
+        before, self._local.paused = getattr(self._local, "paused", False), True
+        try:
+            yield
+        finally:
+            self._local.paused = before
 
 
 generator = _Generator()

@@ -33,6 +33,19 @@ class Input:
         self.name = name or "input"
         self.shape = check_sizes("Input", "shape", tuple(shape) if isinstance(shape, (tuple, list)) else shape, None)
 
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"shape": self.shape, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Input:
+        """An Input from what `get_config` returned.
+
+        Args:
+            config: the constructor's arguments by name.
+        """
+        return cls(**config)
+
     def __repr__(self) -> str:
         return f"<Input {self.shape}>"
 

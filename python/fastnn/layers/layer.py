@@ -6,14 +6,43 @@ import functools
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastnn.tracing import Array, Tensor, Variable, layer_scope, rectangular
+from fastnn.tracing import (
+    Array,
+    Tensor,
+    Variable,
+    layer_scope,
+    named_variables,
+    read_variables,
+    rectangular,
+    write_variables,
+)
 
 InputShape: TypeAlias = "tuple[int | None, ...]"  # None is an axis of any length: the batch
+
+
+class _Loading(threading.local):
+    weights: Callable[[str, tuple[int, ...]], Array] | None = None
+
+
+_loading = _Loading()
+
+
+@contextmanager
+def initial_weights(source: Callable[[str, tuple[int, ...]], Array]) -> Iterator[None]:
+    """While it lasts, weights made in this thread begin as `source(name, shape)` instead of what initializers say."""
+    before, _loading.weights = _loading.weights, source
+    try:
+        yield
+    finally:
+        _loading.weights = before
+
 
 _counters: dict[str, itertools.count[int]] = {}
 
@@ -59,10 +88,18 @@ class Layer:
     """
 
     def __init__(self, *, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
-        self.name = name or unique_name(_snake_case(type(self).__name__))
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"{type(self).__name__}: name={name!r}; expected a string; pass for example name='hidden'")
+        self.auto_named = not name
+        self.name = name or unique_name(self.default_name())
         self.input_shape = None if input_shape is None else check_sizes(self.name, "input_shape", input_shape, None)
         self.built = False
-        self._weights: list[Variable] = []
+        self._weights: dict[str, Variable] = {}
+
+    @classmethod
+    def default_name(cls) -> str:
+        """The class's name as names of layers are written: `max_pooling2d`."""
+        return _snake_case(cls.__name__)
 
     def build(self, input_shape: InputShape) -> None:
         """Makes the weights; the first call does it. The default has none.
@@ -106,7 +143,7 @@ class Layer:
     def unbuild(self) -> None:
         """Forgets the weights; the next call makes new ones."""
         self.built = False
-        self._weights = []
+        self._weights = {}
 
     def add_weight(
         self, name: str, shape: Sequence[int], initializer: Callable[..., Array], *, trainable: bool = True
@@ -114,32 +151,56 @@ class Layer:
         """Makes a weight of this layer, a float32 Variable named `layer/name`.
 
         Args:
-            name: within the layer.
+            name: within the layer, where no other weight has it; files name the weight by it.
             shape: ints.
             initializer: a function `(shape, dtype) -> array`.
             trainable: whether optimizers may change it.
 
         Returns:
             The Variable.
+
+        Raises:
+            ValueError: a name that is taken.
         """
-        weight = Variable(initializer(tuple(shape), "float32"), name=f"{self.name}/{name}", trainable=trainable)
-        self._weights.append(weight)
+        if name in self._weights:
+            raise ValueError(f"{self.name}: add_weight('{name}') twice; expected different names; name what it is for")
+        full_name, stored = f"{self.name}/{name}", _loading.weights
+        value = initializer(tuple(shape), "float32") if stored is None else stored(full_name, tuple(shape))
+        weight = self._weights[name] = Variable(value, name=full_name, trainable=trainable)
         return weight
 
     @property
     def weights(self) -> list[Variable]:
         """The weights in the order they were made."""
-        return list(self._weights)
+        return list(self._weights.values())
+
+    def named_weights(self) -> dict[str, Variable]:
+        """The weights by their names within the layer, in the order they were made."""
+        return dict(self._weights)
+
+    def named_variables(self) -> dict[str, Variable]:
+        """Everything the layer remembers, by names within the layer: its weights, then Variables that are attributes.
+
+        Raises:
+            ValueError: a weight and another Variable of one name.
+        """
+        weights = {id(w) for w in self.weights}
+        others = {name: v for name, v in named_variables(self).items() if id(v) not in weights}
+        for name in others.keys() & self._weights.keys():
+            raise ValueError(
+                f"{self.name}: a weight and another Variable are named '{name}'; expected different names; rename one"
+            )
+        return self._weights | others
 
     @property
     def trainable_variables(self) -> list[Variable]:
         """The weights that training changes."""
-        return [w for w in self._weights if w.trainable]
+        return [w for w in self.weights if w.trainable]
 
     @property
     def trainable(self) -> bool:
         """Whether training changes the layer's weights."""
-        return all(w.trainable for w in self._weights)
+        return all(w.trainable for w in self.weights)
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
@@ -155,7 +216,7 @@ class Layer:
 
     def get_weights(self) -> list[Array]:
         """Copies of the weights, in order."""
-        return [w.numpy() for w in self.weights]
+        return read_variables(self.weights)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replaces the weights; all or none, so that arrays that do not fit change nothing.
@@ -217,8 +278,7 @@ def assign_all(where: str, variables: Sequence[Variable], values: Sequence[Any])
                 f"{where}: '{variable.name}' given an array of shape {array.shape}; expected {variable.shape}; nothing was "
                 "changed"
             )
-    for variable, array in zip(variables, arrays):
-        variable.assign(array.astype(variable.dtype, copy=False))
+    write_variables(variables, [array.astype(v.dtype, copy=False) for v, array in zip(variables, arrays)])
 
 
 def check_sizes(where: str, what: str, value: Any, count: int | None) -> tuple[int, ...]:

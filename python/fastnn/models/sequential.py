@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.layers.core import Input
 from fastnn.layers.layer import Layer, assign_all, check_sizes, unique_name
-from fastnn.tracing import Array, Tensor, Trace, Variable, current_trace, layer_scope
+from fastnn.tracing import Array, Tensor, Trace, Variable, current_trace, layer_scope, read_variables
 from fastnn.training import Trainer
 
 
@@ -43,6 +43,9 @@ class Sequential(Trainer):
 
     def __init__(self, layers: Sequence[Layer | Input] = (), name: str | None = None) -> None:
         super().__init__()
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"Sequential: name={name!r}; expected a string; pass for example name='digits'")
+        self.auto_named = not name
         self.name = name or unique_name("sequential")
         self._layers: list[Layer] = []
         self._input_shape: tuple[int, ...] | None = None
@@ -154,6 +157,9 @@ class Sequential(Trainer):
         if any(layer is other for other in self._layers):
             raise ValueError(f"{self.name}: {layer!r} twice; expected different layers; make a second one")
         if any(layer.name == other.name for other in self._layers):
+            if layer.auto_named and not layer.built:  # the other one came out of a file with the name
+                layer.name = unique_name(layer.default_name())
+                return self._append(layer)
             raise ValueError(f"{self.name}: two layers named '{layer.name}'; expected unique names; pass name=")
         if not self._layers and self._input_shape is None:
             self._input_shape = layer.input_shape
@@ -292,7 +298,7 @@ class Sequential(Trainer):
             >>> [w.shape for w in fastnn.Sequential([layers.Dense(3, input_shape=(4,))]).get_weights()]
             [(4, 3), (3,)]
         """
-        return [w.numpy() for w in self.weights]
+        return read_variables(self.weights)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replaces all weights, or none if one does not fit.
@@ -325,6 +331,43 @@ class Sequential(Trainer):
         """
         self._require_built("count_params")
         return sum(w.size for w in self.weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, with the shape of the input as an `Input` once it is known.
+
+        Returns:
+            A dict: `name` and `layers`, the layers themselves.
+
+        Example:
+            >>> model = fastnn.Sequential([layers.Dense(3, input_shape=(4,))], name="small")
+            >>> copy = fastnn.Sequential.from_config(model.get_config())
+            >>> copy.name, copy.output_shape
+            ('small', (None, 3))
+        """
+        inputs = [] if self._input_shape is None else [Input(self._input_shape)]
+        return {"name": self.name, "layers": [*inputs, *self._layers]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sequential:
+        """A model of equal layers, with new weights.
+
+        Args:
+            config: what `get_config` returned.
+
+        Returns:
+            A model, not compiled.
+
+        Raises:
+            TypeError: something in its place that is no layer.
+
+        Example:
+            >>> fastnn.Sequential.from_config({"name": "small", "layers": [fastnn.Input((4,)), layers.Dense(3)]}).count_params()
+            15
+        """
+        for layer in config["layers"]:
+            if not isinstance(layer, (Layer, Input)):
+                raise TypeError(f"{cls.__name__}: {layer!r}; expected a layer; see get_config")
+        return cls([type(layer).from_config(layer.get_config()) for layer in config["layers"]], name=config["name"])
 
     def _require_built(self, what: str) -> None:
         if not self._layers:
