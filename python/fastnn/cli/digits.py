@@ -220,7 +220,8 @@ def _find(picture: Image.Image, part: _Box) -> _Digit | None:
     if contrast < max(_FAINTEST, 4.0 * noise):
         return None
     strokes = _strokes(ink, max(_EDGE * contrast, 4.0 * noise))
-    if strokes.mean() > 0.7:  # the border was a frame, and this is the paper
+    outermost = np.concatenate([strokes[[0, -1]].ravel(), strokes[:, [0, -1]].ravel()])
+    if strokes.mean() > 0.7 and outermost.mean() < 0.05:  # the border was a frame, and this is the paper
         return _find(picture, part.grown(-0.05 * min(width, height), picture)) if min(columns, rows) > _BOX else None
     x, y = np.flatnonzero(strokes.any(axis=0)), np.flatnonzero(strokes.any(axis=1))
     dx, dy = width / columns, height / rows
