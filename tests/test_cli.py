@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.cli import curves, main
+from fastnn.cli import confusion, curves, main, mistakes
+from fastnn.cli import figures as figures_module
 from fastnn.cli.recipe import Recipe
 from fastnn.cli.run_folder import RunFolder
 
+FILES = ("history.csv", "model.safetensors", "checkpoint.safetensors", "curves.png", "confusion.png", "mistakes.png")
 COLUMNS = ["epoch", "loss", "accuracy", "test_loss", "test_accuracy", "seconds"]
 PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
@@ -114,6 +116,12 @@ def test_version_imports_neither_layers_nor_extras() -> None:
         (["train", "mnist-cnn", "--learning-rate", "1e39"], "--learning-rate: 1e39; expected"),
         (["train", "mnist-cnn", "--seed", "-1"], "--seed: -1; expected"),
         (["info", "--threads", "2"], "--threads"),
+        (["predict"], "MODEL"),
+        (["predict", "model.safetensors"], "FILE"),
+        (["predict", "model.safetensors", "a.png", "--threads", "0"], "--threads: 0; expected"),
+        (["predict", "model.safetensors", "a.png", "--data", "x"], "--data"),
+        (["evaluate"], "MODEL"),
+        (["evaluate", "model.safetensors", "extra"], "extra"),
     ],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,14 +196,16 @@ def test_training_ends_with_one_json_object(digits: Path, tmp_path: Path, capsys
     asked = {"epochs": 4, "batch_size": 50, "learning_rate": 0.004, "seed": 3, "threads": 2}
     assert {name: result[name] for name in asked} == asked
     assert result["isa"] in fastnn._core.available_isas()
-    assert result["files"] == [str(out / "history.csv"), str(out / "curves.png")]
+    assert result["files"] == [str(out / name) for name in FILES]
+    assert sorted(os.listdir(out)) == sorted(FILES)
 
     header, *rows = csv.reader((out / "history.csv").read_text().splitlines())
     assert header == COLUMNS
     assert [row[0] for row in rows] == ["1", "2", "3", "4"]
     assert float(rows[-1][4]) == result["test_accuracy"]
     assert float(rows[-1][1]) < float(rows[0][1])
-    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG\r\n")
+    for name in FILES[3:]:
+        assert (out / name).read_bytes().startswith(b"\x89PNG\r\n")
 
     for words in ("400 training images", "100 test images", "batch size 50", "seed 3", "2 threads", "0.004"):
         assert words in captured.err
@@ -209,7 +219,7 @@ def test_training_ends_with_a_summary(digits: Path, tmp_path: Path, capsys: pyte
     accuracy = list(csv.DictReader((out / "history.csv").read_text().splitlines()))[-1]["test_accuracy"]
     assert lines[0].startswith(f"test accuracy  {float(accuracy):.2%}")
     assert "2 epochs in" in lines[1]
-    assert [line.split()[-1] for line in lines[2:]] == [str(out / "history.csv"), str(out / "curves.png")]
+    assert [line.split()[-1] for line in lines[2:]] == [str(out / name) for name in FILES]
 
 
 def test_the_seed_decides_and_threads_do_not(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,7 +270,9 @@ def test_an_earlier_run_moves_aside(digits: Path, tmp_path: Path, capsys: pytest
     assert "run.2" in capsys.readouterr().err
     for folder, history in zip((tmp_path / "run.1", tmp_path / "run.2", out), histories):
         assert (folder / "history.csv").read_text() == history
-        assert (folder / "curves.png").exists()
+        assert {*FILES} <= {*os.listdir(folder)}
+    models = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path / "run.1", tmp_path / "run.2", out)]
+    assert len(set(models)) == 3
     assert (out / "notes.txt").read_text() == "mine"
 
 
@@ -380,6 +392,7 @@ def test_ctrl_c_keeps_the_history(digits: Path, tmp_path: Path) -> None:
     last = errors.splitlines()[-1]
     assert last.startswith("fastnn: interrupted in epoch ")
     assert str(history) in last
+    assert last.endswith("; --resume goes on")
     rows = list(csv.DictReader(history.read_text().splitlines()))
     assert len(rows) >= 2
     assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
@@ -393,13 +406,13 @@ def test_without_the_extras_training_still_works(
     out = tmp_path / "run"
     assert main(train(digits, out, "--epochs", "1", "--json")) == 0
     captured = capsys.readouterr()
-    assert "no live progress bar and no curves.png: tqdm and matplotlib not installed" in captured.err
+    assert "no live progress bar and no pictures: tqdm and matplotlib not installed" in captured.err
     assert "pip install '.[cli]'" in captured.err
-    assert json.loads(captured.out)["files"] == [str(out / "history.csv")]
-    assert [file.name for file in out.iterdir()] == ["history.csv"]
+    assert json.loads(captured.out)["files"] == [str(out / name) for name in FILES[:3]]
+    assert sorted(os.listdir(out)) == sorted(FILES[:3])
 
 
-# ---- The picture -------------------------------------------------------------------------------------------
+# ---- The pictures -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 50])
@@ -413,9 +426,89 @@ def test_curves_of_any_length_are_drawn(epochs: int, tmp_path: Path) -> None:
     assert height >= 500
 
 
-def test_curves_never_overwrite(tmp_path: Path) -> None:
-    path = tmp_path / "curves.png"
+def guesses(true: np.ndarray, read: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Probabilities of ten classes that are largest for what is read."""
+    probabilities = np.repeat((1.0 - sure[:, None]) / 9, 10, axis=1)
+    probabilities[np.arange(len(true)), read] = sure
+    return probabilities
+
+
+def test_confusions_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    true, read = rng.integers(0, 10, (2, 500))
+    counts = confusion.matrix(true.astype(np.uint8), read, 10)
+    for i in range(10):
+        for j in range(10):
+            assert counts[i, j] == np.sum((true == i) & (read == j))
+
+
+@pytest.mark.parametrize("kind", ["perfect", "random", "large", "one class", "one image"])
+def test_confusions_of_any_kind_are_drawn(kind: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    counts = {
+        "perfect": np.diag(rng.integers(1, 1000, 10)),
+        "random": rng.integers(0, 20, (10, 10)),
+        "large": rng.integers(0, 100_000, (10, 10)),
+        "one class": np.outer(np.eye(10, dtype=np.int64)[3], rng.integers(0, 9, 10)),
+        "one image": np.outer(np.eye(10, dtype=np.int64)[3], np.eye(10, dtype=np.int64)[5]),
+    }[kind]
+    confusion.draw(tmp_path / "confusion.png", counts)
+    texts = drawn_texts(lambda path: confusion.draw(path, counts), tmp_path)
+    right, images = np.trace(counts), counts.sum()
+    assert f"{right / images:.2%} test accuracy" in texts
+    assert f"{images - right:,} of {images:,} images read wrong" in texts
+    for count in counts[counts > 0]:
+        assert f"{count:,}" in texts
+    assert texts.count("–") == np.sum(counts.sum(axis=0) == 0) + np.sum(counts.sum(axis=1) == 0)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 3, 9, 40, 60])
+def test_mistakes_are_drawn_the_surest_first(wrong: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(wrong)
+    true = rng.integers(0, 10, 100)
+    read = true.copy()
+    where = rng.permutation(100)[:wrong]
+    read[where] = (true[where] + rng.integers(1, 10, wrong)) % 10
+    probabilities = guesses(true, read, rng.uniform(0.2, 1.0, 100))
+    images = rng.integers(0, 256, (100, 28, 28), dtype=np.uint8)
+    texts = drawn_texts(lambda path: mistakes.draw(path, images, true, probabilities), tmp_path)
+    titles = {0: "No mistakes", 1: "1 mistake in 100 test images", 60: "The 40 surest of 60 mistakes in 100 test images"}
+    assert texts[0] == titles.get(wrong, f"{wrong} mistakes in 100 test images")
+    surest = sorted(where, key=lambda index: -probabilities[index].max())[:40]
+    assert [text for text in texts if text.startswith("true ")] == [f"true {true[i]}, read {read[i]}" for i in surest]
+    assert [text for text in texts if text.endswith(" %")] == [f"{100 * probabilities[i].max():.0f} %" for i in surest]
+
+
+def drawn_texts(draw: Callable[[Path], None], folder: Path) -> list[str]:
+    """What is written in a picture; and that it is all inside, and no two words lie on each other."""
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures_module, "save", lambda figure, path: figures.append(figure))
+        for module in (confusion, mistakes):
+            patch.setattr(module, "save", figures_module.save)
+        draw(folder / "unused.png")
+    (figure,) = figures
+    texts = [text for panel in figure.axes for text in panel.texts]
+    boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in texts]
+    for i, box in enumerate(boxes):
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, texts[i].get_text()
+        assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1, texts[i].get_text()
+        assert not any(box.overlaps(other) for other in boxes[:i]), texts[i].get_text()
+    return [text.get_text() for text in texts]
+
+
+@pytest.mark.parametrize("name", ["curves.png", "confusion.png", "mistakes.png"])
+def test_pictures_never_overwrite(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
     path.write_text("mine")
+    draw = {
+        "curves.png": lambda: curves.draw(path, "title", loss=[1.0], accuracy=[0.0], test_loss=[1.0], test_accuracy=[0.0]),
+        "confusion.png": lambda: confusion.draw(path, np.eye(10, dtype=np.int64)),
+        "mistakes.png": lambda: mistakes.draw(path, np.zeros((1, 28, 28), np.uint8), np.array([1]), np.eye(10)[:1]),
+    }[name]
     with pytest.raises(FileExistsError):
-        curves.draw(path, "title", loss=[1.0], accuracy=[0.0], test_loss=[1.0], test_accuracy=[0.0])
+        draw()
     assert path.read_text() == "mine"
+    assert os.listdir(tmp_path) == [name]

@@ -39,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0
     """
     arguments = _parser().parse_args(argv)
+    status: int
     try:
-        result = arguments.run(arguments)
+        status, result = arguments.run(arguments)
     except KeyboardInterrupt as stop:
         return _fail(130, "interrupted" + (f" {stop}" if str(stop) else ""), arguments.debug)
     except Exception as error:
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Those carry a sentence for the user; of any other the name helps, and may be all there is.
             text = f"{type(error).__name__}: {text}".removesuffix(": ")
         return _fail(1, f"error: {text}", arguments.debug)
-    return _print(result)
+    return max(status, _print(result) if result else 0)
 
 
 def _fail(status: int, message: str, debug: bool) -> int:
@@ -86,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     models = train.add_subparsers(title="models", metavar="MODEL", required=True)
     _add_mnist_cnn(models.add_parser("mnist-cnn", help="the MNIST network", allow_abbrev=False))
 
+    predict = commands.add_parser("predict", help="read the digits in pictures", allow_abbrev=False)
+    _add_predict(predict)
+
+    evaluate = commands.add_parser("evaluate", help="measure a model on test images", allow_abbrev=False)
+    _add_evaluate(evaluate)
+
     info = commands.add_parser("info", help="show what this installation runs on", allow_abbrev=False)
     info.add_argument("--json", action="store_true", help="print one JSON object")
     _add_debug(info)
@@ -114,54 +121,87 @@ def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
     recipe = Recipe()
     parser.description = (
         "Trains a small convolutional network on the 60,000 training images of MNIST, tests it on the other "
-        f"10,000, and writes history.csv and curves.png. The learning rate {Recipe.SCHEDULE}."
+        f"10,000, and writes its history, the model, a checkpoint and three pictures. The learning rate {Recipe.SCHEDULE}."
     )
     option = parser.add_argument
-    shown = "(default: %(default)s)"
-    option("--epochs", type=_whole(1), default=recipe.epochs, metavar="N", help=f"passes over the images {shown}")
-    option(
-        "--batch-size",
-        type=_whole(1),
-        default=recipe.batch_size,
-        metavar="N",
-        help=f"images a step {shown}",
-    )
+    # No defaults here: with --resume, what is not given comes from the checkpoint.
+    option("--epochs", type=_whole(1), metavar="N", help=f"passes over the images (default: {recipe.epochs})")
+    option("--batch-size", type=_whole(1), metavar="N", help=f"images a step (default: {recipe.batch_size})")
     option(
         "--learning-rate",
         type=_positive,
-        default=recipe.learning_rate,
         metavar="RATE",
-        help=f"Adam's, at its highest {shown}",
+        help=f"Adam's, at its highest (default: {recipe.learning_rate})",
     )
     option(
         "--seed",
         type=_whole(0, 2**63 - 1),
-        default=recipe.seed,
         metavar="N",
-        help=f"of weights and shuffling; the same seed gives the same bits {shown}",
+        help=f"of weights and shuffling; the same seed gives the same bits (default: {recipe.seed})",
     )
-    option(
-        "--threads",
-        type=_whole(1, 256),
-        metavar="N",
-        help="1 to 256 (default: FASTNN_NUM_THREADS, else the CPUs this process may use)",
-    )
-    option(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="a folder of four IDX files with images of 28 x 28 (default: MNIST, from fastnn-datasets)",
-    )
+    _add_threads(parser)
+    _add_data(parser)
     option(
         "--out",
         type=Path,
         default=Path("runs/mnist-cnn"),
         metavar="DIR",
-        help=f"where the files go; an earlier run there moves to DIR.1, DIR.2, ... {shown}",
+        help="where the files go; an earlier run there moves to DIR.1, DIR.2, ... (default: %(default)s)",
+    )
+    option(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out, from its checkpoint: it ends with the same bits as if it had never stopped",
     )
     option("--json", action="store_true", help="print one JSON object instead of a summary")
     _add_debug(parser)
     parser.set_defaults(run=_train)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Reads the digit in each picture: of any size, dark on light or light on dark. Of an IDX file it reads all images."
+    )
+    _add_model(parser)
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="a picture of one digit (PNG, JPEG, ...), or an IDX file of 28 x 28"
+    )
+    _add_threads(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object, with all probabilities")
+    _add_debug(parser)
+    parser.set_defaults(run=_predict)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Measures loss and accuracy of a model on test images: those of MNIST, or others of their form."
+    _add_model(parser)
+    _add_threads(parser)
+    _add_data(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a summary")
+    _add_debug(parser)
+    parser.set_defaults(run=_evaluate)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model's file, or the folder of a run")
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads",
+        type=_whole(1, 256),
+        metavar="N",
+        help="1 to 256 (default: FASTNN_NUM_THREADS, else the CPUs this process may use)",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="a folder of four IDX files with images of 28 x 28 (default: MNIST, from fastnn-datasets)",
+    )
 
 
 def _add_debug(parser: argparse.ArgumentParser) -> None:
@@ -196,23 +236,39 @@ def _positive(text: str) -> float:
 # ---- Commands ----------------------------------------------------------------------------------------------
 
 
-def _train(arguments: argparse.Namespace) -> str:
+def _train(arguments: argparse.Namespace) -> tuple[int, str]:
     from fastnn.cli import train
 
-    recipe = Recipe(
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        seed=arguments.seed,
-    )
+    _use_threads(arguments)
+    given = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate", "seed")}
+    options = {name: value for name, value in given.items() if value is not None}
+    result = train.mnist_cnn(options, data=arguments.data, out=arguments.out, resume=arguments.resume)
+    return 0, result.as_json() if arguments.json else result.summary()
+
+
+def _predict(arguments: argparse.Namespace) -> tuple[int, str]:
+    from fastnn.cli import predict
+
+    _use_threads(arguments)
+    result = predict.predict(arguments.model, arguments.files)
+    return 0 if result.complete else 1, result.as_json() if arguments.json else result.summary()
+
+
+def _evaluate(arguments: argparse.Namespace) -> tuple[int, str]:
+    from fastnn.cli import predict
+
+    _use_threads(arguments)
+    result = predict.evaluate(arguments.model, arguments.data)
+    return 0, result.as_json() if arguments.json else result.summary()
+
+
+def _use_threads(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
         fastnn.set_num_threads(arguments.threads)
-    result = train.mnist_cnn(recipe, data=arguments.data, out=arguments.out)
-    return result.as_json() if arguments.json else result.summary()
 
 
-def _info(arguments: argparse.Namespace) -> str:
+def _info(arguments: argparse.Namespace) -> tuple[int, str]:
     from fastnn.cli import info
 
     facts = info.collect()
-    return info.as_json(facts) if arguments.json else info.summary(facts)
+    return 0, info.as_json(facts) if arguments.json else info.summary(facts)

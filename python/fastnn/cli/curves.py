@@ -1,13 +1,11 @@
-"""The picture of a training run. Needs matplotlib, and imports it when it draws."""
+"""`curves.png`: how a training run went. Needs matplotlib, and imports it when it draws."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-_TRAINING = "#0072b2"  # blue and vermilion: told apart with any colour vision, and in grey
-_TEST = "#d55e00"
-_INK = "#333333"
+from fastnn.cli.figures import BLUE, INK, VERMILION, new_figure, save
 
 
 def draw(
@@ -30,15 +28,11 @@ def draw(
         ImportError: matplotlib is missing or broken.
         OSError: the file exists or cannot be written.
     """
-    # Without pyplot: no window system, no backend from the user's settings, no global state.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    figure = Figure(figsize=(9.0, 4.2), dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=17, fontweight="bold", color=_INK)
+    figure = new_figure(9.0, 4.2, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
+    figure.suptitle(title, fontsize=17, fontweight="bold", color=INK)
     loss_panel, accuracy_panel = figure.subplots(1, 2)
     epochs = range(1, len(loss) + 1)
     for panel, name, training, test in (
@@ -46,17 +40,16 @@ def draw(
         (accuracy_panel, "accuracy", accuracy, test_accuracy),
     ):
         marker = "o" if len(epochs) <= 20 else ""  # few points show as dots, many as a line alone
-        for label, color, values in (("training", _TRAINING, training), ("test", _TEST, test)):
+        for label, color, values in (("training", BLUE, training), ("test", VERMILION, test)):
             panel.plot(epochs, values, color=color, label=label, linewidth=2.5, marker=marker, markersize=7)
-        panel.set_xlabel("epoch", fontsize=14, color=_INK)
-        panel.set_ylabel(name, fontsize=14, color=_INK)
+        panel.set_xlabel("epoch", fontsize=14, color=INK)
+        panel.set_ylabel(name, fontsize=14, color=INK)
         panel.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         panel.grid(color="#dddddd", linewidth=0.8)
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
-        panel.tick_params(labelsize=12, colors=_INK)
-        panel.legend(fontsize=14, frameon=False, labelcolor=_INK)
+        panel.tick_params(labelsize=12, colors=INK)
+        panel.legend(fontsize=14, frameon=False, labelcolor=INK)
     loss_panel.set_ylim(bottom=0.0)
     accuracy_panel.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
-    with path.open("xb") as file:
-        figure.savefig(file, format="png")
+    save(figure, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,18 +12,20 @@ from typing import Any
 
 import fastnn
 from fastnn import _core, layers
-from fastnn.callbacks.base import Callback, Logs
-from fastnn.cli import curves
+from fastnn.callbacks import BackupAndRestore, Callback
+from fastnn.callbacks.base import Logs
+from fastnn.cli import confusion, curves, mistakes
+from fastnn.cli import data as digits
+from fastnn.cli.data import CLASSES, IMAGE, Data
 from fastnn.cli.recipe import Recipe
-from fastnn.cli.run_folder import CURVES, HISTORY, RunFolder
-from fastnn.datasets import load_idx, mnist
+from fastnn.cli.record import COLUMNS, Record
+from fastnn.cli.run_folder import CHECKPOINT, CONFUSION, CURVES, FILES, HISTORY, MISTAKES, MODEL, RunFolder
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
 from fastnn.utils import set_seed
 
-_CLASSES = 10
-_IMAGE = (28, 28)
-_COLUMNS = ("epoch", "loss", "accuracy", "test_loss", "test_accuracy", "seconds")
+_PICTURES = (CURVES, CONFUSION, MISTAKES)
+_CHECKPOINT_SECONDS = 30.0  # what a run that is killed loses at most, beside what it does after a checkpoint
 
 
 @dataclass(frozen=True)
@@ -59,77 +61,86 @@ class Result:
         )
 
 
-def mnist_cnn(recipe: Recipe, *, data: Path | None, out: Path) -> Result:
-    """Trains the MNIST network and writes `history.csv` and `curves.png`.
+def mnist_cnn(options: Mapping[str, Any], *, data: Path | None, out: Path, resume: bool = False) -> Result:
+    """Trains the MNIST network and writes the files of a run: history, checkpoint, model and pictures.
 
     Args:
-        recipe: how to train.
-        data: a folder of IDX files; None for MNIST.
+        options: what of the recipe is not to be as usual, by the names of its fields.
+        data: a folder of IDX files; None for MNIST, or for what the run to resume was trained on.
         out: the folder for the files.
+        resume: whether to go on from the checkpoint in `out`, if there is one.
 
     Raises:
-        OSError, ValueError, ModuleNotFoundError: data or folder are not fit for it; nothing was trained.
-        ValueError: the training diverged. KeyboardInterrupt: Ctrl-C. Both say what was kept.
+        OSError, ValueError, ModuleNotFoundError: data or folder are not fit for it, or contradict the checkpoint; nothing was
+            trained. ValueError: the training diverged. KeyboardInterrupt: Ctrl-C. Both say what was kept.
     """
-    (x_train, y_train), (x_test, y_test) = _load(data)
+    earlier = _find_earlier(out) if resume else None
+    if earlier is None:
+        images = digits.load(data)
+        record = Record(Recipe(**options), images.identify())
+    else:
+        _check_options(options, earlier.recipe)
+        same_path = data is None or digits.absolute(data) == earlier.data.path
+        if earlier.finished and same_path and not _missing(out):
+            _say(f"the run in {out} has ended before")
+            return _result(earlier, out)
+        try:
+            images = digits.load(earlier.data.folder if data is None else data)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}; if the run's data have moved, name their folder with --data") from error
+        record = Record(earlier.recipe, images.identify())
+        if not record.data.has_content_of(earlier.data):
+            raise ValueError(
+                f"--data {images.path or 'left out'}: {record.data}, not what the checkpoint was trained on; expected "
+                f"{earlier.data}; name those, or train into another --out"
+            )
     drawing = _check_extras()
-    with RunFolder(out, _COLUMNS) as folder:
+    with RunFolder(out, COLUMNS, None if earlier is None else earlier.columns()) as folder:
         if folder.moved_to is not None:
             _say(f"the earlier run in {out} is now in {folder.moved_to}")
-        set_seed(recipe.seed)
-        model = _build_mnist_cnn()
-        model.compile(
-            optimizer=Adam(learning_rate=recipe.learning_rate),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-        )
-        _say(
-            f"{_count(len(x_train), 'training image')}, {_count(len(x_test), 'test image')}; "
-            f"{_count(recipe.epochs, 'epoch')}, batch size {recipe.batch_size}, seed {recipe.seed}, "
-            f"{_count(fastnn.num_threads(), 'thread')}, {_core.isa()}"
-        )
-        _say(f"learning rate {recipe.learning_rate:g}: {Recipe.SCHEDULE}")
-        record = _Record(folder)
-        try:
-            model.fit(
-                x_train,
-                y_train,
-                epochs=recipe.epochs,
-                batch_size=recipe.batch_size,
-                validation_data=(x_test, y_test),
-                callbacks=[_Schedule(recipe, images=len(x_train)), record],
-                verbose=1,
-            )
-        except (ValueError, KeyboardInterrupt) as error:
-            done = len(record.rows)
-            kept = f"the history of {_count(done, 'finished epoch')} is in {folder.path / HISTORY}"
-            if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt(f"in epoch {done + 1} of {recipe.epochs}; {kept}") from error
-            raise ValueError(f"training stopped: {error}; {kept}") from error
-        files = [folder.path / HISTORY]
-        if drawing and _draw(folder.path / CURVES, record):
-            files.append(folder.path / CURVES)
-    last = record.rows[-1]
-    return Result(
-        model="mnist-cnn",
-        test_accuracy=last["test_accuracy"],
-        test_loss=last["test_loss"],
-        epochs=recipe.epochs,
-        images_per_second=len(x_train) * recipe.epochs / record.training_seconds,
-        seconds=record.seconds,
-        seed=recipe.seed,
-        batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        threads=fastnn.num_threads(),
-        isa=_core.isa(),
-        files=[str(file) for file in files],
+        record.folder = folder
+        _announce(record, earlier)
+        model = _train(record, images, out)
+    try:
+        _write_files(model, record, images, out, drawing)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"after the training; --resume writes the files that are missing in {out}") from error
+    return _result(record, out)
+
+
+def _train(record: Record, images: Data, out: Path) -> Sequential:
+    recipe = record.recipe
+    set_seed(recipe.seed)
+    model = _build_mnist_cnn()
+    model.compile(
+        optimizer=Adam(learning_rate=recipe.learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
     )
+    backup = BackupAndRestore(out, delete_checkpoint=False, seconds=_CHECKPOINT_SECONDS)
+    try:
+        model.fit(
+            *images.train,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            validation_data=images.test,
+            callbacks=[_Schedule(recipe, images=len(images.train[0])), record, backup],
+            verbose=1,
+        )
+    except (ValueError, OSError, KeyboardInterrupt) as error:
+        done = len(record.rows)
+        kept = f"the history of {_count(done, 'finished epoch')} is in {out / HISTORY}"
+        if isinstance(error, KeyboardInterrupt):
+            goes_on = "; --resume goes on" if (out / CHECKPOINT).exists() else ""
+            raise KeyboardInterrupt(f"in epoch {done + 1} of {recipe.epochs}; {kept}{goes_on}") from error
+        raise ValueError(f"training stopped: {error}; {kept}") from error
+    return model
 
 
 def _build_mnist_cnn() -> Sequential:
     return Sequential(
         [
-            layers.Rescaling(1 / 255, input_shape=(*_IMAGE, 1)),
+            layers.Rescaling(1 / 255, input_shape=(*IMAGE, 1)),
             layers.Conv2D(32, (3, 3), activation="relu"),
             layers.MaxPooling2D((2, 2)),
             layers.Conv2D(64, (3, 3), activation="relu"),
@@ -137,31 +148,9 @@ def _build_mnist_cnn() -> Sequential:
             layers.Conv2D(64, (3, 3), activation="relu"),
             layers.Flatten(),
             layers.Dense(64, activation="relu"),
-            layers.Dense(_CLASSES, activation="softmax"),
+            layers.Dense(CLASSES, activation="softmax"),
         ]
     )
-
-
-def _load(folder: Path | None) -> Any:
-    """Training and test set, the images as the network takes them, uint8 of (count, 28, 28, 1)."""
-    if folder is None:
-        return tuple((x[..., None], y) for x, y in mnist.load_data())
-    parts = load_idx(folder)
-    for name, (x, y) in zip(("training", "test"), parts):
-        if len(x) == 0 or x.shape[1:] != _IMAGE:
-            raise ValueError(
-                f"--data {folder}: {name} images of shape {x.shape}; expected at least one of {_IMAGE}; "
-                "name a folder with MNIST or a set of its form"
-            )
-        if y.max() >= _CLASSES:
-            raise ValueError(
-                f"--data {folder}: a {name} label is {y.max()}; expected 0 to {_CLASSES - 1}; "
-                "name a folder with MNIST or a set of its form"
-            )
-    return tuple((x[..., None], y) for x, y in parts)
-
-
-# ---- While training ----------------------------------------------------------------------------------------
 
 
 class _Schedule(Callback):
@@ -169,77 +158,124 @@ class _Schedule(Callback):
 
     def __init__(self, recipe: Recipe, images: int) -> None:
         self._recipe = recipe
-        self._steps = recipe.epochs * -(-images // recipe.batch_size)
-        self._step = 0
+        self._steps = -(-images // recipe.batch_size)  # of an epoch
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         # At the middle of the step: the first and the last of a short run would otherwise have the rate 0.
-        self.model.optimizer.learning_rate = self._recipe.rate((self._step + 0.5) / self._steps)
-        self._step += 1
+        step = self._epoch * self._steps + batch + 0.5
+        self.model.optimizer.learning_rate = self._recipe.rate(step / (self._recipe.epochs * self._steps))
 
 
-class _Record(Callback):
-    """Writes each epoch to the history and takes the time."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.rows: list[dict[str, float]] = []
-        self.training_seconds = 0.0
-        self._folder = folder
-        self._start = self._epoch_start = self._trained = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return self.rows[-1]["seconds"]
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._epoch_start = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._trained = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        logs = logs or {}
-        row = {
-            "epoch": epoch + 1,
-            "loss": float(logs["loss"]),
-            "accuracy": float(logs["accuracy"]),
-            "test_loss": float(logs["val_loss"]),
-            "test_accuracy": float(logs["val_accuracy"]),
-            "seconds": round(time.perf_counter() - self._start, 3),
-        }
-        self.training_seconds += self._trained - self._epoch_start
-        self.rows.append(row)
-        self._folder.add([row[column] for column in _COLUMNS])
+# ---- The run to resume -------------------------------------------------------------------------------------------------------
 
 
-# ---- Messages and the picture ------------------------------------------------------------------------------
+def _find_earlier(out: Path) -> Record | None:
+    if (out / CHECKPOINT).exists():
+        return Record.of_checkpoint(out / CHECKPOINT)
+    _say(f"no {CHECKPOINT} in {out}: this is a new run")
+    return None
+
+
+def _check_options(options: Mapping[str, Any], recipe: Recipe) -> None:
+    for name, value in options.items():
+        kept = getattr(recipe, name)
+        if value != kept:
+            raise ValueError(
+                f"--{name.replace('_', '-')} {value} contradicts the checkpoint's {kept}; leave it out, or train into another "
+                "--out"
+            )
+
+
+def _missing(out: Path) -> list[str]:
+    """The files that a run which has ended lacks."""
+    drawn = find_spec("matplotlib") is not None
+    return [name for name in FILES if not (out / name).exists() and (drawn or name not in _PICTURES)]
+
+
+def _result(record: Record, out: Path) -> Result:
+    recipe, last = record.recipe, record.rows[-1]
+    return Result(
+        model="mnist-cnn",
+        test_accuracy=last["test_accuracy"],
+        test_loss=last["test_loss"],
+        epochs=recipe.epochs,
+        images_per_second=record.images_per_second,
+        seconds=record.seconds,
+        seed=recipe.seed,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        threads=record.threads,
+        isa=record.isa,
+        files=[str(out / name) for name in FILES if (out / name).exists()],
+    )
+
+
+# ---- What is written after the training --------------------------------------------------------------------------------------
+
+
+def _write_files(model: Sequential, record: Record, images: Data, out: Path, drawing: bool) -> None:
+    """Writes what is not there yet: a run that was killed here is resumed for what it still owes."""
+    missing = _missing(out)
+    if MODEL in missing:
+        model.save(out / MODEL, include_optimizer=False)
+    if not drawing or not set(missing) & set(_PICTURES):
+        return
+    x, y = images.test
+    probabilities = model.predict(x)
+
+    def column(name: str) -> list[float]:
+        return [row[name] for row in record.rows]
+
+    names = ("loss", "accuracy", "test_loss", "test_accuracy")
+    title = f"{column('test_accuracy')[-1]:.2%} test accuracy after {_count(len(record.rows), 'epoch')}"
+    pictures: dict[str, Callable[[Path], None]] = {
+        CURVES: lambda path: curves.draw(path, title, **{name: column(name) for name in names}),
+        CONFUSION: lambda path: confusion.draw(path, confusion.matrix(y, probabilities.argmax(axis=1), CLASSES)),
+        MISTAKES: lambda path: mistakes.draw(path, x[..., 0], y, probabilities),
+    }
+    for name, draw in pictures.items():
+        if name in missing:
+            try:
+                draw(out / name)
+            except ImportError as error:
+                _say(
+                    f"no pictures: matplotlib cannot be used ({error}); in a checkout of fastnn, pip install '.[cli]' brings it"
+                )
+                return
+
+
+# ---- Messages ----------------------------------------------------------------------------------------------------------------
+
+
+def _announce(record: Record, earlier: Record | None) -> None:
+    recipe, data = record.recipe, record.data
+    _say(
+        f"{_count(data.training_images, 'training image')}, {_count(data.test_images, 'test image')}; "
+        f"{_count(recipe.epochs, 'epoch')}, batch size {recipe.batch_size}, seed {recipe.seed}, "
+        f"{_count(fastnn.num_threads(), 'thread')}, {_core.isa()}"
+    )
+    _say(f"learning rate {recipe.learning_rate:g}: {Recipe.SCHEDULE}")
+    if earlier is not None:
+        done = len(earlier.rows)
+        _say("the training has ended before" if earlier.finished else f"resuming in epoch {done + 1} of {recipe.epochs}")
+        if not earlier.finished and earlier.isa != record.isa:
+            _say(f"the run began with {earlier.isa}: with {record.isa} it can end with other bits")
 
 
 def _check_extras() -> bool:
-    """Says before the training what will be missing; returns whether the curves can be drawn."""
+    """Says before the training what will be missing; returns whether pictures can be drawn."""
     missing = [name for name in ("tqdm", "matplotlib") if find_spec(name) is None]
-    lost = {"tqdm": "no live progress bar", "matplotlib": f"no {CURVES}"}
+    lost = {"tqdm": "no live progress bar", "matplotlib": "no pictures"}
     if missing:
         _say(
             f"{' and '.join(lost[name] for name in missing)}: {' and '.join(missing)} not installed; "
             "in a checkout of fastnn, pip install '.[cli]' brings what is missing"
         )
     return "matplotlib" not in missing
-
-
-def _draw(path: Path, record: _Record) -> bool:
-    def column(name: str) -> list[float]:
-        return [row[name] for row in record.rows]
-
-    names = ("loss", "accuracy", "test_loss", "test_accuracy")
-    last = record.rows[-1]
-    title = f"{last['test_accuracy']:.2%} test accuracy after {_count(len(record.rows), 'epoch')}"
-    try:
-        curves.draw(path, title, **{name: column(name) for name in names})
-    except ImportError as error:
-        _say(f"no {CURVES}: matplotlib cannot be used ({error}); in a checkout of fastnn, pip install '.[cli]' brings it")
-        return False
-    return True
 
 
 def _count(number: int, noun: str) -> str:
