@@ -9,7 +9,7 @@ from typing import Any
 
 import fastnn
 from fastnn import _core, saving
-from fastnn.callbacks import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs
 from fastnn.cli.data import Identity
 from fastnn.cli.recipe import Recipe
 from fastnn.cli.run_folder import RunFolder
