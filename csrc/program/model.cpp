@@ -181,8 +181,11 @@ void Plan::run(std::span<const Input> inputs, std::span<const Output> outputs) c
   std::vector<void*> many(inputs.size() > kFew || outputs.size() > kFew ? inputs.size() + outputs.size() : 0);
   void** const from = many.empty() ? few.data() : many.data();
   void** const to = from + inputs.size();
-  std::ranges::transform(inputs, from, [](const Input& input) { return const_cast<void*>(input.data); });
-  std::ranges::transform(outputs, to, &Output::data);
+  // An array without elements may have no address; kernels add offsets to theirs.
+  static std::byte nothing;
+  const auto address = [](const void* data) { return data != nullptr ? const_cast<void*>(data) : &nothing; };
+  std::ranges::transform(inputs, from, address, &Input::data);
+  std::ranges::transform(outputs, to, address, &Output::data);
   impl_->model->function.run(*impl_->program, std::span<const void* const>(from, inputs.size()), {to, outputs.size()}, false);
 }
 

@@ -37,8 +37,9 @@ FASTNN_INLINE Vec<float> polynomial(Vec<float> x, const float (&c)[n]) {
   return sum;
 }
 
-template <double (*function)(double)>
-FASTNN_INLINE Vec<double> each_lane(Vec<double> x) {
+// function is a lambda, because Clang's built-in functions have no address.
+template <typename Function>
+FASTNN_INLINE Vec<double> each_lane(Vec<double> x, Function function) {
   double lane[kLanes<double>];
   store(lane, x);
   for (int i = 0; i < kLanes<double>; ++i) lane[i] = function(lane[i]);
@@ -67,7 +68,9 @@ FASTNN_INLINE Vec<float> exp(Vec<float> x) {
   const Mask<float> half = exponent >> 1;
   return e * (Vec<float>)((half + 127) << 23) * (Vec<float>)((exponent - half + 127) << 23);
 }
-FASTNN_INLINE Vec<double> exp(Vec<double> x) { return each_lane<__builtin_exp>(x); }
+FASTNN_INLINE Vec<double> exp(Vec<double> x) {
+  return each_lane(x, [](double lane) { return __builtin_exp(lane); });
+}
 
 FASTNN_INLINE Vec<float> expm1(Vec<float> x) {
   x = min<float>(max<float>(x, broadcast(-20.0f)), broadcast(89.0f));
@@ -104,7 +107,9 @@ FASTNN_INLINE Vec<float> log(Vec<float> x) {
   y = select<float>(x < zero<float>(), broadcast(__builtin_nanf("")), y);
   return select<float>(x < infinity, y, x);  // infinity and NaN are their own logarithms
 }
-FASTNN_INLINE Vec<double> log(Vec<double> x) { return each_lane<__builtin_log>(x); }
+FASTNN_INLINE Vec<double> log(Vec<double> x) {
+  return each_lane(x, [](double lane) { return __builtin_log(lane); });
+}
 
 FASTNN_INLINE Vec<float> log1p(Vec<float> x) {
   const Vec<float> one = broadcast(1.0f), u = one + x;
@@ -112,7 +117,9 @@ FASTNN_INLINE Vec<float> log1p(Vec<float> x) {
   const Vec<float> y = log(u) * (x / (u - one));
   return select<float>((u == one) | (x == broadcast(__builtin_inff())), x, y);
 }
-FASTNN_INLINE Vec<double> log1p(Vec<double> x) { return each_lane<__builtin_log1p>(x); }
+FASTNN_INLINE Vec<double> log1p(Vec<double> x) {
+  return each_lane(x, [](double lane) { return __builtin_log1p(lane); });
+}
 
 FASTNN_INLINE Vec<float> tanh(Vec<float> x) {
   const Vec<float> size = abs<float>(x), square = x * x;
@@ -123,7 +130,9 @@ FASTNN_INLINE Vec<float> tanh(Vec<float> x) {
   const Mask<float> sign = (Mask<float>)x & (Mask<float>)broadcast(-0.0f);
   return (Vec<float>)((Mask<float>)select<float>(size < broadcast(0.625f), near_zero, far) | sign);
 }
-FASTNN_INLINE Vec<double> tanh(Vec<double> x) { return each_lane<__builtin_tanh>(x); }
+FASTNN_INLINE Vec<double> tanh(Vec<double> x) {
+  return each_lane(x, [](double lane) { return __builtin_tanh(lane); });
+}
 
 // 1 / (1 + exp(-x)); 0 already below -88.7, where the result would still be 3e-39.
 template <typename Real>

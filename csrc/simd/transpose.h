@@ -13,7 +13,7 @@ FASTNN_INLINE Vec<Real> interleave(Vec<Real> a, Vec<Real> b) {
   Mask<Real> order;
   FASTNN_UNROLL
   for (int i = 0; i < lanes; ++i) order[i] = (second ? lanes / 2 : 0) + i / 2 + (i % 2) * lanes;
-  return __builtin_shuffle(a, b, order);
+  return shuffle<Real>(a, b, order);
 }
 
 // A square of kLanes rows. Interleaving row i with row i + lanes/2 is a perfect shuffle of all elements;

@@ -311,6 +311,29 @@ FASTNN_INLINE Vec<Real> min(Vec<Real> a, Vec<Real> b) {
   return select<Real>((a < b) | (a != a), a, b);
 }
 
+// The lanes of a and b, counted through, in this order. (Clang has no shuffle by a vector; of known numbers it makes one.)
+template <typename Real>
+FASTNN_INLINE Vec<Real> shuffle(Vec<Real> a, Vec<Real> b, Mask<Real> order) {
+#if defined(__clang__)
+  Vec<Real> result{};
+  FASTNN_UNROLL
+  for (int i = 0; i < kLanes<Real>; ++i) {
+    result[i] = order[i] < kLanes<Real> ? a[order[i] % kLanes<Real>] : b[order[i] % kLanes<Real>];
+  }
+  return result;
+#else
+  return __builtin_shuffle(a, b, order);
+#endif
+}
+template <typename Real>
+FASTNN_INLINE Vec<Real> shuffle(Vec<Real> v, Mask<Real> order) {
+#if defined(__clang__)
+  return shuffle<Real>(v, v, order);
+#else
+  return __builtin_shuffle(v, order);
+#endif
+}
+
 // op over all lanes, in every lane of the result, in the fixed order of a halving tree: ((0+4)+(2+6)) + ((1+5)+(3+7)) for
 // eight lanes. op must commute.
 template <typename Real, typename Op>
@@ -318,7 +341,7 @@ FASTNN_INLINE Vec<Real> reduce_lanes(Vec<Real> v, Op op) {
   const auto number = lane_numbers<typename MaskLane<Real>::type>();
   FASTNN_UNROLL
   for (int half = kLanes<Real> / 2; half > 0; half /= 2) {
-    v = op(v, __builtin_shuffle(v, number ^ static_cast<typename MaskLane<Real>::type>(half)));
+    v = op(v, shuffle<Real>(v, number ^ static_cast<typename MaskLane<Real>::type>(half)));
   }
   return v;
 }

@@ -60,6 +60,7 @@ std::vector<std::vector<std::byte>> arrays(const std::vector<TensorType>& types,
   std::vector<std::vector<std::byte>> memory;
   for (const TensorType& type : types) {
     memory.emplace_back(bytes_of(type), std::byte{static_cast<unsigned char>(type.dtype == DType::boolean ? 1 : fill)});
+    memory.back().reserve(1);  // an address even without elements
   }
   return memory;
 }
@@ -73,7 +74,7 @@ void run_with(const Graph& graph, int64_t length, int fill) {
     for (const Extent& extent : type.shape) {
       for (const std::string& name : extent.symbols()) bindings[name] = length;
     }
-    type.shape = bind(type.shape, bindings);
+    type.shape = fastnn::bind(type.shape, bindings);
     types.push_back(std::move(type));
   }
   const auto program = function.program(types);

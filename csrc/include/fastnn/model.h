@@ -97,7 +97,7 @@ class Model {
   const std::vector<TensorInfo>& outputs() const;
   const std::vector<std::string>& lengths() const;  // the names of those that are free: "batch"
 
-  // Plans the model, in about a millisecond; the last 16 plans are kept, so that planning once more for the same lengths is free.
+  // Plans the model, in about a millisecond. The last 16 plans are kept: to plan for the same lengths once more is free.
   Plan plan(const std::map<std::string, int64_t>& lengths) const;  // one for each free length
   Plan plan(int64_t length) const;                                 // for a model with one free length
   Plan plan() const;                                               // for a model with none
