@@ -86,7 +86,9 @@ FASTNN_INLINE Vec<float> expm1(Vec<float> x) {
   const Vec<float> rest = one - (Vec<float>)((127 - small) << 23);
   return (p + rest) * (Vec<float>)((half + 127) << 23) * (Vec<float>)((exponent - half + 127) << 23);
 }
-FASTNN_INLINE Vec<double> expm1(Vec<double> x) { return each_lane<__builtin_expm1>(x); }
+FASTNN_INLINE Vec<double> expm1(Vec<double> x) {
+  return each_lane(x, [](double lane) { return __builtin_expm1(lane); });
+}
 
 FASTNN_INLINE Vec<float> log(Vec<float> x) {
   // x = 2^e m with sqrt(1/2) <= m < sqrt(2), read off the bits; unsigned, because those of a negative x overflow.
@@ -160,7 +162,9 @@ FASTNN_INLINE Vec<float> erf(Vec<float> x) {
   const Mask<float> sign = (Mask<float>)x & (Mask<float>)broadcast(-0.0f);
   return (Vec<float>)((Mask<float>)select<float>(size < broadcast(0.8f), near_zero, far) | sign);
 }
-FASTNN_INLINE Vec<double> erf(Vec<double> x) { return each_lane<__builtin_erf>(x); }
+FASTNN_INLINE Vec<double> erf(Vec<double> x) {
+  return each_lane(x, [](double lane) { return __builtin_erf(lane); });
+}
 
 // P(X <= x) and the density for a normal X. The lower tail keeps its relative accuracy but for the rounding of x^2.
 FASTNN_INLINE Vec<float> normal_cdf(Vec<float> x) {
@@ -169,7 +173,7 @@ FASTNN_INLINE Vec<float> normal_cdf(Vec<float> x) {
   return select<float>(x < zero<float>(), tail, broadcast(1.0f) - tail);
 }
 FASTNN_INLINE Vec<double> normal_cdf(Vec<double> x) {
-  return broadcast(0.5) * each_lane<__builtin_erfc>(x * broadcast(-0.70710678118654752));
+  return broadcast(0.5) * each_lane(x * broadcast(-0.70710678118654752), [](double lane) { return __builtin_erfc(lane); });
 }
 template <typename Real>
 FASTNN_INLINE Vec<Real> normal_density(Vec<Real> x) {
@@ -258,8 +262,12 @@ FASTNN_INLINE Vec<float> circular(Vec<float> x) {
 }
 FASTNN_INLINE Vec<float> sin(Vec<float> x) { return circular<0, __builtin_sin>(x); }
 FASTNN_INLINE Vec<float> cos(Vec<float> x) { return circular<1, __builtin_cos>(x); }
-FASTNN_INLINE Vec<double> sin(Vec<double> x) { return each_lane<__builtin_sin>(x); }
-FASTNN_INLINE Vec<double> cos(Vec<double> x) { return each_lane<__builtin_cos>(x); }
+FASTNN_INLINE Vec<double> sin(Vec<double> x) {
+  return each_lane(x, [](double lane) { return __builtin_sin(lane); });
+}
+FASTNN_INLINE Vec<double> cos(Vec<double> x) {
+  return each_lane(x, [](double lane) { return __builtin_cos(lane); });
+}
 
 // log2 of floats in double, to about 40 bits: of x = 2^e m with m within a factor sqrt(2) of 1 it is e + 2 atanh(f) / log 2
 // with f = (m - 1) / (m + 1).
