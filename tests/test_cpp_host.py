@@ -19,6 +19,7 @@ from fastnn.cli import main
 from model_file import write_model
 
 ROOT = Path(__file__).parent.parent
+SUFFIX = "dylib" if sys.platform == "darwin" else "so"
 # Sanitizers are preloaded into Python; the compiler and CMake do better without, and the programs have their own.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
@@ -63,7 +64,7 @@ def test_the_folder_holds_the_library() -> None:
     assert folder.parent == Path(_core.__file__).parent
     assert (folder / "fastnnConfig.cmake").is_file()
     assert (folder.parent / "include/fastnn/fastnn.h").is_file()
-    library = folder.parent / "lib/libfastnn.a"
+    library = folder.parent / f"lib/libfastnn.{SUFFIX}"
     assert b".debug_info" not in library.read_bytes() or b"__asan_init" in library.read_bytes()
     for file in folder.iterdir():
         assert os.fspath(ROOT) not in file.read_text(), f"{file} only works on this machine"
@@ -94,8 +95,8 @@ def test_the_library_without_python(tmp_path: Path, images: Path, model: Path) -
     """Configured with neither Python nor pybind11, installed, moved, found; what would be compiled again is taken from here."""
     build, prefix, moved = tmp_path / "build", tmp_path / "prefix", tmp_path / "moved to"
     without = [f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON" for name in ("Python", "Python3", "pybind11")]
-    cmake(ROOT, build, "-DFASTNN_PYTHON=OFF", *without)
-    shutil.copy(Path(cmake_dir()).parent / "lib/libfastnn.a", build)
+    cmake(ROOT, build, "-DFASTNN_PYTHON=OFF", "-DBUILD_SHARED_LIBS=ON", *without)
+    shutil.copy(Path(cmake_dir()).parent / f"lib/libfastnn.{SUFFIX}", build)
     run(tool("cmake"), "--install", build, "--prefix", prefix)
     prefix.rename(moved)
     installed = {os.fspath(path.relative_to(moved)) for path in moved.rglob("*") if path.is_file()}
