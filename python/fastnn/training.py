@@ -217,7 +217,7 @@ class Trainer(Savable):
             )
 
     def metrics_so_far(self) -> Logs:
-        """The loss and the metrics since the epoch began.
+        """The loss and the metrics since the epoch began, as far as they are numbers: `result()` of a metric tells the rest.
 
         Returns:
             A dict of floats; NaN before the first batch.
@@ -228,7 +228,8 @@ class Trainer(Savable):
             >>> model.metrics_so_far()
             {'loss': nan}
         """
-        return {name: metric.result() for name, metric in zip(self._log_names, self.metrics)}
+        results = zip(self._log_names, (metric.result() for metric in self.metrics))
+        return {name: result for name, result in results if not isinstance(result, np.ndarray)}
 
     # ---- fit -----------------------------------------------------------------------------------------------------------------
 
