@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_auc_between_steps(curve: str) -> None:
     for tp, fp, tn, fn in curve_points(40):
         y = tp / (tp + fp) if tp + fp else 0.0
         points.append((fp / (fp + tn), tp / (tp + fn)) if curve == "ROC" else (tp / (tp + fn), y))
-    for (x0, y0), (x1, y1) in zip(points[:-1], points[1:]):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         low, high = low + (x1 - x0) * min(y0, y1), high + (x1 - x0) * max(y0, y1)
     found = [seen(metrics.AUC(40, curve, how), TRUTH, SCORE) for how in ("minoring", "interpolation", "majoring")]
     assert (found[0], found[2]) == pytest.approx((low, high), rel=1e-12)
@@ -133,7 +134,7 @@ def test_auc_interpolates_precision() -> None:
     """Between two points of the curve as many true and false ones are added in proportion, here in 2,000 small steps."""
     area = 0.0
     points = curve_points(20)
-    for (tp0, fp0, _, fn), (tp1, fp1, _, _) in zip(points[:-1], points[1:]):
+    for (tp0, fp0, _, fn), (tp1, fp1, _, _) in itertools.pairwise(points):
         share = (np.arange(2000) + 0.5) / 2000
         tp, fp = tp0 + (tp1 - tp0) * share, fp0 + (fp1 - fp0) * share
         if tp1 + fp1:

@@ -203,7 +203,7 @@ class Optimizer:
             step = self.iterations + 1
             self.iterations.assign(step)
             for variable, value in zip(variables, self._update(rate, step, variables, self._clip(gradients))):
-                variable.assign(value)
+                variable.assign(value if variable.constraint is None else variable.constraint(value))
 
     def _clip(self, gradients: Sequence[Any]) -> Sequence[Any]:
         if self.clipvalue is not None:

@@ -115,6 +115,8 @@ class Trainer(Savable):
         def layers(self) -> list[Layer]: ...
         @property
         def trainable_variables(self) -> list[Variable]: ...
+        @property
+        def losses(self) -> list[Any]: ...
 
     def _forget_programs(self) -> None:
         self._programs = {}
@@ -663,12 +665,18 @@ class Trainer(Savable):
                     next(means).update(per_sample)
                     terms[-1] = terms[-1] * factor
         with layer_scope(f"{self.name}/loss"):
+            penalties = self.losses
             total: Tensor = terms[0]
-            for term in terms[1:]:
+            for term in (*terms[1:], *penalties):
                 total = total + term
             # The guard: a loss that is not finite commits nothing.
             total = ops.check_finite(total)
-            self.metrics[0].update(per_sample if len(outputs) == 1 else ops.broadcast_like(total, _first_of_rows(rows)))
+            if len(outputs) == 1:
+                for penalty in penalties:
+                    per_sample = per_sample + penalty
+                self.metrics[0].update(per_sample)
+            else:
+                self.metrics[0].update(ops.broadcast_like(total, _first_of_rows(rows)))
         for group, y, output in zip(self._metrics, fitted, outputs):
             for metric in group:
                 with layer_scope(f"{self.name}/{metric.name}"):
