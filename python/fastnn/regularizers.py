@@ -1,8 +1,9 @@
 """Regularizers: what weights themselves add to the loss.
 
 A layer takes them as `kernel_regularizer`, `bias_regularizer` and so on, by name, as objects, or as functions of the weight
-that return one number. While a model trains and evaluates, its loss is that of the data plus that of every weight that is trained,
-as in Keras. A loop of one's own adds `sum(layer.losses)`. Of activations (Keras's `activity_regularizer`) there are none.
+that return one number. While a model trains and evaluates, its loss is that of the data plus that of every weight that is
+trained, as in Keras. A loop of one's own adds `sum(layer.losses)`. There are none of activations, Keras's
+`activity_regularizer`.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class Conv2D(_GroupedConvolution):
         bias_initializer: of the bias, shape `(filters,)`.
         kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
-        kernel_constraint: what is done to it after an update: a name or object of `fastnn.constraints`, or None.
+        kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
     Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, filters)`. Unlike Keras's layer it has no
@@ -231,7 +231,7 @@ class Conv1D(_GroupedConvolution):
         bias_initializer: of the bias, shape `(filters,)`.
         kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
-        kernel_constraint: what is done to it after an update: a name or object of `fastnn.constraints`, or None.
+        kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
     Input shape `(batch, time, channels)`, output shape `(batch, steps, filters)`.
@@ -278,7 +278,7 @@ class Conv2DTranspose(_Convolution):
         bias_initializer: of the bias, shape `(filters,)`.
         kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
-        kernel_constraint: what is done to it after an update: a name or object of `fastnn.constraints`, or None.
+        kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
     Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, filters)`, sizes as for the op.
@@ -392,7 +392,7 @@ class DepthwiseConv2D(_Convolution):
         bias_initializer: of the bias, shape `(channels * depth_multiplier,)`.
         depthwise_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
-        depthwise_constraint: what is done to it after an update: a name or object of `fastnn.constraints`, or None.
+        depthwise_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
     Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, channels * depth_multiplier)`.
@@ -493,7 +493,7 @@ class SeparableConv2D(_Convolution):
         depthwise_regularizer: what the first kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         pointwise_regularizer: likewise the second.
         bias_regularizer: likewise the bias.
-        depthwise_constraint: what is done to it after an update: a name or object of `fastnn.constraints`, or None.
+        depthwise_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         pointwise_constraint: likewise to the second.
         bias_constraint: likewise to the bias.
 

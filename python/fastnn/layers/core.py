@@ -72,7 +72,7 @@ class Dense(Layer):
         bias_initializer: of the bias, shape `(units,)`.
         kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
-        kernel_constraint: what is done to it after an update: a name or object of `fastnn.constraints`, or None.
+        kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
     Input shape `(batch, ..., features)`, output shape `(batch, ..., units)`.

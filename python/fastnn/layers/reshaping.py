@@ -237,7 +237,7 @@ class Embedding(Layer):
         output_dim: length of a vector.
         embeddings_initializer: of the table, shape `(input_dim, output_dim)`; Keras's `"uniform"` is `"random_uniform"`.
         embeddings_regularizer: what the table adds to the loss: a name or object of `fastnn.regularizers`, or None.
-        embeddings_constraint: what is done to it after an update: a name or object of `fastnn.constraints`, or None.
+        embeddings_constraint: what is done to the table after an update: a name or object of `fastnn.constraints`, or None.
 
     Input shape `(batch, ...)`, output shape `(batch, ..., output_dim)`. Numbers that come as floats, as a model passes them
     on, are cut to integers. The gradient is summed in the order of x: the same bits for any number of threads.

@@ -29,7 +29,8 @@ def _add(total: Variable, values: Any, axes: Any = None) -> None:
 def _ratio(part: Any, whole: Any) -> Array:
     """`part / whole`, 0 where there is nothing."""
     part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
-    return np.divide(part, whole, out=np.zeros(whole.shape), where=whole != 0.0)
+    ratio: Array = np.divide(part, whole, out=np.zeros(whole.shape), where=whole != 0.0)
+    return ratio
 
 
 # ---- Counts of what a threshold decides --------------------------------------------------------------------------------------
