@@ -28,6 +28,7 @@ PUBLIC = (
     "activations",
     "autodiff",
     "callbacks",
+    "constraints",
     "datasets",
     "datasets.mnist",
     "initializers",
@@ -37,6 +38,7 @@ PUBLIC = (
     "models",
     "ops",
     "optimizers",
+    "regularizers",
     "schedules",
     "utils",
 )

@@ -7,7 +7,14 @@ What all of them take, as in Keras, by name:
     clipnorm          a gradient whose norm is larger is scaled down to it, each variable's by itself
     global_clipnorm   the same of all gradients together, whose norm is that of them laid end to end
 
-At most one of the three is given. `learning_rate` is a number or one of `fastnn.optimizers.schedules`.
+At most one of these three is given.
+
+    gradient_accumulation_steps
+                      so many steps make one update, with the mean of their gradients: a batch of that many times the size that
+                      need not fit into memory. `iterations` and schedules count updates; steps left over at the end of an epoch
+                      count in the next one.
+
+`learning_rate` is a number or one of `fastnn.optimizers.schedules`.
 """
 
 from __future__ import annotations
@@ -41,6 +48,7 @@ class Optimizer:
         clipnorm: above 0, or None, as the other two.
         clipvalue: see above.
         global_clipnorm: see above.
+        gradient_accumulation_steps: see above.
 
     Raises:
         ValueError: an option outside its range, or more than one way of clipping.
@@ -61,6 +69,7 @@ class Optimizer:
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        gradient_accumulation_steps: int | None = None,
     ) -> None:
         self.name = name
         self._schedule = learning_rate if isinstance(learning_rate, LearningRateSchedule) else None
@@ -75,6 +84,17 @@ class Optimizer:
         given = {n: v for n in ("clipnorm", "clipvalue", "global_clipnorm") if (v := getattr(self, n)) is not None}
         if len(given) > 1:
             raise ValueError(f"{name}: {' and '.join(given)}; expected at most one of them; drop the others")
+        steps = gradient_accumulation_steps
+        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 2):
+            raise ValueError(
+                f"{name}: gradient_accumulation_steps={steps!r}; expected an integer >= 2, or None; pass None for an update at "
+                "every step"
+            )
+        self.gradient_accumulation_steps = None if steps is None else int(steps)
+        self._gathered: Variable | None = None  # how many steps the sums below are of
+        if steps is not None:
+            self._gathered = Variable(np.int64(0), name=f"{name}/gathered", trainable=False)
+        self._accumulators: list[Variable] = []  # sums of gradients
         self._undecayed_names: set[str] = set()
         self._undecayed_parts: list[str] = []
         self._variables: list[Variable] = []
@@ -102,12 +122,19 @@ class Optimizer:
     @property
     def variables(self) -> list[Variable]:
         """Everything the optimizer remembers."""
-        return [self.iterations, self._learning_rate, *self._slots()]
+        gathered = [] if self._gathered is None else [self._gathered, *self._accumulators]
+        return [self.iterations, self._learning_rate, *self._slots(), *gathered]
 
     @property
     def built(self) -> bool:
         """Whether it has made its slots, and knows the variables that they belong to."""
         return bool(self._variables)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the next step is one for `accumulate`; if not, it is one for `apply`."""
+        steps = self.gradient_accumulation_steps
+        return steps is not None and self._gathered is not None and int(self._gathered) + 1 < steps
 
     def exclude_from_weight_decay(
         self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
@@ -167,20 +194,71 @@ class Optimizer:
                 raise TypeError(f"{self.name}: variable '{variable.name}' is {variable.dtype}; expected a float; leave it out")
         self._variables = list(variables)
         self._make_slots(sum(v.size for v in variables), variables[0].dtype if variables else "float32")
+        if self.gradient_accumulation_steps is not None:
+            self._accumulators = []
+            for i, v in enumerate(variables):
+                slot = Variable(np.zeros(v.shape, v.dtype), name=f"{self.name}/accumulator_{i}", trainable=False)
+                setattr(self, f"_accumulator_{i}", slot)  # what is remembered stands among the attributes
+                self._accumulators.append(slot)
 
     def apply(self, gradients: Sequence[Any], variables: Sequence[Variable]) -> None:
         """Records the update. Inside a trace only; the slots are made at the first call.
 
         Args:
-            gradients: one tensor per variable, of its shape and dtype.
+            gradients: one tensor per variable, of its shape and dtype. The update is with the mean of these and of all that
+                `accumulate` has added since the last one.
             variables: the same list at every call.
 
         Raises:
             ValueError: outside a trace, lists of different lengths, no variables, or other ones than at the first call.
         """
+        self._check_step("apply", gradients, variables)
+        with layer_scope(self.name):
+            rate = self._learning_rate if self._schedule is None else self._schedule(self.iterations)
+            rate = ops.cast(rate, variables[0].dtype)
+            step = self.iterations + 1
+            self.iterations.assign(step)
+            gradients = self._clip(self._mean_of_steps(gradients))
+            for variable, value in zip(variables, self._update(rate, step, variables, gradients)):
+                variable.assign(value if variable.constraint is None else variable.constraint(value))
+
+    def accumulate(self, gradients: Sequence[Any], variables: Sequence[Variable]) -> None:
+        """Records a step without an update: the gradients are kept for the next `apply`. For optimizers with
+        `gradient_accumulation_steps`; models do it, a loop of one's own has a function of each kind and asks `gathers`.
+
+        Args:
+            gradients: as for `apply`.
+            variables: likewise.
+
+        Raises:
+            ValueError: as `apply`; an optimizer without `gradient_accumulation_steps`.
+        """
+        if self._gathered is None:
+            raise ValueError(
+                f"{self.name}: accumulate without gradient_accumulation_steps; expected a number of steps; pass it to the "
+                "constructor"
+            )
+        self._check_step("accumulate", gradients, variables)
+        with layer_scope(self.name):
+            for total, gradient in zip(self._accumulators, gradients):
+                total.assign(total + gradient)
+            self._gathered.assign(self._gathered + 1)
+
+    def _mean_of_steps(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        if self._gathered is None:
+            return gradients
+        steps = ops.cast(self._gathered + 1, gradients[0].dtype)
+        means = [(total + gradient) / steps for total, gradient in zip(self._accumulators, gradients)]
+        for total in self._accumulators:
+            total.assign(ops.zeros(total.shape, total.dtype))
+        self._gathered.assign(0)
+        return means
+
+    def _check_step(self, what: str, gradients: Sequence[Any], variables: Sequence[Variable]) -> None:
+        """Raises unless these can make a step; makes the slots at the first one."""
         if current_trace() is None:
             raise ValueError(
-                f"{self.name}: apply called outside a trace; expected to be inside fastnn.function, where the update becomes "
+                f"{self.name}: {what} called outside a trace; expected to be inside fastnn.function, where the update becomes "
                 "part of the step; decorate the training step with @fastnn.function"
             )
         if len(gradients) != len(variables):
@@ -189,7 +267,7 @@ class Optimizer:
                 "in the same order"
             )
         if not variables:
-            raise ValueError(f"{self.name}: apply without variables; expected at least one; pass the trainable variables")
+            raise ValueError(f"{self.name}: {what} without variables; expected at least one; pass the trainable variables")
         if not self._variables:
             self.build(variables)
         if [id(v) for v in variables] != [id(v) for v in self._variables]:
@@ -197,13 +275,6 @@ class Optimizer:
                 f"{self.name}: other variables than at the first call; expected the same list, because the slots belong to it; "
                 "make another optimizer for them"
             )
-        with layer_scope(self.name):
-            rate = self._learning_rate if self._schedule is None else self._schedule(self.iterations)
-            rate = ops.cast(rate, variables[0].dtype)
-            step = self.iterations + 1
-            self.iterations.assign(step)
-            for variable, value in zip(variables, self._update(rate, step, variables, self._clip(gradients))):
-                variable.assign(value)
 
     def _clip(self, gradients: Sequence[Any]) -> Sequence[Any]:
         if self.clipvalue is not None:
@@ -240,6 +311,8 @@ class Optimizer:
             "clipvalue": self.clipvalue,
             "global_clipnorm": self.global_clipnorm,
         }
+        if self.gradient_accumulation_steps is not None:
+            config["gradient_accumulation_steps"] = self.gradient_accumulation_steps
         if self._undecayed_names or self._undecayed_parts:
             config["exclude_from_weight_decay"] = {
                 "names": sorted(self._undecayed_names),
@@ -298,10 +371,11 @@ class SGD(Optimizer):
         momentum: at least 0 and below 1.
         nesterov: look ahead along the velocity; needs a momentum.
         name: for errors and the names of its Variables.
-        weight_decay: see the module, as for the next three.
+        weight_decay: see the module, as for the next four.
         clipnorm: see there.
         clipvalue: see there.
         global_clipnorm: see there.
+        gradient_accumulation_steps: see there.
 
     Raises:
         ValueError: a parameter outside its range; nesterov without momentum, as PyTorch (Keras computes plain descent).
@@ -331,6 +405,7 @@ class SGD(Optimizer):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        gradient_accumulation_steps: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -339,6 +414,7 @@ class SGD(Optimizer):
             clipnorm=clipnorm,
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
+            gradient_accumulation_steps=gradient_accumulation_steps,
         )
         self.momentum = _fraction(name, "momentum", momentum, 0.9)
         self.nesterov = ops.optimizer.check_nesterov(name, self.momentum, nesterov)
@@ -381,10 +457,11 @@ class Adam(Optimizer):
         epsilon: above 0, added to the root of the uncorrected `v` as in Keras; its 1e-7, PyTorch has 1e-8.
         name: for errors and the names of its Variables.
         amsgrad: the largest `v` so far stands for `v`.
-        weight_decay: see the module, as for the next three.
+        weight_decay: see the module, as for the next four.
         clipnorm: see there.
         clipvalue: see there.
         global_clipnorm: see there.
+        gradient_accumulation_steps: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -414,6 +491,7 @@ class Adam(Optimizer):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        gradient_accumulation_steps: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -422,6 +500,7 @@ class Adam(Optimizer):
             clipnorm=clipnorm,
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
+            gradient_accumulation_steps=gradient_accumulation_steps,
         )
         self.beta_1 = _fraction(name, "beta_1", beta_1, 0.9)
         self.beta_2 = _fraction(name, "beta_2", beta_2, 0.999)
@@ -479,6 +558,7 @@ class AdamW(Adam):
         clipnorm: see there.
         clipvalue: see there.
         global_clipnorm: see there.
+        gradient_accumulation_steps: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -506,6 +586,7 @@ class AdamW(Adam):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        gradient_accumulation_steps: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -518,6 +599,7 @@ class AdamW(Adam):
             clipnorm=clipnorm,
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
+            gradient_accumulation_steps=gradient_accumulation_steps,
         )
         if self.weight_decay is None:
             raise ValueError(f"{name}: weight_decay=None; expected a finite number >= 0; use Adam for none")
@@ -535,10 +617,11 @@ class RMSprop(Optimizer):
         epsilon: above 0, inside the root as in Keras; PyTorch adds it to the root.
         centered: the variance of the gradients, `v` less the square of their mean, stands for `v`.
         name: for errors and the names of its Variables.
-        weight_decay: see the module, as for the next three.
+        weight_decay: see the module, as for the next four.
         clipnorm: see there.
         clipvalue: see there.
         global_clipnorm: see there.
+        gradient_accumulation_steps: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -564,6 +647,7 @@ class RMSprop(Optimizer):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        gradient_accumulation_steps: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -572,6 +656,7 @@ class RMSprop(Optimizer):
             clipnorm=clipnorm,
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
+            gradient_accumulation_steps=gradient_accumulation_steps,
         )
         self.rho = _fraction(name, "rho", rho, 0.9)
         self.momentum = _fraction(name, "momentum", momentum, 0.9)
@@ -624,10 +709,11 @@ class Adagrad(Optimizer):
         initial_accumulator_value: what `a` begins with, at least 0.
         epsilon: above 0, inside the root as in Keras; PyTorch adds it to the root.
         name: for errors and the names of its Variables.
-        weight_decay: see the module, as for the next three.
+        weight_decay: see the module, as for the next four.
         clipnorm: see there.
         clipvalue: see there.
         global_clipnorm: see there.
+        gradient_accumulation_steps: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -651,6 +737,7 @@ class Adagrad(Optimizer):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        gradient_accumulation_steps: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -659,6 +746,7 @@ class Adagrad(Optimizer):
             clipnorm=clipnorm,
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
+            gradient_accumulation_steps=gradient_accumulation_steps,
         )
         self.initial_accumulator_value = check_number(
             name, "initial_accumulator_value", initial_accumulator_value, 0.1, "a finite number >= 0", lambda v: v >= 0.0
@@ -699,6 +787,7 @@ class Lion(Optimizer):
         clipnorm: see there.
         clipvalue: see there.
         global_clipnorm: see there.
+        gradient_accumulation_steps: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -722,6 +811,7 @@ class Lion(Optimizer):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        gradient_accumulation_steps: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -730,6 +820,7 @@ class Lion(Optimizer):
             clipnorm=clipnorm,
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
+            gradient_accumulation_steps=gradient_accumulation_steps,
         )
         self.beta_1 = _fraction(name, "beta_1", beta_1, 0.9)
         self.beta_2 = _fraction(name, "beta_2", beta_2, 0.99)
@@ -787,6 +878,7 @@ class Muon(Optimizer):
         clipnorm: see the module, as for the next two.
         clipvalue: see there.
         global_clipnorm: see there.
+        gradient_accumulation_steps: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -823,6 +915,7 @@ class Muon(Optimizer):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        gradient_accumulation_steps: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -831,6 +924,7 @@ class Muon(Optimizer):
             clipnorm=clipnorm,
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
+            gradient_accumulation_steps=gradient_accumulation_steps,
         )
         self.adam_beta_1 = _fraction(name, "adam_beta_1", adam_beta_1, 0.9)
         self.adam_beta_2 = _fraction(name, "adam_beta_2", adam_beta_2, 0.999)

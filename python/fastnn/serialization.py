@@ -21,7 +21,7 @@ from fastnn.utils import unknown_name
 __all__ = ["Decoder", "Encoder"]
 
 # Where the library's own classes are. A class is named with its module: there is a loss and a metric MeanSquaredError.
-_MODULES = ("initializers", "layers", "losses", "metrics", "models", "optimizers", "schedules")
+_MODULES = ("constraints", "initializers", "layers", "losses", "metrics", "models", "optimizers", "regularizers", "schedules")
 # A dict with one of these keys could be taken for what they mark; it goes into a {"dict": ...}.
 _MARKS = frozenset({"class", "function", "float", "dict"})
 

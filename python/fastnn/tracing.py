@@ -319,6 +319,9 @@ class Variable(_Operators):
             array = array.astype(dtype)
         self._core = _core.Variable(name, array)
         self.trainable = trainable
+        # What the weight adds to the loss, and what an update does to its new value: functions of it, or None.
+        self.regularizer: Callable[[Any], Any] | None = None
+        self.constraint: Callable[[Any], Any] | None = None
 
     @property
     def name(self) -> str:
@@ -401,14 +404,16 @@ class Variable(_Operators):
 
     def __reduce__(self) -> Any:
         """For `copy` and `pickle`: a Variable of its own with the same value."""
-        return _variable, (self.numpy(), self.name, self.trainable)
+        return _variable, (self.numpy(), self.name, self.trainable, self.regularizer, self.constraint)
 
     def __repr__(self) -> str:
         return f"<Variable '{self.name}' {self.dtype} {self.shape}>"
 
 
-def _variable(value: Array, name: str, trainable: bool) -> Variable:
-    return Variable(value, name=name, trainable=trainable)
+def _variable(value: Array, name: str, trainable: bool, regularizer: Any, constraint: Any) -> Variable:
+    variable = Variable(value, name=name, trainable=trainable)
+    variable.regularizer, variable.constraint = regularizer, constraint
+    return variable
 
 
 def named_variables(owner: object) -> dict[str, Variable]:

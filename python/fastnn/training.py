@@ -29,6 +29,7 @@ from fastnn.batches import (
 )
 from fastnn.callbacks.base import Callback, CallbackList, History, Logs, Progress, format_logs
 from fastnn.layers.core import Input
+from fastnn.losses import Loss
 from fastnn.saving import Savable
 from fastnn.tracing import Array, Tensor, Trace, as_tensor, building, flatten, layer_scope, unflatten
 from fastnn.utils import check_number, generator, unknown_name
@@ -88,7 +89,7 @@ class Trainer(Savable):
         self.history: History | None = None
         self.stop_training = False
         self._inputs, self._structure, self._output_names = [], None, []
-        self._losses: list[losses.Loss | None] = []  # one for each output
+        self._losses: list[Loss | None] = []  # one for each output
         self._loss_weights: list[float] = []
         self._metrics: list[list[metrics.Metric]] = []  # for each output
         self._log_names: list[str] = []  # of self.metrics
@@ -115,6 +116,8 @@ class Trainer(Savable):
         def layers(self) -> list[Layer]: ...
         @property
         def trainable_variables(self) -> list[Variable]: ...
+        @property
+        def losses(self) -> list[Any]: ...
 
     def _forget_programs(self) -> None:
         self._programs = {}
@@ -217,7 +220,7 @@ class Trainer(Savable):
             )
 
     def metrics_so_far(self) -> Logs:
-        """The loss and the metrics since the epoch began.
+        """The loss and the metrics since the epoch began, as far as they are numbers: `result()` of a metric tells the rest.
 
         Returns:
             A dict of floats; NaN before the first batch.
@@ -228,7 +231,8 @@ class Trainer(Savable):
             >>> model.metrics_so_far()
             {'loss': nan}
         """
-        return {name: metric.result() for name, metric in zip(self._log_names, self.metrics)}
+        results: dict[str, Any] = {name: metric.result() for name, metric in zip(self._log_names, self.metrics)}
+        return {name: result for name, result in results.items() if not isinstance(result, np.ndarray)}
 
     # ---- fit -----------------------------------------------------------------------------------------------------------------
 
@@ -351,6 +355,7 @@ class Trainer(Savable):
     def _train_epoch(self, batches: ArrayBatches | IterableBatches, at: Position, hooks: CallbackList) -> None:
         """The steps that are left of an epoch."""
         step, run, known = at.step, None, None
+        accumulates = self.optimizer.gradient_accumulation_steps is not None  # then two programs take turns
         while batches.steps is None or step < batches.steps:
             for hook, wants_logs in hooks.on_batch_begin:
                 hook(step, self.metrics_so_far() if wants_logs and step else {})
@@ -359,7 +364,7 @@ class Trainer(Savable):
                 if batch is None:
                     return
                 data, arrays = batch
-                if run is None or data is not known:
+                if run is None or data is not known or accumulates:
                     run, known = self._training_program(data).function, data
                 run.run(arrays, True)
             step += 1
@@ -549,7 +554,8 @@ class Trainer(Savable):
         return program
 
     def _training_program(self, data: Data) -> Program:
-        return self._program(("train", data.kind), lambda: self._trace_training(data))
+        gathers = self.optimizer.gathers
+        return self._program(("gather" if gathers else "train", data.kind), lambda: self._trace_training(data, gathers))
 
     def _evaluation_program(self, data: Data) -> Program:
         return self._program(("evaluate", data.kind), lambda: self._trace_evaluation(data))
@@ -558,7 +564,7 @@ class Trainer(Savable):
         dtypes = [a.dtype.name for a in inputs]
         return self._program(("predict", training, tuple(dtypes)), lambda: self._trace_prediction(dtypes, training))
 
-    def _trace_training(self, data: Data) -> Program:
+    def _trace_training(self, data: Data, gathers: bool) -> Program:
         samples = _core.Extent("samples")
         with Trace() as trace:
 
@@ -580,7 +586,10 @@ class Trainer(Savable):
             gradients = backward([loss], [as_tensor(1.0)], [as_tensor(v) for v in variables])
             self._require_gradients(variables, gradients)
             self._require_own_weights(trace)
-            self.optimizer.apply(gradients, variables)
+            if gathers:
+                self.optimizer.accumulate(gradients, variables)
+            else:
+                self.optimizer.apply(gradients, variables)
             trace.graph.set_outputs([loss._value])  # so that the guard on it is kept
         return Program(_core.Function(trace.graph))
 
@@ -662,12 +671,18 @@ class Trainer(Savable):
                     next(means).update(per_sample)
                     terms[-1] = terms[-1] * factor
         with layer_scope(f"{self.name}/loss"):
+            penalties = self.losses
             total: Tensor = terms[0]
-            for term in terms[1:]:
+            for term in (*terms[1:], *penalties):
                 total = total + term
             # The guard: a loss that is not finite commits nothing.
             total = ops.check_finite(total)
-            self.metrics[0].update(per_sample if len(outputs) == 1 else ops.broadcast_like(total, _first_of_rows(rows)))
+            if len(outputs) == 1:
+                for penalty in penalties:
+                    per_sample = per_sample + penalty
+                self.metrics[0].update(per_sample)
+            else:
+                self.metrics[0].update(ops.broadcast_like(total, _first_of_rows(rows)))
         for group, y, output in zip(self._metrics, fitted, outputs):
             for metric in group:
                 with layer_scope(f"{self.name}/{metric.name}"):
@@ -680,7 +695,7 @@ class Trainer(Savable):
             return "float32"
         return "int32" if y.dtype == "bool" else str(y.dtype)
 
-    def _fit_targets(self, y: Tensor, output: Tensor, loss: losses.Loss) -> Tensor:
+    def _fit_targets(self, y: Tensor, output: Tensor, loss: Loss) -> Tensor:
         """Drops or adds a last axis of 1, as Keras does, and refuses what would only broadcast by accident."""
         wanted = output.shape[:-1] if loss.sparse_labels else output.shape
         if y.shape == wanted:
@@ -765,7 +780,7 @@ class Trainer(Savable):
             weights = [weights[0] * by_class] if weights else [by_class]
         return Data(inputs, targets, weights)
 
-    def _prepare_y(self, y: Any, samples: int, loss: losses.Loss | None, where: str, name: str) -> Array:
+    def _prepare_y(self, y: Any, samples: int, loss: Loss | None, where: str, name: str) -> Array:
         array = numeric(f"{self.name}: {where}: {name}", y)
         if array.ndim == 0 or len(array) != samples:
             raise ValueError(

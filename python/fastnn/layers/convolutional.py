@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastnn import activations, initializers, ops
-from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes
+from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes, given
 from fastnn.tracing import Variable
 
 
@@ -25,6 +25,8 @@ class _Convolution(Layer):
         activation: activations.ActivationLike,
         use_bias: bool,
         bias_initializer: initializers.InitializerLike,
+        bias_regularizer: regularizers.RegularizerLike,
+        bias_constraint: constraints.ConstraintLike,
         name: str | None,
         input_shape: Sequence[int] | None,
     ) -> None:
@@ -41,6 +43,8 @@ class _Convolution(Layer):
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.bias_initializer = initializers.get(bias_initializer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.bias: Variable | None = None
 
     def _channels(self, input_shape: InputShape) -> int:
@@ -59,7 +63,13 @@ class _Convolution(Layer):
 
     def _add_bias(self, filters: int) -> None:
         if self.use_bias:
-            self.bias = self.add_weight("bias", (filters,), self.bias_initializer)
+            self.bias = self.add_weight(
+                "bias",
+                (filters,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
 
     def get_config(self) -> dict[str, Any]:
         def plain(sizes: tuple[int, ...]) -> Any:
@@ -73,6 +83,10 @@ class _Convolution(Layer):
             "activation": activations.serialize(self.activation),
             "use_bias": self.use_bias,
             "bias_initializer": self.bias_initializer,
+            **given(
+                bias_regularizer=self.bias_regularizer,
+                bias_constraint=self.bias_constraint,
+            ),
             **super().get_config(),
         }
 
@@ -99,15 +113,31 @@ class _GroupedConvolution(_Convolution):
         kernel_initializer: initializers.InitializerLike = "glorot_uniform",
         bias_initializer: initializers.InitializerLike = "zeros",
         *,
+        kernel_regularizer: regularizers.RegularizerLike = None,
+        bias_regularizer: regularizers.RegularizerLike = None,
+        kernel_constraint: constraints.ConstraintLike = None,
+        bias_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(
-            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, name, input_shape
+            kernel_size,
+            strides,
+            padding,
+            dilation_rate,
+            activation,
+            use_bias,
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint,
+            name,
+            input_shape,
         )
         self.filters = check_size(self.name, "filters", filters)
         self.groups = _check_groups(self.name, groups, self.filters)
         self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
         self.kernel: Variable
 
     def build(self, input_shape: InputShape) -> None:
@@ -118,7 +148,13 @@ class _GroupedConvolution(_Convolution):
                 "another one"
             )
         shape = (*self.kernel_size, channels // self.groups, self.filters)
-        self.kernel = self.add_weight("kernel", shape, self.kernel_initializer)
+        self.kernel = self.add_weight(
+            "kernel",
+            shape,
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
         self._add_bias(self.filters)
 
     def get_config(self) -> dict[str, Any]:
@@ -126,6 +162,10 @@ class _GroupedConvolution(_Convolution):
             "filters": self.filters,
             "groups": self.groups,
             "kernel_initializer": self.kernel_initializer,
+            **given(
+                kernel_regularizer=self.kernel_regularizer,
+                kernel_constraint=self.kernel_constraint,
+            ),
             **super().get_config(),
         }
 
@@ -144,6 +184,10 @@ class Conv2D(_GroupedConvolution):
         use_bias: whether to add a bias.
         kernel_initializer: of the kernel, shape `(KH, KW, channels / groups, filters)`.
         bias_initializer: of the bias, shape `(filters,)`.
+        kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
+        bias_regularizer: likewise the bias.
+        kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
+        bias_constraint: likewise to the bias.
 
     Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, filters)`. Unlike Keras's layer it has no
     `data_format`.
@@ -185,6 +229,10 @@ class Conv1D(_GroupedConvolution):
         use_bias: whether to add a bias.
         kernel_initializer: of the kernel, shape `(K, channels / groups, filters)`.
         bias_initializer: of the bias, shape `(filters,)`.
+        kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
+        bias_regularizer: likewise the bias.
+        kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
+        bias_constraint: likewise to the bias.
 
     Input shape `(batch, time, channels)`, output shape `(batch, steps, filters)`.
 
@@ -228,6 +276,10 @@ class Conv2DTranspose(_Convolution):
         use_bias: whether to add a bias.
         kernel_initializer: of the kernel, shape `(KH, KW, filters, channels)`.
         bias_initializer: of the bias, shape `(filters,)`.
+        kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
+        bias_regularizer: likewise the bias.
+        kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
+        bias_constraint: likewise to the bias.
 
     Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, filters)`, sizes as for the op.
 
@@ -253,11 +305,25 @@ class Conv2DTranspose(_Convolution):
         kernel_initializer: initializers.InitializerLike = "glorot_uniform",
         bias_initializer: initializers.InitializerLike = "zeros",
         *,
+        kernel_regularizer: regularizers.RegularizerLike = None,
+        bias_regularizer: regularizers.RegularizerLike = None,
+        kernel_constraint: constraints.ConstraintLike = None,
+        bias_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(
-            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, name, input_shape
+            kernel_size,
+            strides,
+            padding,
+            dilation_rate,
+            activation,
+            use_bias,
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint,
+            name,
+            input_shape,
         )
         self.filters = check_size(self.name, "filters", filters)
         self.output_padding: tuple[int, int] | None = None
@@ -271,11 +337,19 @@ class Conv2DTranspose(_Convolution):
                 )
             self.output_padding = pair[0], pair[1]
         self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
         self.kernel: Variable
 
     def build(self, input_shape: InputShape) -> None:
         channels = self._channels(input_shape)
-        self.kernel = self.add_weight("kernel", (*self.kernel_size, self.filters, channels), self.kernel_initializer)
+        self.kernel = self.add_weight(
+            "kernel",
+            (*self.kernel_size, self.filters, channels),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
         self._add_bias(self.filters)
 
     def call(self, x: Any, training: bool) -> Any:
@@ -295,6 +369,10 @@ class Conv2DTranspose(_Convolution):
             "filters": self.filters,
             "output_padding": self.output_padding,
             "kernel_initializer": self.kernel_initializer,
+            **given(
+                kernel_regularizer=self.kernel_regularizer,
+                kernel_constraint=self.kernel_constraint,
+            ),
             **super().get_config(),
         }
 
@@ -312,6 +390,10 @@ class DepthwiseConv2D(_Convolution):
         use_bias: whether to add a bias.
         depthwise_initializer: of the kernel, shape `(KH, KW, channels, depth_multiplier)`.
         bias_initializer: of the bias, shape `(channels * depth_multiplier,)`.
+        depthwise_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
+        bias_regularizer: likewise the bias.
+        depthwise_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
+        bias_constraint: likewise to the bias.
 
     Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, channels * depth_multiplier)`.
 
@@ -337,20 +419,42 @@ class DepthwiseConv2D(_Convolution):
         depthwise_initializer: initializers.InitializerLike = "glorot_uniform",
         bias_initializer: initializers.InitializerLike = "zeros",
         *,
+        depthwise_regularizer: regularizers.RegularizerLike = None,
+        bias_regularizer: regularizers.RegularizerLike = None,
+        depthwise_constraint: constraints.ConstraintLike = None,
+        bias_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(
-            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, name, input_shape
+            kernel_size,
+            strides,
+            padding,
+            dilation_rate,
+            activation,
+            use_bias,
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint,
+            name,
+            input_shape,
         )
         self.depth_multiplier = check_size(self.name, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
         self.kernel: Variable
 
     def build(self, input_shape: InputShape) -> None:
         channels = self._channels(input_shape)
         shape = (*self.kernel_size, channels, self.depth_multiplier)
-        self.kernel = self.add_weight("kernel", shape, self.depthwise_initializer)
+        self.kernel = self.add_weight(
+            "kernel",
+            shape,
+            self.depthwise_initializer,
+            regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
+        )
         self._add_bias(channels * self.depth_multiplier)
 
     def call(self, x: Any, training: bool) -> Any:
@@ -363,6 +467,10 @@ class DepthwiseConv2D(_Convolution):
         return {
             "depth_multiplier": self.depth_multiplier,
             "depthwise_initializer": self.depthwise_initializer,
+            **given(
+                depthwise_regularizer=self.depthwise_regularizer,
+                depthwise_constraint=self.depthwise_constraint,
+            ),
             **super().get_config(),
         }
 
@@ -382,6 +490,12 @@ class SeparableConv2D(_Convolution):
         depthwise_initializer: of the first kernel, shape `(KH, KW, channels, depth_multiplier)`.
         pointwise_initializer: of the second, shape `(1, 1, channels * depth_multiplier, filters)`.
         bias_initializer: of the bias, shape `(filters,)`.
+        depthwise_regularizer: what the first kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
+        pointwise_regularizer: likewise the second.
+        bias_regularizer: likewise the bias.
+        depthwise_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
+        pointwise_constraint: likewise to the second.
+        bias_constraint: likewise to the bias.
 
     Input shape `(batch, height, width, channels)`, output shape `(batch, OH, OW, filters)`.
 
@@ -409,16 +523,36 @@ class SeparableConv2D(_Convolution):
         pointwise_initializer: initializers.InitializerLike = "glorot_uniform",
         bias_initializer: initializers.InitializerLike = "zeros",
         *,
+        depthwise_regularizer: regularizers.RegularizerLike = None,
+        pointwise_regularizer: regularizers.RegularizerLike = None,
+        bias_regularizer: regularizers.RegularizerLike = None,
+        depthwise_constraint: constraints.ConstraintLike = None,
+        pointwise_constraint: constraints.ConstraintLike = None,
+        bias_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
         super().__init__(
-            kernel_size, strides, padding, dilation_rate, activation, use_bias, bias_initializer, name, input_shape
+            kernel_size,
+            strides,
+            padding,
+            dilation_rate,
+            activation,
+            use_bias,
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint,
+            name,
+            input_shape,
         )
         self.filters = check_size(self.name, "filters", filters)
         self.depth_multiplier = check_size(self.name, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.pointwise_initializer = initializers.get(pointwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
+        self.pointwise_constraint = constraints.get(pointwise_constraint)
         self.depthwise_kernel: Variable
         self.pointwise_kernel: Variable
 
@@ -426,8 +560,20 @@ class SeparableConv2D(_Convolution):
         channels = self._channels(input_shape)
         depthwise = (*self.kernel_size, channels, self.depth_multiplier)
         pointwise = (1, 1, channels * self.depth_multiplier, self.filters)
-        self.depthwise_kernel = self.add_weight("depthwise_kernel", depthwise, self.depthwise_initializer)
-        self.pointwise_kernel = self.add_weight("pointwise_kernel", pointwise, self.pointwise_initializer)
+        self.depthwise_kernel = self.add_weight(
+            "depthwise_kernel",
+            depthwise,
+            self.depthwise_initializer,
+            regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
+        )
+        self.pointwise_kernel = self.add_weight(
+            "pointwise_kernel",
+            pointwise,
+            self.pointwise_initializer,
+            regularizer=self.pointwise_regularizer,
+            constraint=self.pointwise_constraint,
+        )
         self._add_bias(self.filters)
 
     def call(self, x: Any, training: bool) -> Any:
@@ -448,6 +594,12 @@ class SeparableConv2D(_Convolution):
             "depth_multiplier": self.depth_multiplier,
             "depthwise_initializer": self.depthwise_initializer,
             "pointwise_initializer": self.pointwise_initializer,
+            **given(
+                depthwise_regularizer=self.depthwise_regularizer,
+                depthwise_constraint=self.depthwise_constraint,
+                pointwise_regularizer=self.pointwise_regularizer,
+                pointwise_constraint=self.pointwise_constraint,
+            ),
             **super().get_config(),
         }
 

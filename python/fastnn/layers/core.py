@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core, activations, initializers, ops
-from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes, unique_name
+from fastnn import _core, activations, constraints, initializers, ops, regularizers
+from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes, given, unique_name
 from fastnn.symbolic import SymbolicTensor
 from fastnn.tracing import Variable
 from fastnn.utils import check_number, check_seed, generator
@@ -70,6 +70,10 @@ class Dense(Layer):
         use_bias: whether to add a bias.
         kernel_initializer: of the kernel, shape `(features, units)`.
         bias_initializer: of the bias, shape `(units,)`.
+        kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
+        bias_regularizer: likewise the bias.
+        kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
+        bias_constraint: likewise to the bias.
 
     Input shape `(batch, ..., features)`, output shape `(batch, ..., units)`.
 
@@ -90,6 +94,10 @@ class Dense(Layer):
         kernel_initializer: initializers.InitializerLike = "glorot_uniform",
         bias_initializer: initializers.InitializerLike = "zeros",
         *,
+        kernel_regularizer: regularizers.RegularizerLike = None,
+        bias_regularizer: regularizers.RegularizerLike = None,
+        kernel_constraint: constraints.ConstraintLike = None,
+        bias_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
@@ -99,6 +107,10 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.kernel: Variable
         self.bias: Variable | None = None
 
@@ -109,9 +121,21 @@ class Dense(Layer):
                 f"{self.name}: input of shape {input_shape}; expected a last axis of known length, (batch, ..., features); "
                 "flatten the input or add an axis"
             )
-        self.kernel = self.add_weight("kernel", (features, self.units), self.kernel_initializer)
+        self.kernel = self.add_weight(
+            "kernel",
+            (features, self.units),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
         if self.use_bias:
-            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+            self.bias = self.add_weight(
+                "bias",
+                (self.units,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
 
     def call(self, x: Any, training: bool) -> Any:
         return self.activation(ops.dense(x, self.kernel, self.bias))
@@ -123,6 +147,12 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": self.kernel_initializer,
             "bias_initializer": self.bias_initializer,
+            **given(
+                kernel_regularizer=self.kernel_regularizer,
+                kernel_constraint=self.kernel_constraint,
+                bias_regularizer=self.bias_regularizer,
+                bias_constraint=self.bias_constraint,
+            ),
             **super().get_config(),
         }
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastnn import constraints, regularizers
 from fastnn.symbolic import SymbolicTensor, record
 from fastnn.tracing import (
     Array,
@@ -204,7 +205,14 @@ class Layer:
     # ---- Weights -------------------------------------------------------------------------------------------------------------
 
     def add_weight(
-        self, name: str, shape: Sequence[int], initializer: Callable[..., Array], *, trainable: bool = True
+        self,
+        name: str,
+        shape: Sequence[int],
+        initializer: Callable[..., Array],
+        *,
+        trainable: bool = True,
+        regularizer: regularizers.RegularizerLike = None,
+        constraint: constraints.ConstraintLike = None,
     ) -> Variable:
         """Makes a weight of this layer, a float32 Variable named `layer/name`.
 
@@ -213,18 +221,21 @@ class Layer:
             shape: ints.
             initializer: a function `(shape, dtype) -> array`.
             trainable: whether optimizers may change it.
+            regularizer: what it adds to the loss: a name, a function of it, or None.
+            constraint: what is done to it after an update, likewise.
 
         Returns:
             The Variable.
 
         Raises:
-            ValueError: a name that is taken.
+            ValueError: a name that is taken, or of a regularizer or constraint that does not exist.
         """
         if name in self._weights:
             raise ValueError(f"{self.name}: add_weight('{name}') twice; expected different names; name what it is for")
         full_name, stored = f"{self.name}/{name}", _loading.weights
         value = initializer(tuple(shape), "float32") if stored is None else stored(full_name, tuple(shape))
         weight = self._weights[name] = Variable(value, name=full_name, trainable=trainable)
+        weight.regularizer, weight.constraint = regularizers.get(regularizer), constraints.get(constraint)
         return weight
 
     def named_layers(self) -> dict[str, Layer]:
@@ -294,6 +305,11 @@ class Layer:
         """The weights that training changes."""
         frozen = {id(w) for _, layer in self._walk() if not layer.trainable for w in layer._weights.values()}
         return [w for w in self.weights if w.trainable and id(w) not in frozen]
+
+    @property
+    def losses(self) -> list[Any]:
+        """What the weights that training changes add to the loss, one number for each with a regularizer."""
+        return [w.regularizer(w) for w in self.trainable_variables if w.regularizer is not None]
 
     @property
     def trainable_weights(self) -> list[Variable]:
@@ -366,6 +382,11 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}'>"
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that are not None: a configuration says no more than the user did."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def shapes_of(x: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import initializers, ops
-from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes, shape_text
+from fastnn import constraints, initializers, ops, regularizers
+from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes, given, shape_text
 from fastnn.tracing import Tensor, Variable
 
 
@@ -236,6 +236,8 @@ class Embedding(Layer):
         input_dim: how many numbers there are; x holds 0 to `input_dim - 1`.
         output_dim: length of a vector.
         embeddings_initializer: of the table, shape `(input_dim, output_dim)`; Keras's `"uniform"` is `"random_uniform"`.
+        embeddings_regularizer: what the table adds to the loss: a name or object of `fastnn.regularizers`, or None.
+        embeddings_constraint: what is done to the table after an update: a name or object of `fastnn.constraints`, or None.
 
     Input shape `(batch, ...)`, output shape `(batch, ..., output_dim)`. Numbers that come as floats, as a model passes them
     on, are cut to integers. The gradient is summed in the order of x: the same bits for any number of threads.
@@ -256,6 +258,8 @@ class Embedding(Layer):
         output_dim: int,
         embeddings_initializer: initializers.InitializerLike = "random_uniform",
         *,
+        embeddings_regularizer: regularizers.RegularizerLike = None,
+        embeddings_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
@@ -263,10 +267,18 @@ class Embedding(Layer):
         self.input_dim = check_size(self.name, "input_dim", input_dim)
         self.output_dim = check_size(self.name, "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
         self.embeddings: Variable
 
     def build(self, input_shape: InputShape) -> None:
-        self.embeddings = self.add_weight("embeddings", (self.input_dim, self.output_dim), self.embeddings_initializer)
+        self.embeddings = self.add_weight(
+            "embeddings",
+            (self.input_dim, self.output_dim),
+            self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
+        )
 
     def call(self, x: Any, training: bool) -> Any:
         dtype = x.dtype if isinstance(x, (Tensor, Variable)) else np.asarray(x).dtype.name
@@ -282,5 +294,9 @@ class Embedding(Layer):
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,
             "embeddings_initializer": self.embeddings_initializer,
+            **given(
+                embeddings_regularizer=self.embeddings_regularizer,
+                embeddings_constraint=self.embeddings_constraint,
+            ),
             **super().get_config(),
         }

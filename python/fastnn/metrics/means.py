@@ -1,137 +1,15 @@
-"""Metrics: means over all samples of an epoch, kept in Variables and updated when a step commits."""
+"""Metrics that are means over samples: accuracies, errors, losses."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from fastnn import losses, ops
-from fastnn.tracing import Variable
-from fastnn.utils import check_number, look_up
-
-__all__ = [
-    "BinaryAccuracy",
-    "BinaryCrossentropy",
-    "CategoricalAccuracy",
-    "CategoricalCrossentropy",
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "Hinge",
-    "KLDivergence",
-    "LogCoshError",
-    "Mean",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "Metric",
-    "Poisson",
-    "RootMeanSquaredError",
-    "SparseCategoricalAccuracy",
-    "SparseCategoricalCrossentropy",
-    "SquaredHinge",
-    "get",
-]
-
-
-class Metric:
-    """Base class: the mean of `call(y_true, y_pred)`, one number per sample, over everything seen since `reset`.
-
-    The sums are float64 Variables, so that 60,000 small numbers add up exactly enough, and part of the program, so that
-    updating them costs no Python. Outside a program `update_state` adds at once.
-
-    Args:
-        name: in logs and `History`.
-
-    Example:
-        >>> class MeanAbsoluteError(fastnn.metrics.Metric):
-        ...     def call(self, y_true, y_pred):
-        ...         return ops.mean(ops.abs(y_pred - y_true), axes=-1)
-        >>> metric = MeanAbsoluteError("mae")
-        >>> metric.update_state(np.zeros((2, 1)), np.array([[1.0], [-3.0]]))
-        >>> metric.result()
-        2.0
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.total = Variable(np.zeros((), np.float64), name=f"{name}/total", trainable=False)
-        self.count = Variable(np.zeros((), np.float64), name=f"{name}/count", trainable=False)
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The numbers to average; a subclass implements it.
-
-        Args:
-            y_true: labels or targets.
-            y_pred: predictions.
-
-        Returns:
-            One number per sample, `(batch, ...)`, of any dtype; bool counts as 0 or 1.
-
-        Raises:
-            TypeError: the subclass has no such method.
-        """
-        raise TypeError(f"{self.name}: has no call(y_true, y_pred); expected one; override it")
-
-    def update(self, values: Any) -> None:
-        """Adds one number per sample.
-
-        Args:
-            values: array or tensor of any shape and dtype.
-        """
-        values = ops.cast(values, "float64")
-        self.total.assign(self.total + ops.sum(values))
-        self.count.assign(self.count + ops.sum(ops.broadcast_like(np.float64(1.0), values)))
-
-    def update_state(self, y_true: Any, y_pred: Any) -> None:
-        """Adds a batch.
-
-        Args:
-            y_true: labels or targets.
-            y_pred: predictions.
-        """
-        self.update(self.call(y_true, y_pred))
-
-    def result(self) -> float:
-        """The mean so far; NaN before the first sample."""
-        count = float(self.count.numpy())
-        return float(self.total.numpy()) / count if count else float("nan")
-
-    def reset(self) -> None:
-        """Forgets everything seen."""
-        self.total.assign(0.0)
-        self.count.assign(0.0)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments by name; a subclass with more of them adds its own."""
-        return {"name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Metric:
-        """A metric from what `get_config` returned, which has seen nothing.
-
-        Args:
-            config: the constructor's arguments by name.
-        """
-        return cls(**config)
-
-
-class Mean(Metric):
-    """The mean of numbers given to `update`.
-
-    Args:
-        name: in logs.
-
-    Example:
-        >>> mean = fastnn.metrics.Mean()
-        >>> mean.update(np.array([1.0, 2.0])); mean.update(np.array([6.0]))
-        >>> mean.result()
-        3.0
-    """
-
-    def __init__(self, name: str = "mean") -> None:
-        super().__init__(name)
+from fastnn.layers.layer import check_size
+from fastnn.metrics.base import Metric
+from fastnn.utils import check_number
 
 
 class SparseCategoricalAccuracy(Metric):
@@ -177,6 +55,71 @@ class CategoricalAccuracy(Metric):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return ops.equal(ops.argmax(y_pred), ops.argmax(y_true))
+
+
+def _in_top_k(label: Any, y_pred: Any, k: int) -> Any:
+    """Whether fewer than k classes are more probable than the label."""
+    chosen = ops.cast(ops.one_hot(label, y_pred.shape[-1]), "bool")
+    score = ops.sum(ops.where(chosen, y_pred, 0.0), axes=-1, keepdims=True)
+    larger = ops.sum(ops.cast(ops.greater(y_pred, score), "float32"), axes=-1)
+    return ops.less(larger, float(k))
+
+
+class SparseTopKCategoricalAccuracy(Metric):
+    """How often the label, an integer, is among the `k` most probable classes.
+
+    Args:
+        k: how many classes count.
+        name: in logs.
+
+    `y_true` and `y_pred` as for `SparseCategoricalAccuracy`. Of equally probable classes all count as the most probable of
+    them, as in Keras.
+
+    Raises:
+        ValueError: k that is no positive integer; when updated, labels out of range.
+
+    Example:
+        >>> accuracy = fastnn.metrics.SparseTopKCategoricalAccuracy(k=2)
+        >>> accuracy.update_state(np.array([0, 1]), np.array([[0.3, 0.1, 0.6], [0.3, 0.1, 0.6]]))
+        >>> accuracy.result()
+        0.5
+    """
+
+    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
+        super().__init__(name)
+        self.k = check_size(name, "k", k)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return _in_top_k(ops.cast(y_true, "int64"), y_pred, self.k)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"k": self.k, **super().get_config()}
+
+
+class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
+    """How often the class of a one-hot label is among the `k` most probable ones.
+
+    Args:
+        k: how many classes count.
+        name: in logs.
+
+    `y_true` and `y_pred` are both `(batch, ..., classes)`.
+
+    Raises:
+        ValueError: k that is no positive integer.
+
+    Example:
+        >>> accuracy = fastnn.metrics.TopKCategoricalAccuracy(k=2)
+        >>> accuracy.update_state(np.eye(3)[:2], np.array([[0.3, 0.1, 0.6], [0.3, 0.1, 0.6]]))
+        >>> accuracy.result()
+        0.5
+    """
+
+    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
+        super().__init__(k, name)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return super().call(ops.argmax(y_true), y_pred)
 
 
 class BinaryAccuracy(Metric):
@@ -517,69 +460,26 @@ class SparseCategoricalCrossentropy(_OfLoss):
         super().__init__(name, losses.SparseCategoricalCrossentropy(from_logits, ignore_class, label_smoothing, name))
 
 
-MetricLike: TypeAlias = "str | Metric"
-
-_BY_NAME: dict[str, type[Metric]] = {
-    "bce": BinaryCrossentropy,
-    "binary_accuracy": BinaryAccuracy,
-    "binary_crossentropy": BinaryCrossentropy,
-    "categorical_accuracy": CategoricalAccuracy,
-    "categorical_crossentropy": CategoricalCrossentropy,
-    "categorical_hinge": CategoricalHinge,
-    "cosine_similarity": CosineSimilarity,
-    "hinge": Hinge,
-    "kl_divergence": KLDivergence,
-    "log_cosh_error": LogCoshError,
-    "mae": MeanAbsoluteError,
-    "mape": MeanAbsolutePercentageError,
-    "mean_absolute_error": MeanAbsoluteError,
-    "mean_absolute_percentage_error": MeanAbsolutePercentageError,
-    "mean_squared_error": MeanSquaredError,
-    "mean_squared_logarithmic_error": MeanSquaredLogarithmicError,
-    "mse": MeanSquaredError,
-    "msle": MeanSquaredLogarithmicError,
-    "poisson": Poisson,
-    "root_mean_squared_error": RootMeanSquaredError,
-    "sparse_categorical_accuracy": SparseCategoricalAccuracy,
-    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
-    "squared_hinge": SquaredHinge,
-}
-
-
-def get(metric: MetricLike, loss: losses.Loss) -> Metric:
-    """A metric by name; "accuracy" and "acc" become the one that suits the loss.
+class Perplexity(_OfLoss):
+    """`exp` of the mean cross-entropy over all samples, for integer labels: 1 is certainty, the number of classes ignorance.
 
     Args:
-        metric: a name such as `"accuracy"`, or a Metric, which is returned as it is.
-        loss: the Loss that decides between accuracies.
-
-    Returns:
-        A Metric, named as it was asked for.
-
-    Raises:
-        ValueError: a name that does not exist; the nearest ones are given. "accuracy" with a loss that has no classes.
-        TypeError: neither a name nor a Metric.
+        from_logits: whether `y_pred` are logits instead of probabilities.
+        name: in logs.
 
     Example:
-        >>> metric = fastnn.metrics.get("accuracy", fastnn.losses.get("sparse_categorical_crossentropy"))
-        >>> type(metric).__name__, metric.name
-        ('SparseCategoricalAccuracy', 'accuracy')
+        >>> metric = fastnn.metrics.Perplexity(from_logits=True)
+        >>> metric.update_state(np.array([0, 3]), np.zeros((2, 4)))
+        >>> round(metric.result(), 4)
+        4.0
     """
-    if isinstance(metric, Metric):
-        return metric
-    if metric in ("accuracy", "acc"):
-        if loss.sparse_labels:
-            return SparseCategoricalAccuracy(metric)
-        if isinstance(loss, losses.CategoricalCrossentropy):
-            return CategoricalAccuracy(metric)
-        if isinstance(loss, losses.BinaryCrossentropy):
-            return BinaryAccuracy(metric, threshold=0.0 if loss.from_logits else 0.5)
-        raise ValueError(
-            f"metric: 'accuracy' with the loss {loss.name}; expected a loss over classes; name the metric meant, one of "
-            f"{', '.join(sorted(_BY_NAME))}"
-        )
-    if isinstance(metric, str):
-        chosen: Any = look_up("metric", metric, {**_BY_NAME, "accuracy": Metric})
-        named: Metric = chosen(metric)
-        return named
-    raise TypeError(f"metric: {metric!r}; expected a name or a Metric; pass for example 'accuracy'")
+
+    def __init__(self, from_logits: bool = False, name: str = "perplexity") -> None:
+        super().__init__(name, losses.SparseCategoricalCrossentropy(from_logits, name=name))
+        self.from_logits = from_logits
+
+    def result(self) -> float:
+        return float(np.exp(super().result()))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "from_logits": self.from_logits}
