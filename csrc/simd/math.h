@@ -236,7 +236,7 @@ FASTNN_INLINE Vec<double> polynomial(Vec<double> x, const double (&c)[n]) {
 
 // sin (quarter 0) or cos (quarter 1). x = n pi/2 + r, |r| about pi/4 at most: n decides which of the two polynomials it is, and
 // the sign. In double the difference keeps enough digits, the product with the first part of pi/2 (33 bits) being exact.
-template <int quarter, double (*libm)(double)>
+template <int quarter>
 FASTNN_INLINE Vec<float> circular(Vec<float> x) {
   constexpr float limit = 131072;
   const Vec<float> magic = broadcast(0x1.8p23f);
@@ -257,11 +257,13 @@ FASTNN_INLINE Vec<float> circular(Vec<float> x) {
     return signed_y;
   float lane[kLanes<float>];
   store(lane, x);
-  for (int i = 0; i < kLanes<float>; ++i) lane[i] = static_cast<float>(libm(lane[i]));
+  for (int i = 0; i < kLanes<float>; ++i) {
+    lane[i] = static_cast<float>(quarter ? __builtin_cos(lane[i]) : __builtin_sin(lane[i]));
+  }
   return select<float>(beyond, load(lane), signed_y);
 }
-FASTNN_INLINE Vec<float> sin(Vec<float> x) { return circular<0, __builtin_sin>(x); }
-FASTNN_INLINE Vec<float> cos(Vec<float> x) { return circular<1, __builtin_cos>(x); }
+FASTNN_INLINE Vec<float> sin(Vec<float> x) { return circular<0>(x); }
+FASTNN_INLINE Vec<float> cos(Vec<float> x) { return circular<1>(x); }
 FASTNN_INLINE Vec<double> sin(Vec<double> x) {
   return each_lane(x, [](double lane) { return __builtin_sin(lane); });
 }
