@@ -7,12 +7,12 @@ What all of them take, as in Keras, by name:
     clipnorm          a gradient whose norm is larger is scaled down to it, each variable's by itself
     global_clipnorm   the same of all gradients together, whose norm is that of them laid end to end
 
-At most one of these three is given.
+At most one of the last three is given.
 
     gradient_accumulation_steps
                       so many steps make one update, with the mean of their gradients: a batch of that many times the size that
-                      need not fit into memory. `iterations` and schedules count updates; steps left over at the end of an epoch
-                      count in the next one.
+                      need not fit into memory. `iterations` and schedules count updates (Keras's schedules count steps), and
+                      constraints hold after updates; steps left over at the end of an epoch count in the next one
 
 `learning_rate` is a number or one of `fastnn.optimizers.schedules`.
 """
