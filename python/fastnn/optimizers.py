@@ -7,26 +7,30 @@ What all of them take, as in Keras, by name:
     clipnorm          a gradient whose norm is larger is scaled down to it, each variable's by itself
     global_clipnorm   the same of all gradients together, whose norm is that of them laid end to end
 
-At most one of these three is given.
+At most one of the last three is given.
 
     gradient_accumulation_steps
                       so many steps make one update, with the mean of their gradients: a batch of that many times the size that
-                      need not fit into memory. `iterations` and schedules count updates; steps left over at the end of an epoch
-                      count in the next one.
+                      need not fit into memory. `iterations` and schedules count updates (Keras's schedules count steps), and
+                      constraints hold after updates; steps left over at the end of an epoch count in the next one
+    use_ema           keeps a moving average of every weight, `average = m average + (1 - m) weight` after each update with
+                      m = `ema_momentum` (0 at the first); the end of `fit` writes it into the weights
+    ema_overwrite_frequency
+                      also after every so many updates
 
 `learning_rate` is a number or one of `fastnn.optimizers.schedules`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from fastnn import ops, schedules
 from fastnn.schedules import LearningRateSchedule
-from fastnn.tracing import Array, Variable, current_trace, layer_scope
+from fastnn.tracing import Array, Variable, current_trace, layer_scope, read_variables, write_variables
 from fastnn.utils import check_number, look_up
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Muon", "Optimizer", "RMSprop", "get", "schedules"]
@@ -49,6 +53,9 @@ class Optimizer:
         clipvalue: see above.
         global_clipnorm: see above.
         gradient_accumulation_steps: see above.
+        use_ema: see above, as for the next two.
+        ema_momentum: see above.
+        ema_overwrite_frequency: see above.
 
     Raises:
         ValueError: an option outside its range, or more than one way of clipping.
@@ -70,6 +77,9 @@ class Optimizer:
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ) -> None:
         self.name = name
         self._schedule = learning_rate if isinstance(learning_rate, LearningRateSchedule) else None
@@ -95,6 +105,21 @@ class Optimizer:
         if steps is not None:
             self._gathered = Variable(np.int64(0), name=f"{name}/gathered", trainable=False)
         self._accumulators: list[Variable] = []  # sums of gradients
+        self.use_ema = _flag(name, "use_ema", use_ema)
+        self.ema_momentum = check_number(name, "ema_momentum", ema_momentum, 0.99, "0 <= m <= 1", lambda m: 0.0 <= m <= 1.0)
+        every = ema_overwrite_frequency
+        if every is not None and (isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1):
+            raise ValueError(
+                f"{name}: ema_overwrite_frequency={every!r}; expected an integer >= 1, or None; pass None for the end of "
+                "fit only"
+            )
+        if not self.use_ema and (every is not None or self.ema_momentum != 0.99):
+            raise ValueError(
+                f"{name}: ema_momentum={ema_momentum!r}, ema_overwrite_frequency={every!r} without use_ema; expected "
+                "use_ema=True with them; pass it"
+            )
+        self.ema_overwrite_frequency = None if every is None else int(every)
+        self._averages: list[Variable] = []
         self._undecayed_names: set[str] = set()
         self._undecayed_parts: list[str] = []
         self._variables: list[Variable] = []
@@ -123,7 +148,7 @@ class Optimizer:
     def variables(self) -> list[Variable]:
         """Everything the optimizer remembers."""
         gathered = [] if self._gathered is None else [self._gathered, *self._accumulators]
-        return [self.iterations, self._learning_rate, *self._slots(), *gathered]
+        return [self.iterations, self._learning_rate, *self._slots(), *gathered, *self._averages]
 
     @property
     def built(self) -> bool:
@@ -194,12 +219,17 @@ class Optimizer:
                 raise TypeError(f"{self.name}: variable '{variable.name}' is {variable.dtype}; expected a float; leave it out")
         self._variables = list(variables)
         self._make_slots(sum(v.size for v in variables), variables[0].dtype if variables else "float32")
-        if self.gradient_accumulation_steps is not None:
-            self._accumulators = []
-            for i, v in enumerate(variables):
-                slot = Variable(np.zeros(v.shape, v.dtype), name=f"{self.name}/accumulator_{i}", trainable=False)
-                setattr(self, f"_accumulator_{i}", slot)  # what is remembered stands among the attributes
-                self._accumulators.append(slot)
+        accumulates = self.gradient_accumulation_steps is not None
+        self._accumulators = self._one_each("accumulator", np.zeros_like) if accumulates else []
+        self._averages = self._one_each("average", np.copy) if self.use_ema else []
+
+    def _one_each(self, what: str, value: Callable[[Array], Array]) -> list[Variable]:
+        slots = []
+        for i, v in enumerate(read_variables(self._variables)):
+            slot = Variable(value(v), name=f"{self.name}/{what}_{i}", trainable=False)
+            setattr(self, f"_{what}_{i}", slot)  # what is remembered stands among the attributes
+            slots.append(slot)
+        return slots
 
     def apply(self, gradients: Sequence[Any], variables: Sequence[Variable]) -> None:
         """Records the update. Inside a trace only; the slots are made at the first call.
@@ -219,7 +249,7 @@ class Optimizer:
             step = self.iterations + 1
             self.iterations.assign(step)
             gradients = self._clip(self._mean_of_steps(gradients))
-            for variable, value in zip(variables, self._update(rate, step, variables, gradients)):
+            for variable, value in zip(variables, self._averaged(step, self._update(rate, step, variables, gradients))):
                 variable.assign(value if variable.constraint is None else variable.constraint(value))
 
     def accumulate(self, gradients: Sequence[Any], variables: Sequence[Variable]) -> None:
@@ -243,6 +273,37 @@ class Optimizer:
             for total, gradient in zip(self._accumulators, gradients):
                 total.assign(total + gradient)
             self._gathered.assign(self._gathered + 1)
+
+    def _averaged(self, step: Any, values: list[Any]) -> list[Any]:
+        """Adds the new weights to their averages; returns what to write into the weights."""
+        if not self.use_ema:
+            return values
+        later = ops.greater(step, 1)  # than the first update
+        for i, average in enumerate(self._averages):
+            kept = ops.cast(later, average.dtype) * self.ema_momentum
+            average.assign(average * kept + values[i] * (1.0 - kept))
+        if self.ema_overwrite_frequency is None:
+            return values
+        cycles = ops.cast(step, "float64") / float(self.ema_overwrite_frequency)
+        due = ops.equal(cycles, ops.floor(cycles))
+        return [ops.where(due, average, value) for average, value in zip(self._averages, values)]
+
+    def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
+        """Writes the moving averages into the weights, if there are any; `fit` does it at its end.
+
+        Args:
+            var_list: the variables of the updates.
+
+        Raises:
+            ValueError: other variables.
+        """
+        if not self.use_ema or int(self.iterations) == 0:
+            return
+        if [id(v) for v in var_list] != [id(v) for v in self._variables]:
+            raise ValueError(
+                f"{self.name}: finalize_variable_values of other variables; expected those of the updates; pass the same list"
+            )
+        write_variables(self._variables, read_variables(self._averages))
 
     def _mean_of_steps(self, gradients: Sequence[Any]) -> Sequence[Any]:
         if self._gathered is None:
@@ -313,6 +374,9 @@ class Optimizer:
         }
         if self.gradient_accumulation_steps is not None:
             config["gradient_accumulation_steps"] = self.gradient_accumulation_steps
+        if self.use_ema:
+            config |= {"use_ema": True, "ema_momentum": self.ema_momentum}
+            config["ema_overwrite_frequency"] = self.ema_overwrite_frequency
         if self._undecayed_names or self._undecayed_parts:
             config["exclude_from_weight_decay"] = {
                 "names": sorted(self._undecayed_names),
@@ -376,6 +440,9 @@ class SGD(Optimizer):
         clipvalue: see there.
         global_clipnorm: see there.
         gradient_accumulation_steps: see there.
+        use_ema: see there, as for the next two.
+        ema_momentum: see there.
+        ema_overwrite_frequency: see there.
 
     Raises:
         ValueError: a parameter outside its range; nesterov without momentum, as PyTorch (Keras computes plain descent).
@@ -406,6 +473,9 @@ class SGD(Optimizer):
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -415,6 +485,9 @@ class SGD(Optimizer):
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
             gradient_accumulation_steps=gradient_accumulation_steps,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
         )
         self.momentum = _fraction(name, "momentum", momentum, 0.9)
         self.nesterov = ops.optimizer.check_nesterov(name, self.momentum, nesterov)
@@ -462,6 +535,9 @@ class Adam(Optimizer):
         clipvalue: see there.
         global_clipnorm: see there.
         gradient_accumulation_steps: see there.
+        use_ema: see there, as for the next two.
+        ema_momentum: see there.
+        ema_overwrite_frequency: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -492,6 +568,9 @@ class Adam(Optimizer):
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -501,6 +580,9 @@ class Adam(Optimizer):
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
             gradient_accumulation_steps=gradient_accumulation_steps,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
         )
         self.beta_1 = _fraction(name, "beta_1", beta_1, 0.9)
         self.beta_2 = _fraction(name, "beta_2", beta_2, 0.999)
@@ -559,6 +641,9 @@ class AdamW(Adam):
         clipvalue: see there.
         global_clipnorm: see there.
         gradient_accumulation_steps: see there.
+        use_ema: see there, as for the next two.
+        ema_momentum: see there.
+        ema_overwrite_frequency: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -587,6 +672,9 @@ class AdamW(Adam):
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -600,6 +688,9 @@ class AdamW(Adam):
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
             gradient_accumulation_steps=gradient_accumulation_steps,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
         )
         if self.weight_decay is None:
             raise ValueError(f"{name}: weight_decay=None; expected a finite number >= 0; use Adam for none")
@@ -622,6 +713,9 @@ class RMSprop(Optimizer):
         clipvalue: see there.
         global_clipnorm: see there.
         gradient_accumulation_steps: see there.
+        use_ema: see there, as for the next two.
+        ema_momentum: see there.
+        ema_overwrite_frequency: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -648,6 +742,9 @@ class RMSprop(Optimizer):
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -657,6 +754,9 @@ class RMSprop(Optimizer):
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
             gradient_accumulation_steps=gradient_accumulation_steps,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
         )
         self.rho = _fraction(name, "rho", rho, 0.9)
         self.momentum = _fraction(name, "momentum", momentum, 0.9)
@@ -714,6 +814,9 @@ class Adagrad(Optimizer):
         clipvalue: see there.
         global_clipnorm: see there.
         gradient_accumulation_steps: see there.
+        use_ema: see there, as for the next two.
+        ema_momentum: see there.
+        ema_overwrite_frequency: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -738,6 +841,9 @@ class Adagrad(Optimizer):
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -747,6 +853,9 @@ class Adagrad(Optimizer):
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
             gradient_accumulation_steps=gradient_accumulation_steps,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
         )
         self.initial_accumulator_value = check_number(
             name, "initial_accumulator_value", initial_accumulator_value, 0.1, "a finite number >= 0", lambda v: v >= 0.0
@@ -788,6 +897,9 @@ class Lion(Optimizer):
         clipvalue: see there.
         global_clipnorm: see there.
         gradient_accumulation_steps: see there.
+        use_ema: see there, as for the next two.
+        ema_momentum: see there.
+        ema_overwrite_frequency: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -812,6 +924,9 @@ class Lion(Optimizer):
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -821,6 +936,9 @@ class Lion(Optimizer):
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
             gradient_accumulation_steps=gradient_accumulation_steps,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
         )
         self.beta_1 = _fraction(name, "beta_1", beta_1, 0.9)
         self.beta_2 = _fraction(name, "beta_2", beta_2, 0.99)
@@ -879,6 +997,9 @@ class Muon(Optimizer):
         clipvalue: see there.
         global_clipnorm: see there.
         gradient_accumulation_steps: see there.
+        use_ema: see there, as for the next two.
+        ema_momentum: see there.
+        ema_overwrite_frequency: see there.
 
     Raises:
         ValueError: a parameter outside its range.
@@ -916,6 +1037,9 @@ class Muon(Optimizer):
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -925,6 +1049,9 @@ class Muon(Optimizer):
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
             gradient_accumulation_steps=gradient_accumulation_steps,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
         )
         self.adam_beta_1 = _fraction(name, "adam_beta_1", adam_beta_1, 0.9)
         self.adam_beta_2 = _fraction(name, "adam_beta_2", adam_beta_2, 0.999)

@@ -349,6 +349,7 @@ class Trainer(Savable):
             self._fit = None
             for bar in progress:
                 bar.close()
+        self.optimizer.finalize_variable_values(self.trainable_variables)
         hooks.call("on_train_end", {})
         return self.history
 
