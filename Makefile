@@ -1,6 +1,6 @@
 # Everything runs from a checkout without activating anything. Environment: PYTHON=python3.12 picks the interpreter,
 # TESTS="tests/test_x.py -k word" what pytest runs, COMPARE="--threads 1 2" what bench-compare does, CXX the compiler,
-# FUZZ=json RUNS=5000000 MAX_SECONDS=600 what is fuzzed and for how long.
+# FUZZ=json RUNS=5000000 MAX_SECONDS=600 what is fuzzed and for how long, KILLS=1000 how often `soak` kills.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -12,13 +12,14 @@ COMPARE ?=
 FUZZ ?=
 RUNS ?= 1000000
 MAX_SECONDS ?= 0
+KILLS ?= 200
 # Tracked files; in an unpacked source distribution, which has no git, all of them.
 tracked = $(wildcard $(shell git ls-files $(1) 2>/dev/null || true))
 python_files = $(or $(call tracked,'*.py'),python tests benches $(wildcard examples scripts datasets))
 cpp_files = $(or $(call tracked,'*.cpp' '*.h'),$(shell find csrc examples -name '*.cpp' -o -name '*.h' 2>/dev/null))
 
 .PHONY: help train test dev bench bench-peers bench-compare lint lint-python lint-types lint-cpp format stubs check-stubs check-isa \
-        asan tsan fuzz clean
+        asan tsan fuzz soak clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | while IFS=$$'\t' read -r verb what; do \
@@ -87,6 +88,10 @@ tsan: ## run the tests under the thread sanitizer (TESTS= picks some)
 
 fuzz: ## feed invented files to whatever reads files, under sanitizers (FUZZ= picks targets, RUNS= how many)
 	RUNS=$(RUNS) MAX_SECONDS=$(MAX_SECONDS) scripts/fuzz $(FUZZ)
+
+soak: ## kill training runs at random moments and resume them (KILLS= says how often)
+	@scripts/setup test
+	FASTNN_KILLS=$(KILLS) $(BIN)/python -m pytest tests/test_cli_resume.py -k killed --durations=1
 
 clean: ## remove everything the other verbs made
 	rm -rf build build-* dist .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -60,6 +60,12 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_digits(tmp_path_factory.mktemp("data") / "digits")
 
 
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cost seconds."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
 def train(digits: Path, out: Path, *more: str) -> list[str]:
     quick = ["--epochs", "2", "--batch-size", "50"]
     return ["train", "mnist-cnn", "--data", str(digits), "--out", str(out), *quick, *more]
@@ -222,6 +228,7 @@ def test_training_ends_with_a_summary(digits: Path, tmp_path: Path, capsys: pyte
     assert [line.split()[-1] for line in lines[2:]] == [str(out / name) for name in FILES]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_seed_decides_and_threads_do_not(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     losses = []
     for number, (seed, threads) in enumerate((("1", "1"), ("1", "2"), ("2", "2"))):
@@ -242,6 +249,7 @@ def test_the_learning_rate_rises_and_falls_to_0() -> None:
     assert all(a > b for a, b in pairwise(rates[25:]))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_every_step_has_its_learning_rate(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

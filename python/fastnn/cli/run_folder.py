@@ -39,13 +39,13 @@ class RunFolder:
         history = path / HISTORY
         try:
             path.mkdir(parents=True, exist_ok=True)
+            for leftover in path.glob(".fastnn-*.tmp"):  # of a save that was killed
+                leftover.unlink(missing_ok=True)
             if rows is None:
                 self._move_aside()
                 # "x": two runs that start at once must not write into the same file.
                 self._file = history.open("x", encoding="utf-8", newline="")
             else:
-                for leftover in path.glob(".fastnn-*.tmp"):  # of a save that was killed
-                    leftover.unlink(missing_ok=True)
                 self._file = temporary(history).open("w", encoding="utf-8", newline="")
             self._writer = csv.writer(self._file, lineterminator="\n")
             self._writer.writerows([columns, *(rows or ())])
