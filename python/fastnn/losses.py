@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn.tracing import TensorLike, number_like
-from fastnn.utils import check_number, look_up
+from fastnn.utils import check_number, look_up_class
 
 __all__ = [
     "BinaryCrossentropy",
@@ -599,10 +599,11 @@ _BY_NAME: dict[str, type[Loss]] = {
 
 
 def get(loss: LossLike) -> Loss:
+_ABBREVIATIONS = {"BCE", "KLD", "MAE", "MAPE", "MSE", "MSLE"}  # taken in either case
     """A loss by name.
 
     Args:
-        loss: a name such as `"mse"`, a Loss, which is returned as it is, or a function
+        loss: a name such as `"mse"` or `"MeanSquaredError"`, a Loss, which is returned as it is, or a function
             `(y_true, y_pred) -> one number per sample`.
 
     Returns:
@@ -617,7 +618,7 @@ def get(loss: LossLike) -> Loss:
         MeanSquaredError()
     """
     if isinstance(loss, str):
-        return look_up("loss", loss, _BY_NAME)()
+        return look_up_class("loss", loss.lower() if loss in _ABBREVIATIONS else loss, _BY_NAME)()
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, type):

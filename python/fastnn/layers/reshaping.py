@@ -235,7 +235,7 @@ class Embedding(Layer):
     Args:
         input_dim: how many numbers there are; x holds 0 to `input_dim - 1`.
         output_dim: length of a vector.
-        embeddings_initializer: of the table, shape `(input_dim, output_dim)`; Keras's `"uniform"` is `"random_uniform"`.
+        embeddings_initializer: of the table, shape `(input_dim, output_dim)`.
 
     Input shape `(batch, ...)`, output shape `(batch, ..., output_dim)`. Numbers that come as floats, as a model passes them
     on, are cut to integers. The gradient is summed in the order of x: the same bits for any number of threads.
@@ -254,7 +254,7 @@ class Embedding(Layer):
         self,
         input_dim: int,
         output_dim: int,
-        embeddings_initializer: initializers.InitializerLike = "random_uniform",
+        embeddings_initializer: initializers.InitializerLike = "uniform",
         *,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
