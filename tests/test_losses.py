@@ -122,7 +122,7 @@ CASES: list[tuple[losses.Loss, Any, Any, Any]] = [
     (losses.SparseCategoricalCrossentropy(), lambda t, p: -np.sum(ONE_HOT[t] * np.log(p), -1), LABELS, P),
     (losses.SparseCategoricalCrossentropy(True), lambda t, z: -np.sum(ONE_HOT[t] * log_softmax(z), -1), LABELS, Z),
     (
-        losses.SparseCategoricalCrossentropy(True, 0.1),
+        losses.SparseCategoricalCrossentropy(True, label_smoothing=0.1),
         lambda t, z: -np.sum(smooth(ONE_HOT[t], 0.1) * log_softmax(z), -1),
         LABELS,
         Z,
@@ -173,7 +173,7 @@ def test_smoothed_sparse_probabilities_through_softmax_are_exact() -> None:
     z = np.array([[0.0, -200.0, -300.0], [5.0, 0.0, -100.0]], np.float32)
     labels = np.array([1, 2])
     loss = losses.SparseCategoricalCrossentropy(label_smoothing=0.2)
-    exact = losses.SparseCategoricalCrossentropy(True, 0.2).call(labels, z)
+    exact = losses.SparseCategoricalCrossentropy(True, label_smoothing=0.2).call(labels, z)
     model = fastnn.function(lambda z, labels: loss.call(labels, fastnn.ops.softmax(z)))
     np.testing.assert_allclose(model(z, labels), exact, rtol=1e-6)
 
@@ -259,3 +259,26 @@ def test_axes_and_classes_are_integers() -> None:
         losses.CosineSimilarity(0.5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"ignore_class='none'; expected an integer or None; "):
         losses.SparseCategoricalCrossentropy(ignore_class="none")  # type: ignore[arg-type]
+
+
+def test_positions_are_those_of_keras():
+    """What stands elsewhere in Keras has to be named, so that a program made for it is refused instead of misread."""
+    assert losses.SparseCategoricalCrossentropy(True, -1).ignore_class == -1
+    for refused in (
+        lambda: losses.MeanSquaredError("sum"),  # a reduction in Keras
+        lambda: losses.Huber(1.0, "sum"),
+        lambda: losses.BinaryCrossentropy(False, 0.0, 1),  # an axis
+        lambda: fastnn.optimizers.SGD(0.1, 0.9, True, 1e-4),  # the weight decay
+        lambda: fastnn.optimizers.Adam(0.1, 0.9, 0.999, 1e-7, True),  # amsgrad
+    ):
+        with pytest.raises(TypeError, match="positional argument"):
+            refused()
+
+
+def test_names_of_classes():
+    assert type(losses.get("MeanSquaredError")) is type(losses.get("MSE")) is losses.MeanSquaredError
+    assert losses.get("KLD").get_config() == losses.get("kl_divergence").get_config()
+    for name in ("uniform", "RandomUniform"):
+        assert type(fastnn.initializers.get(name)) is fastnn.initializers.RandomUniform
+    with pytest.raises(ValueError, match=r"loss: 'MeanSquared' does not exist; expected one of"):
+        losses.get("MeanSquared")

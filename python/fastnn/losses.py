@@ -58,7 +58,7 @@ class Loss:
     # Whether the labels are class numbers, without the axis that predictions have.
     sparse_labels = False
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, *, name: str | None = None) -> None:
         self.name = name or type(self).__name__
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -97,8 +97,8 @@ class Loss:
 
 
 class _FromLogits(Loss):
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, *, name: str | None = None) -> None:
+        super().__init__(name=name)
         self.from_logits = from_logits
         self.label_smoothing = check_number(
             self.name, "label_smoothing", label_smoothing, 0.1, "a number from 0 to 1", lambda s: 0.0 <= s <= 1.0
@@ -114,9 +114,9 @@ class SparseCategoricalCrossentropy(_FromLogits):
     Args:
         from_logits: whether predictions are logits instead of probabilities. Probabilities are clipped to 1e-7 .. 1 - 1e-7, as
             in Keras; but of a model that ends in softmax the loss is computed from the logits either way, exactly.
-        label_smoothing: how much of each target is spread over all classes, 0 to 1. Keras's sparse loss has none.
         ignore_class: samples with this label do not count, neither in the loss nor in how many samples the mean is over; an
             integer of the labels' dtype, such as -1, or None.
+        label_smoothing: how much of each target is spread over all classes, 0 to 1. Keras's sparse loss has none.
         name: for errors and logs.
 
     `y_true` is integers `(batch, ...)`, each at least 0 and below `classes`; `y_pred` `(batch, ..., classes)`. With
@@ -140,11 +140,12 @@ class SparseCategoricalCrossentropy(_FromLogits):
     def __init__(
         self,
         from_logits: bool = False,
-        label_smoothing: float = 0.0,
         ignore_class: int | None = None,
+        *,
+        label_smoothing: float = 0.0,
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits, label_smoothing, name)
+        super().__init__(from_logits, label_smoothing, name=name)
         if ignore_class is not None and (isinstance(ignore_class, bool) or not isinstance(ignore_class, (int, np.integer))):
             raise TypeError(f"{self.name}: ignore_class={ignore_class!r}; expected an integer or None; pass for example -1")
         self.ignore_class = None if ignore_class is None else int(ignore_class)
@@ -233,9 +234,10 @@ class CategoricalFocalCrossentropy(_FromLogits):
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        *,
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits, label_smoothing, name)
+        super().__init__(from_logits, label_smoothing, name=name)
         self.alpha = check_number(self.name, "alpha", alpha, 0.25)
         self.gamma = check_number(self.name, "gamma", gamma, 2.0)
 
@@ -317,9 +319,10 @@ class BinaryFocalCrossentropy(_FromLogits):
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        *,
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits, label_smoothing, name)
+        super().__init__(from_logits, label_smoothing, name=name)
         self.apply_class_balancing = apply_class_balancing
         self.alpha = check_number(self.name, "alpha", alpha, 0.25)
         self.gamma = check_number(self.name, "gamma", gamma, 2.0)
@@ -511,8 +514,8 @@ class Huber(Loss):
         0.75
     """
 
-    def __init__(self, delta: float = 1.0, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, delta: float = 1.0, *, name: str | None = None) -> None:
+        super().__init__(name=name)
         self.delta = check_number(self.name, "delta", delta, 1.0, "a number above 0", lambda d: d > 0)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -542,8 +545,8 @@ class CosineSimilarity(Loss):
         -0.7071
     """
 
-    def __init__(self, axis: int = -1, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, axis: int = -1, *, name: str | None = None) -> None:
+        super().__init__(name=name)
         if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
             raise TypeError(f"{self.name}: axis={axis!r}; expected an integer; pass for example -1")
         self.axis = int(axis)
@@ -562,7 +565,7 @@ class FunctionLoss(Loss):
     """A function `(y_true, y_pred) -> one number per sample` as a loss; `get` makes it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(getattr(function, "__name__", "loss"))
+        super().__init__(name=getattr(function, "__name__", "loss"))
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -596,10 +599,10 @@ _BY_NAME: dict[str, type[Loss]] = {
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "squared_hinge": SquaredHinge,
 }
+_ABBREVIATIONS = {"BCE", "KLD", "MAE", "MAPE", "MSE", "MSLE"}  # taken in either case
 
 
 def get(loss: LossLike) -> Loss:
-_ABBREVIATIONS = {"BCE", "KLD", "MAE", "MAPE", "MSE", "MSLE"}  # taken in either case
     """A loss by name.
 
     Args:
