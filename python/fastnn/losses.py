@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastnn import ops
-from fastnn.tracing import TensorLike, number_like
+from fastnn.tracing import TensorLike, made_by, number_like
 from fastnn.utils import check_number, look_up_class
 
 __all__ = [
@@ -112,8 +112,9 @@ class SparseCategoricalCrossentropy(_FromLogits):
     """`-log p[label]` for integer labels, in nats.
 
     Args:
-        from_logits: whether predictions are logits instead of probabilities. Probabilities are clipped to 1e-7 .. 1 - 1e-7, as
-            in Keras; but of a model that ends in softmax the loss is computed from the logits either way, exactly.
+        from_logits: whether predictions are logits instead of probabilities. Probabilities are divided by their sum and clipped
+            to 1e-7 .. 1 - 1e-7, as in Keras; but of a model that ends in softmax the loss is computed from the logits either
+            way, exactly.
         ignore_class: samples with this label do not count, neither in the loss nor in how many samples the mean is over; an
             integer of the labels' dtype, such as -1, or None.
         label_smoothing: how much of each target is spread over all classes, 0 to 1. Keras's sparse loss has none.
@@ -161,7 +162,9 @@ class SparseCategoricalCrossentropy(_FromLogits):
     def _losses(self, labels: Any, y_pred: Any) -> Any:
         if self.from_logits:
             return ops.sparse_softmax_cross_entropy(y_pred, labels, self.label_smoothing)
-        losses = ops.sparse_cross_entropy(y_pred, labels)
+        # Those of softmax add to 1, and pass on as they are, become cross-entropy on its logits.
+        p = y_pred if made_by(y_pred) == "softmax" else y_pred / ops.sum(y_pred, -1, keepdims=True)
+        losses = ops.sparse_cross_entropy(p, labels)
         if not self.label_smoothing:
             return losses
         # The label's share and that of all classes: so that a label outside the classes is still an error.
