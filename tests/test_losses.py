@@ -48,6 +48,10 @@ def sigmoid(z: Any) -> Any:
     return 1 / (1 + np.exp(-z))
 
 
+def share(p: Any) -> Any:
+    return p / np.sum(p, axis=-1, keepdims=True)
+
+
 def unit(x: Any, axis: int) -> Any:
     return x / np.sqrt(np.sum(x * x, axis=axis, keepdims=True))
 
@@ -119,7 +123,7 @@ CASES: list[tuple[losses.Loss, Any, Any, Any]] = [
         T,
         Z,
     ),
-    (losses.SparseCategoricalCrossentropy(), lambda t, p: -np.sum(ONE_HOT[t] * np.log(p), -1), LABELS, P),
+    (losses.SparseCategoricalCrossentropy(), lambda t, p: -np.sum(ONE_HOT[t] * np.log(share(p)), -1), LABELS, P),
     (losses.SparseCategoricalCrossentropy(True), lambda t, z: -np.sum(ONE_HOT[t] * log_softmax(z), -1), LABELS, Z),
     (
         losses.SparseCategoricalCrossentropy(True, label_smoothing=0.1),
@@ -262,3 +266,40 @@ def test_axes_and_classes_are_integers() -> None:
         losses.CosineSimilarity(0.5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"ignore_class='none'; expected an integer or None; "):
         losses.SparseCategoricalCrossentropy(ignore_class="none")  # type: ignore[arg-type]
+
+
+def test_positions_are_those_of_keras():
+    """What stands elsewhere in Keras has to be named, so that a program made for it is refused instead of misread."""
+    assert losses.SparseCategoricalCrossentropy(True, -1).ignore_class == -1
+    for refused in (
+        lambda: losses.MeanSquaredError("sum"),  # a reduction in Keras
+        lambda: losses.Huber(1.0, "sum"),
+        lambda: losses.BinaryCrossentropy(False, 0.0, 1),  # an axis
+        lambda: fastnn.optimizers.SGD(0.1, 0.9, True, 1e-4),  # the weight decay
+        lambda: fastnn.optimizers.Adam(0.1, 0.9, 0.999, 1e-7, True),  # amsgrad
+    ):
+        with pytest.raises(TypeError, match="positional argument"):
+            refused()
+
+
+def test_names_of_classes():
+    assert type(losses.get("MeanSquaredError")) is type(losses.get("MSE")) is losses.MeanSquaredError
+    assert losses.get("KLD").get_config() == losses.get("kl_divergence").get_config()
+    for name in ("uniform", "RandomUniform"):
+        assert type(fastnn.initializers.get(name)) is fastnn.initializers.RandomUniform
+    with pytest.raises(ValueError, match=r"loss: 'MeanSquared' does not exist; expected one of"):
+        losses.get("MeanSquared")
+
+
+def test_sparse_probabilities_are_divided_by_their_sum():
+    dense, sparse = losses.CategoricalCrossentropy(), losses.SparseCategoricalCrossentropy()
+    p = P * rng.uniform(0.5, 2, (N, 1))
+    np.testing.assert_allclose(sparse.call(LABELS, p), dense.call(ONE_HOT[LABELS], p), rtol=1e-12)
+    x = rng.standard_normal((32, 4)).astype(np.float32)
+    weights = []
+    for loss, y in ((dense, ONE_HOT[np.arange(32) % CLASSES]), (sparse, np.arange(32) % CLASSES)):
+        model = fastnn.Sequential([layers.Dense(CLASSES, activation="sigmoid", kernel_initializer="ones", input_shape=(4,))])
+        model.compile(fastnn.optimizers.SGD(0.5), loss)
+        model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+        weights.append(model.get_weights()[0])
+    np.testing.assert_allclose(*weights, rtol=1e-4, atol=1e-6)

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.tracing import Array
-from fastnn.utils import check_number, check_seed, generator, look_up
+from fastnn.utils import check_number, check_seed, generator, look_up_class
 
 __all__ = [
     "Constant",
@@ -330,9 +330,13 @@ _BY_NAME: dict[str, type[Initializer]] = {
     "glorot_uniform": GlorotUniform,
     "he_normal": HeNormal,
     "he_uniform": HeUniform,
+    "normal": RandomNormal,
+    "one": Ones,
     "ones": Ones,
     "random_normal": RandomNormal,
     "random_uniform": RandomUniform,
+    "uniform": RandomUniform,
+    "zero": Zeros,
     "zeros": Zeros,
 }
 
@@ -341,7 +345,7 @@ def get(initializer: InitializerLike) -> Callable[..., Array]:
     """An initializer by name.
 
     Args:
-        initializer: a name such as `"he_normal"`, or an Initializer or function, which is returned as it is.
+        initializer: a name such as `"he_normal"` or `"HeNormal"`, or an Initializer or function, which is returned as it is.
 
     Returns:
         A function `(shape, dtype) -> array`.
@@ -355,7 +359,7 @@ def get(initializer: InitializerLike) -> Callable[..., Array]:
         Ones()
     """
     if isinstance(initializer, str):
-        return look_up("initializer", initializer, _BY_NAME)()
+        return look_up_class("initializer", initializer, _BY_NAME)()
     if isinstance(initializer, type):
         raise TypeError(f"initializer: the class {initializer.__name__}; expected an object; write {initializer.__name__}()")
     if callable(initializer):

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastnn import ops
-from fastnn.tracing import TensorLike, number_like
-from fastnn.utils import check_number, look_up
+from fastnn.tracing import TensorLike, made_by, number_like
+from fastnn.utils import check_number, look_up_class
 
 __all__ = [
     "BinaryCrossentropy",
@@ -58,7 +58,7 @@ class Loss:
     # Whether the labels are class numbers, without the axis that predictions have.
     sparse_labels = False
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, *, name: str | None = None) -> None:
         self.name = name or type(self).__name__
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -97,8 +97,8 @@ class Loss:
 
 
 class _FromLogits(Loss):
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, *, name: str | None = None) -> None:
+        super().__init__(name=name)
         self.from_logits = from_logits
         self.label_smoothing = check_number(
             self.name, "label_smoothing", label_smoothing, 0.1, "a number from 0 to 1", lambda s: 0.0 <= s <= 1.0
@@ -112,8 +112,9 @@ class SparseCategoricalCrossentropy(_FromLogits):
     """`-log p[label]` for integer labels, in nats.
 
     Args:
-        from_logits: whether predictions are logits instead of probabilities. Probabilities are clipped to 1e-7 .. 1 - 1e-7, as
-            in Keras; but of a model that ends in softmax the loss is computed from the logits either way, exactly.
+        from_logits: whether predictions are logits instead of probabilities. Probabilities are divided by their sum and clipped
+            to 1e-7 .. 1 - 1e-7, as in Keras; but of a model that ends in softmax the loss is computed from the logits either
+            way, exactly.
         ignore_class: samples with this label do not count, neither in the loss nor in how many samples the mean is over; an
             integer of the labels' dtype, such as -1, or None.
         label_smoothing: how much of each target is spread over all classes, 0 to 1. Keras's sparse loss has none.
@@ -141,10 +142,11 @@ class SparseCategoricalCrossentropy(_FromLogits):
         self,
         from_logits: bool = False,
         ignore_class: int | None = None,
+        *,
         label_smoothing: float = 0.0,
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits, label_smoothing, name)
+        super().__init__(from_logits, label_smoothing, name=name)
         if ignore_class is not None and (isinstance(ignore_class, bool) or not isinstance(ignore_class, (int, np.integer))):
             raise TypeError(f"{self.name}: ignore_class={ignore_class!r}; expected an integer or None; pass for example -1")
         self.ignore_class = None if ignore_class is None else int(ignore_class)
@@ -160,7 +162,9 @@ class SparseCategoricalCrossentropy(_FromLogits):
     def _losses(self, labels: Any, y_pred: Any) -> Any:
         if self.from_logits:
             return ops.sparse_softmax_cross_entropy(y_pred, labels, self.label_smoothing)
-        losses = ops.sparse_cross_entropy(y_pred, labels)
+        # Those of softmax add to 1, and pass on as they are, become cross-entropy on its logits.
+        p = y_pred if made_by(y_pred) == "softmax" else y_pred / ops.sum(y_pred, -1, keepdims=True)
+        losses = ops.sparse_cross_entropy(p, labels)
         if not self.label_smoothing:
             return losses
         # The label's share and that of all classes: so that a label outside the classes is still an error.
@@ -233,9 +237,10 @@ class CategoricalFocalCrossentropy(_FromLogits):
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        *,
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits, label_smoothing, name)
+        super().__init__(from_logits, label_smoothing, name=name)
         self.alpha = check_number(self.name, "alpha", alpha, 0.25)
         self.gamma = check_number(self.name, "gamma", gamma, 2.0)
 
@@ -317,9 +322,10 @@ class BinaryFocalCrossentropy(_FromLogits):
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        *,
         name: str | None = None,
     ) -> None:
-        super().__init__(from_logits, label_smoothing, name)
+        super().__init__(from_logits, label_smoothing, name=name)
         self.apply_class_balancing = apply_class_balancing
         self.alpha = check_number(self.name, "alpha", alpha, 0.25)
         self.gamma = check_number(self.name, "gamma", gamma, 2.0)
@@ -511,8 +517,8 @@ class Huber(Loss):
         0.75
     """
 
-    def __init__(self, delta: float = 1.0, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, delta: float = 1.0, *, name: str | None = None) -> None:
+        super().__init__(name=name)
         self.delta = check_number(self.name, "delta", delta, 1.0, "a number above 0", lambda d: d > 0)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -542,8 +548,8 @@ class CosineSimilarity(Loss):
         -0.7071
     """
 
-    def __init__(self, axis: int = -1, name: str | None = None) -> None:
-        super().__init__(name)
+    def __init__(self, axis: int = -1, *, name: str | None = None) -> None:
+        super().__init__(name=name)
         if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
             raise TypeError(f"{self.name}: axis={axis!r}; expected an integer; pass for example -1")
         self.axis = int(axis)
@@ -562,7 +568,7 @@ class FunctionLoss(Loss):
     """A function `(y_true, y_pred) -> one number per sample` as a loss; `get` makes it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(getattr(function, "__name__", "loss"))
+        super().__init__(name=getattr(function, "__name__", "loss"))
         self.function = function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -596,13 +602,14 @@ _BY_NAME: dict[str, type[Loss]] = {
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "squared_hinge": SquaredHinge,
 }
+_ABBREVIATIONS = {"BCE", "KLD", "MAE", "MAPE", "MSE", "MSLE"}  # taken in either case
 
 
 def get(loss: LossLike) -> Loss:
     """A loss by name.
 
     Args:
-        loss: a name such as `"mse"`, a Loss, which is returned as it is, or a function
+        loss: a name such as `"mse"` or `"MeanSquaredError"`, a Loss, which is returned as it is, or a function
             `(y_true, y_pred) -> one number per sample`.
 
     Returns:
@@ -617,7 +624,7 @@ def get(loss: LossLike) -> Loss:
         MeanSquaredError()
     """
     if isinstance(loss, str):
-        return look_up("loss", loss, _BY_NAME)()
+        return look_up_class("loss", loss.lower() if loss in _ABBREVIATIONS else loss, _BY_NAME)()
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, type):

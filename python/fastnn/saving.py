@@ -463,7 +463,7 @@ def _difference(ours: Any, theirs: Any, path: str) -> str | None:
 class Savable:
     """The part of a model that knows files; models derive from it."""
 
-    def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
+    def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
         """Writes the model into one file; `fastnn.load_model` reads it, and so does a C++ program.
 
         Args:

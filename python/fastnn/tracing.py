@@ -494,6 +494,13 @@ def _weak_dtype(operands: Sequence[Any]) -> str:
     return "float32"
 
 
+def made_by(x: Any) -> str | None:
+    """The op that a tensor is the result of; None for an input, and outside a trace."""
+    if not isinstance(x, Tensor):
+        return None
+    return next((op for op, _, outputs, *_ in reversed(x._trace.graph.nodes()) if x._value in outputs), None)
+
+
 def number_like(x: Any, other: Any) -> Any:
     """A Python number `x` in the dtype of what stands beside it; anything else as it is."""
     return _number(x, _weak_dtype([other])) if isinstance(x, (bool, int, float)) else x

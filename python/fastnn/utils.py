@@ -160,3 +160,9 @@ def look_up(kind: str, name: str, table: Mapping[str, T]) -> T:
     if name not in table:
         raise unknown_name(kind, name, table)
     return table[name]
+
+
+def look_up_class(kind: str, name: str, table: Mapping[str, type[T]]) -> type[T]:
+    """`table[name]`, or the class of that very name, which Keras takes too: `"MeanSquaredError"`."""
+    classes = {entry.__name__: entry for entry in table.values()}
+    return classes[name] if name in classes else look_up(kind, name, table)

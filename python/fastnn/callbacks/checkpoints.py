@@ -56,6 +56,7 @@ class BackupAndRestore(Callback):
         self,
         backup_dir: str | os.PathLike[str],
         save_freq: int | str = "epoch",
+        *,
         delete_checkpoint: bool = True,
         seconds: float | None = 30.0,
     ) -> None:

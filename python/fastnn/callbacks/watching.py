@@ -17,8 +17,8 @@ class LambdaCallback(Callback):
     """Hooks given as functions.
 
     Args:
-        on_train_begin, on_train_end: functions `(logs)`.
         on_epoch_begin, on_epoch_end: functions `(epoch, logs)`.
+        on_train_begin, on_train_end: functions `(logs)`.
         on_train_batch_begin, on_train_batch_end: functions `(batch, logs)`.
 
     Raises:
@@ -36,10 +36,10 @@ class LambdaCallback(Callback):
 
     def __init__(
         self,
-        on_train_begin: Callable[..., Any] | None = None,
-        on_train_end: Callable[..., Any] | None = None,
         on_epoch_begin: Callable[..., Any] | None = None,
         on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
         on_train_batch_begin: Callable[..., Any] | None = None,
         on_train_batch_end: Callable[..., Any] | None = None,
     ) -> None:

@@ -235,7 +235,7 @@ class Embedding(Layer):
     Args:
         input_dim: how many numbers there are; x holds 0 to `input_dim - 1`.
         output_dim: length of a vector.
-        embeddings_initializer: of the table, shape `(input_dim, output_dim)`; Keras's `"uniform"` is `"random_uniform"`.
+        embeddings_initializer: of the table, shape `(input_dim, output_dim)`.
         embeddings_regularizer: what the table adds to the loss: a name or object of `fastnn.regularizers`, or None.
         embeddings_constraint: what is done to the table after an update: a name or object of `fastnn.constraints`, or None.
 
@@ -256,7 +256,7 @@ class Embedding(Layer):
         self,
         input_dim: int,
         output_dim: int,
-        embeddings_initializer: initializers.InitializerLike = "random_uniform",
+        embeddings_initializer: initializers.InitializerLike = "uniform",
         *,
         embeddings_regularizer: regularizers.RegularizerLike = None,
         embeddings_constraint: constraints.ConstraintLike = None,

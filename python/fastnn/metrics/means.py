@@ -405,7 +405,7 @@ class BinaryCrossentropy(_OfLoss):
     """
 
     def __init__(self, name: str = "binary_crossentropy", from_logits: bool = False, label_smoothing: float = 0.0) -> None:
-        super().__init__(name, losses.BinaryCrossentropy(from_logits, label_smoothing, name))
+        super().__init__(name, losses.BinaryCrossentropy(from_logits, label_smoothing, name=name))
 
 
 class CategoricalCrossentropy(_OfLoss):
@@ -427,7 +427,7 @@ class CategoricalCrossentropy(_OfLoss):
     """
 
     def __init__(self, name: str = "categorical_crossentropy", from_logits: bool = False, label_smoothing: float = 0.0) -> None:
-        super().__init__(name, losses.CategoricalCrossentropy(from_logits, label_smoothing, name))
+        super().__init__(name, losses.CategoricalCrossentropy(from_logits, label_smoothing, name=name))
 
 
 class SparseCategoricalCrossentropy(_OfLoss):
@@ -457,7 +457,8 @@ class SparseCategoricalCrossentropy(_OfLoss):
         ignore_class: int | None = None,
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(name, losses.SparseCategoricalCrossentropy(from_logits, ignore_class, label_smoothing, name))
+        loss = losses.SparseCategoricalCrossentropy(from_logits, ignore_class, label_smoothing=label_smoothing, name=name)
+        super().__init__(name, loss)
 
 
 class Perplexity(_OfLoss):
