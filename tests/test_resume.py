@@ -253,6 +253,12 @@ class TestWhatIsRefused:
         with pytest.raises(ValueError, match=words):
             BackupAndRestore(tmp_path, **options)
 
+    def test_an_iterable(self, tmp_path):
+        batches = [data(8)] * 3
+        with pytest.raises(ValueError, match="beside an iterable of batches; expected arrays"):
+            make().fit((b for b in batches), steps_per_epoch=3, callbacks=BackupAndRestore(tmp_path), verbose=0)
+        assert os.listdir(tmp_path) == []
+
     def test_a_folder_that_is_none(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OSError, match="file"):

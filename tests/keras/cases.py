@@ -200,6 +200,26 @@ METRICS = [
     Case("RootMeanSquaredError", {}, "numbers"),
     Case("SparseCategoricalAccuracy", {}, "labels"),
     Case("SparseCategoricalAccuracy", {}, "labels ties"),
+    *(Case(name, {}, "binary") for name in ("FalseNegatives", "FalsePositives", "TrueNegatives", "TruePositives")),
+    *(
+        Case(name, {"thresholds": 0.7}, "binary")
+        for name in ("FalseNegatives", "FalsePositives", "TrueNegatives", "TruePositives")
+    ),
+    Case("Precision", {}, "binary"),
+    Case("Precision", {"thresholds": 0.7}, "binary"),
+    Case("Recall", {}, "binary"),
+    Case("Recall", {"thresholds": 0.7}, "binary"),
+    Case("AUC", {}, "binary"),
+    Case("AUC", {"num_thresholds": 20, "curve": "PR"}, "binary"),
+    Case("AUC", {"num_thresholds": 20, "summation_method": "minoring"}, "binary"),
+    Case("AUC", {"from_logits": True}, "binary logits"),
+    Case("F1Score", {"average": "macro"}, "classes rows"),
+    Case("F1Score", {"average": "micro", "threshold": 0.4}, "classes rows"),
+    Case("F1Score", {"average": "weighted"}, "classes rows"),
+    Case("R2Score", {}, "numbers rows"),
+    Case("R2Score", {"class_aggregation": "variance_weighted_average"}, "numbers rows"),
+    Case("TopKCategoricalAccuracy", {"k": 2}, "classes rows"),
+    Case("SparseTopKCategoricalAccuracy", {"k": 2}, "labels rows"),
 ]
 
 _COSINE = ("CosineDecay", {"initial_learning_rate": 0.1, "decay_steps": 7, "alpha": 0.1})
@@ -352,6 +372,8 @@ def targets_of(case: Case, part: int) -> tuple[Array, Array]:
     rng = np.random.default_rng([zlib.crc32(str(case.given).encode()), part])
     shape = ((4, 3, 5), (2, 3, 5))[part]
     what, *how = case.given.split()
+    if "rows" in how:  # without the axis in the middle
+        shape = (shape[0] * shape[1], shape[2])
     logits = rounded(rng.standard_normal(shape) * 2)
     if what in ("numbers", "values"):
         y_true, y_pred = rounded(rng.standard_normal(shape)), logits

@@ -29,7 +29,8 @@ class BackupAndRestore(Callback):
         seconds: to save besides when the last time was so long ago; None for never. Keras saves at `save_freq` alone.
 
     Raises:
-        ValueError: options outside their range; in `fit`, a checkpoint of another model or of other data, or a damaged one.
+        ValueError: options outside their range; in `fit`, a checkpoint of another model or of other data, or a damaged one, and
+            an iterable of batches instead of arrays.
         OSError: in `fit`, a folder or file that cannot be written or read.
 
     Example:
@@ -70,6 +71,12 @@ class BackupAndRestore(Callback):
         )
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        assert self.model._fit is not None
+        if self.model._fit.position.samples < 0:
+            raise ValueError(
+                "BackupAndRestore: beside an iterable of batches; expected arrays, because nobody knows how to go on in the "
+                "middle of an iterable; pass arrays, or save with ModelCheckpoint"
+            )
         self._steps, self._saved = 0, time.monotonic()
         os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
         if os.path.lexists(self.path):
