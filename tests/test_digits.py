@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import struct
 import sys
 import zlib
@@ -41,7 +40,7 @@ def draw(
     digit: int, size: int = 200, pen: float = 0.09, box: tuple[float, float, float, float] = (0.3, 0.2, 0.7, 0.8)
 ) -> Image.Image:
     """Light on dark; `pen` and `box` (left, upper, right, lower) in parts of the size."""
-    fine = 4  # ImageDraw does not anti-alias
+    fine = 4 if size < 200 else 1  # ImageDraw does not anti-alias
     picture = Image.new("L", (size * fine, size * fine), 0)
     brush = ImageDraw.Draw(picture)
     width = max(1, round(pen * size * fine))
@@ -125,14 +124,14 @@ def enlarge(image: np.ndarray, rng: np.random.Generator, scale: float, method: I
 @pytest.mark.parametrize("scale", [1, 3, 10])
 def test_enlarged_images_come_back(scale, dark, test_set, tmp_path):
     rng = np.random.default_rng(0)
-    for image in test_set[0][:60]:
+    for image in test_set[0][:25]:
         back = read(enlarge(image, rng, scale, Image.Resampling.NEAREST, dark), tmp_path)
         assert difference(back, image) < 3.0  # a shift by one pixel would be about 30
 
 
 def test_smoothly_enlarged_images_are_read_alike(test_set, reader, tmp_path):
     rng = np.random.default_rng(0)
-    x, y = (part[:200] for part in test_set)
+    x, y = (part[:120] for part in test_set)
     back = [
         read(enlarge(image, rng, rng.uniform(0.8, 12), Image.Resampling.BICUBIC, rng.random() < 0.5), tmp_path) for image in x
     ]
@@ -145,7 +144,7 @@ def test_smoothly_enlarged_images_are_read_alike(test_set, reader, tmp_path):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("size", [28, 40, 64, 150, 500, 1200])
+@pytest.mark.parametrize("size", [28, 40, 64, 150, 900])
 def test_any_size_and_both_polarities(size, dark, reader, tmp_path):
     images = []
     for digit in range(10):
@@ -175,7 +174,7 @@ def test_any_place_on_the_sheet(dark, tmp_path):
 
 def test_random_scribbles_have_the_form(tmp_path):
     rng = np.random.default_rng(0)
-    for _ in range(30):
+    for _ in range(15):
         width, height = rng.integers(30, 300, 2)
         picture = Image.new("L", (int(width), int(height)), int(rng.integers(150, 256)))
         points = (rng.uniform(0.1, 0.9, (4, 2)) * (width, height)).tolist()
@@ -228,7 +227,7 @@ def test_uneven_light(noise, reader, tmp_path):
     rng = np.random.default_rng(noise)
     images = []
     for digit in range(10):
-        size = 500
+        size = 300
         v, u = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
         angle = rng.uniform(0, 2 * np.pi)
         light = 170 + 55 * (u * np.cos(angle) + v * np.sin(angle)) - 30 * (u**2 + v**2) / 2
@@ -332,8 +331,8 @@ def with_nan() -> bytes:
         (as_png(Image.fromarray((np.asarray(draw(1)) // 60 + 100).astype(np.uint8))), "nothing stands out"),
         (b"", "no picture"),
         (b"hello", "no picture"),
-        (os.urandom(1000), "no picture"),
-        (as_png(draw(1))[:600], "does not open"),
+        (np.random.default_rng(0).bytes(1000), "no picture"),
+        (as_png(noise())[:600], "does not open"),
         (as_png(draw(1))[:40], "no picture"),
         (as_png(draw(1)).replace(b"IDAT", b"IDAT\xff\xff\xff", 1), "does not open"),
         (png_header(20_000, 20_000), "more than 89,478,485 pixels"),
@@ -357,7 +356,7 @@ def test_whatever_is_cut_off_or_changed_is_an_error_or_a_digit(tmp_path):
         stream = io.BytesIO()
         draw(3, 60).save(stream, suffix)
         whole = stream.getvalue()
-        for _ in range(25):
+        for _ in range(15):
             content = bytearray(whole[: rng.integers(len(whole))] if rng.random() < 0.3 else whole)
             for _ in range(rng.integers(1, 8)):
                 if content:

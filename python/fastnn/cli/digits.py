@@ -64,11 +64,12 @@ def read_digit(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """
     picture = _open(path)
     found = _find(picture, _Box(0.0, 0.0, picture.width, picture.height))
-    if found is None:
+    digit = None if found is None else _scale(picture, found)
+    if digit is None:
         raise ValueError(
             f"{path}: nothing stands out in it; expected one digit, darker or lighter than the paper; take another"
         )
-    return _centre(_scale(picture, found))
+    return _centre(digit)
 
 
 # ---- The picture in grey -----------------------------------------------------------------------------------------------------
@@ -253,8 +254,8 @@ def _strokes(ink: Pixels, threshold: float) -> NDArray[np.bool_]:
 # ---- As MNIST has it ---------------------------------------------------------------------------------------------------------
 
 
-def _scale(picture: Image.Image, digit: _Digit) -> NDArray[np.uint8]:
-    """The ink in the digit's box, scaled to 20 pixels on the longer side."""
+def _scale(picture: Image.Image, digit: _Digit) -> NDArray[np.uint8] | None:
+    """The ink in the digit's box, scaled to 20 pixels on the longer side; None where nothing of it is left."""
     from PIL import Image
 
     width, height = digit.box.right - digit.box.left, digit.box.bottom - digit.box.top
@@ -265,6 +266,8 @@ def _scale(picture: Image.Image, digit: _Digit) -> NDArray[np.uint8]:
     ink = digit.sign * (grey - digit.paper.at(*digit.box.centres(columns, rows)))
     # Full ink is what the darkest pixels of this size have, not of the picture's: a thin line is then a line, not a shadow.
     low = min(2.0 * digit.paper.scatter, 0.5 * ink.max())
+    if ink.max() <= 0.0:
+        return None
     high = np.percentile(ink[ink > low], 97)
     pixels: NDArray[np.uint8] = np.rint(255.0 * np.clip((ink - low) / (high - low), 0.0, 1.0)).astype(np.uint8)
     return pixels

@@ -15,8 +15,7 @@ from fastnn import _core, layers
 from fastnn.callbacks import BackupAndRestore, Callback
 from fastnn.callbacks.base import Logs
 from fastnn.cli import confusion, curves, mistakes
-from fastnn.cli import data as digits
-from fastnn.cli.data import CLASSES, IMAGE, Data
+from fastnn.cli.data import CLASSES, IMAGE, Data, absolute, load
 from fastnn.cli.recipe import Recipe
 from fastnn.cli.record import COLUMNS, Record
 from fastnn.cli.run_folder import CHECKPOINT, CONFUSION, CURVES, FILES, HISTORY, MISTAKES, MODEL, RunFolder
@@ -76,16 +75,16 @@ def mnist_cnn(options: Mapping[str, Any], *, data: Path | None, out: Path, resum
     """
     earlier = _find_earlier(out) if resume else None
     if earlier is None:
-        images = digits.load(data)
+        images = load(data)
         record = Record(Recipe(**options), images.identify())
     else:
         _check_options(options, earlier.recipe)
-        same_path = data is None or digits.absolute(data) == earlier.data.path
+        same_path = data is None or absolute(data) == earlier.data.path
         if earlier.finished and same_path and not _missing(out):
             _say(f"the run in {out} has ended before")
             return _result(earlier, out)
         try:
-            images = digits.load(earlier.data.folder if data is None else data)
+            images = load(earlier.data.folder if data is None else data)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}; if the run's data have moved, name their folder with --data") from error
         record = Record(earlier.recipe, images.identify())
