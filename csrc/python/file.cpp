@@ -242,7 +242,8 @@ void define_files(py::module_& m) {
       [](const std::string& text, const std::string& where) {
         return from_json(parse_json(text, where, {.bytes = kMostJsonBytes}));
       },
-      py::arg("text"), py::arg("where"), "The value of a text, which `where` names in errors; at most 64 MB and 64 levels deep.");
+      py::arg("text"), py::arg("where"),
+      "The value of a text, which `where` names in errors; at most 64 MB and 64 levels deep.");
   m.def(
       "dump_json", [](py::handle value, const std::string& where) { return dump_json(to_json(value), where); },
       py::arg("value"), py::arg("where"), "None, bool, int, float, str, and lists and dicts of them, as a text.");

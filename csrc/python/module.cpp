@@ -377,7 +377,8 @@ void define_extent(py::module_& m) {
 
 void write_variables_from_python(const std::vector<VariablePtr>& variables, const std::vector<py::array>& values) {
   if (variables.size() != values.size()) {
-    throw ValueError(concat("write_variables: ", values.size(), " arrays for ", variables.size(), " variables; expected one each"));
+    throw ValueError(
+        concat("write_variables: ", values.size(), " arrays for ", variables.size(), " variables; expected one each"));
   }
   std::vector<py::array> arrays;
   std::vector<const void*> from;
@@ -417,8 +418,7 @@ void define_variable(py::module_& m) {
              return array;
            })
       .def(
-          "write",
-          [](const VariablePtr& v, const py::array& value) { write_variables_from_python({v}, {value}); },
+          "write", [](const VariablePtr& v, const py::array& value) { write_variables_from_python({v}, {value}); },
           py::arg("value"));
 
   m.def(
