@@ -154,6 +154,15 @@ class TestCSVLogger:
         run(callbacks.BackupAndRestore(tmp_path / "backup"))
         assert path.read_text() == whole
 
+    def test_a_fit_that_is_refused_leaves_the_table(self, tmp_path):
+        path = tmp_path / "log.csv"
+        logger = [callbacks.CSVLogger(path), callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)]
+        line().fit(X, Y, epochs=2, callbacks=logger, verbose=0)
+        before = path.read_text()
+        with pytest.raises(ValueError, match="batch_size=32 there and 8 here"):
+            line().fit(X, Y, epochs=3, batch_size=8, callbacks=logger, verbose=0)
+        assert path.read_text() == before
+
     def test_no_folder(self, tmp_path: Path):
         model = line()
         with pytest.raises(FileNotFoundError):

@@ -117,7 +117,9 @@ def test_messages(stop: Any, data: Path, tmp_path: Path, capsys: pytest.CaptureF
     stop(2)
     assert main(command(out, "--data", str(data), *FLAGS)) == 130
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error == f"fastnn: interrupted in epoch 1 of 3; the history of 0 finished epochs is in {out / 'history.csv'}"
+    where = f"the history of 0 finished epochs is in {out / 'history.csv'}"
+    assert error == f"fastnn: interrupted in epoch 1 of 3; {where}; --resume goes on"
+    (out / "checkpoint.safetensors").unlink()
     stop(STEPS + 2)
     assert main(command(out, "--data", str(data), *FLAGS, "--resume")) == 130
     lines = capsys.readouterr().err.splitlines()

@@ -74,6 +74,15 @@ class Scale(layers.Layer):
         return {"start": self.start, **super().get_config()}
 
 
+class Inner(layers.Layer):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.dense = layers.Dense(3, bias_initializer="ones")
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
 class HalfSquared(losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return ops.mean(ops.square(y_pred - y_true) * 0.5, axes=-1)
@@ -126,6 +135,20 @@ class TestWhatComesBack:
         assert int(loaded.optimizer.iterations) == 3
         for m in (model, loaded):
             m.fit(x, y, batch_size=16, shuffle=False, verbose=0)  # with dropout: its random state comes along
+        assert_equal_weights(model, loaded)
+
+    def test_what_does_not_decay_is_known_by_its_place(self, tmp_path):
+        """Names of Variables differ between processes: here the loaded layers are called otherwise."""
+        layers.Dense(1)  # takes a name
+        optimizer = fastnn.optimizers.AdamW(0.1, weight_decay=0.5)
+        model = fastnn.Sequential([layers.Dense(3, bias_initializer="ones", input_shape=(2,)), Inner()])
+        optimizer.exclude_from_weight_decay(var_list=[model.layers[0].bias, model.layers[1].dense.bias])
+        model.compile(optimizer, "mse")
+        model.save(tmp_path / "model.safetensors")
+        loaded = fastnn.load_model(tmp_path / "model.safetensors", custom_objects={"Inner": Inner})
+        assert loaded.layers[1].dense.bias.name != model.layers[1].dense.bias.name
+        for m in (model, loaded):
+            m.fit(np.zeros((4, 2)), np.zeros((4, 3)), epochs=3, verbose=0)
         assert_equal_weights(model, loaded)
 
     def test_without_the_optimizer_it_begins_anew(self, trained, tmp_path):

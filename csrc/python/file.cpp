@@ -232,6 +232,7 @@ void define_files(py::module_& m) {
   m.def("safetensors_bytes", &safetensors_to_bytes, py::arg("tensors"), py::arg("metadata") = Metadata(),
         "What write_safetensors would write.");
 
+  m.attr("format_version") = kFormatVersion;
   m.def("load_graphs", &load_graphs, py::arg("path"),
         "The graphs of a model file, by name, as they were written. Those that name the same tensor share a Variable.");
   m.def("load_function", &load_function, py::arg("path"), py::arg("graph") = "predict",

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import os
 import typing
-__all__: list[str] = ['Extent', 'Function', 'Graph', 'UnsupportedTensor', 'Variable', 'available_isas', 'compiler', 'dump_json', 'execute', 'isa', 'load_function', 'load_graphs', 'num_threads', 'num_threads_reason', 'ops', 'parallel_backend', 'parse_json', 'parse_safetensors', 'passes', 'random_permutation', 'random_uniform', 'read_safetensors', 'read_variables', 'safetensors_bytes', 'set_num_threads', 'write_safetensors', 'write_variables']
+__all__: list[str] = ['Extent', 'Function', 'Graph', 'UnsupportedTensor', 'Variable', 'available_isas', 'compiler', 'dump_json', 'execute', 'format_version', 'isa', 'load_function', 'load_graphs', 'num_threads', 'num_threads_reason', 'ops', 'parallel_backend', 'parse_json', 'parse_safetensors', 'passes', 'random_permutation', 'random_uniform', 'read_safetensors', 'read_variables', 'safetensors_bytes', 'set_num_threads', 'write_safetensors', 'write_variables']
 class Extent:
     """
     The length of an axis that is not known while tracing: an integer times named symbols.
@@ -222,3 +222,4 @@ def write_variables(variables: collections.abc.Sequence[Variable], values: colle
     """
 __version__: str = '0.1.0'
 compiler: str = '12.2.0'
+format_version: int = 1

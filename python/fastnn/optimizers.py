@@ -23,7 +23,7 @@ At most one of the last three is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -191,6 +191,14 @@ class Optimizer:
             )
         self._undecayed_names.update(v.name for v in variables)
         self._undecayed_parts += [part for part in parts if part not in self._undecayed_parts]
+
+    def rename_excluded(self, names: Mapping[str, str]) -> None:
+        """Exclusions under other names of the same variables: a file has names of its own.
+
+        Args:
+            names: the new names by the old ones; others stay.
+        """
+        self._undecayed_names = {names.get(name, name) for name in self._undecayed_names}
 
     def _decay(self, variables: Sequence[Variable]) -> list[float]:
         """The weight decay of each variable, or nothing where none decays."""

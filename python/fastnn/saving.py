@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_model", "read_checkpoint", "save_model"]
 
-_FORMAT = 1  # docs/file-format.md says what it means; a file with a greater number is from a newer fastnn
+_FORMAT: int = _core.format_version  # docs/file-format.md says what it means; a greater number is of a newer fastnn
 _SUFFIX = ".safetensors"
 _RESERVED = "fastnn."  # names that begin with it are ours: what is no weight
 _OPTIMIZER = "fastnn.optimizer/"
@@ -143,12 +143,17 @@ def _architecture(model: Trainer, names: Mapping[str, str], encoder: Encoder) ->
     pairs = zip(model._input_names(), model._inputs)
     shapes = [[name, list(spec.sample_shape), spec.dtype] for name, spec in pairs] if model.built else None
     structured = isinstance(model.input_shape, dict) if model._structure is not None else None
+    compiled = encoder.encode(model._compile_config(), f"{model.name}: compile")
+    excluded = _descend(compiled, ("optimizer", "config", "exclude_from_weight_decay"))
+    if excluded:  # Variables by the names of this process
+        paths = {v.name: path for path, v in model.named_weights().items()}
+        excluded["names"] = sorted(paths.get(name, name) for name in excluded["names"])
     return {
         "model": _renamed(encoder.encode(model, model.name), names),
         "inputs": shapes,
         "named_inputs": structured,
         "frozen": frozen,
-        "compile": encoder.encode(model._compile_config(), f"{model.name}: compile"),
+        "compile": compiled,
     }
 
 
@@ -346,6 +351,7 @@ def _model(
                 layer._trainable = path not in architecture["frozen"]
             if architecture["compile"] is not None and compile:
                 model.compile(**decoder.decode(architecture["compile"]))
+                model.optimizer.rename_excluded({path: v.name for path, v in model.named_weights().items()})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(error if str(error).startswith(where) else f"{where}: {error}") from error
     variables = model.named_variables()

@@ -81,6 +81,8 @@ class BackupAndRestore(Callback):
         os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
         if os.path.lexists(self.path):
             self._restore()
+        else:
+            self._save()  # so that a kill before the first epoch's end is resumed too, and a full disk shows at once
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self._steps += 1

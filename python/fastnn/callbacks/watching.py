@@ -279,18 +279,19 @@ class CSVLogger(Callback):
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         self.filename, self.separator, self.append = os.fspath(filename), separator, append
         self._columns: list[str] = []
+        self._begun = append  # until the first row an earlier table stays: `fit` may still fail
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._columns = []
-        if not self.append:
-            open(self.filename, "w", newline="", encoding="utf-8").close()  # fails now or never
-        elif os.path.exists(self.filename):
-            with open(self.filename, newline="", encoding="utf-8") as file:
+        self._columns, self._begun = [], self.append
+        with open(self.filename, "a+", newline="", encoding="utf-8") as file:  # fails now or never
+            if self.append:
+                file.seek(0)
                 self._columns = next(csv.reader(file, delimiter=self.separator), [])
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         row: dict[str, Any] = {"epoch": epoch, **(logs or {})}
-        with open(self.filename, "a", newline="", encoding="utf-8") as file:
+        with open(self.filename, "a" if self._begun else "w", newline="", encoding="utf-8") as file:
+            self._begun = True
             writer = csv.writer(file, delimiter=self.separator, lineterminator="\n")
             if not self._columns:
                 self._columns = list(row)
@@ -298,11 +299,13 @@ class CSVLogger(Callback):
             writer.writerow([row.get(column, "") for column in self._columns])
 
     def get_state(self) -> dict[str, Any]:
+        if not self._begun:
+            return {"columns": [], "text": ""}
         with open(self.filename, newline="", encoding="utf-8") as file:
             return {"columns": self._columns, "text": file.read()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self._columns = list(state["columns"])
+        self._columns, self._begun = list(state["columns"]), True
         with open(self.filename, "w", newline="", encoding="utf-8") as file:
             file.write(state["text"])
 
