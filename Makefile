@@ -29,9 +29,10 @@ train: ## install into .venv and train the MNIST network
 	@scripts/setup
 	$(BIN)/fastnn train mnist-cnn
 
+# One process a core: most tests compute too little for a second thread. Few, for those that do use every core.
 test: ## install into .venv and run the tests (TESTS= picks some)
 	@scripts/setup test
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 $(TESTS)
 
 dev: ## install into .venv in editable form, with the linters
 	@scripts/setup dev
