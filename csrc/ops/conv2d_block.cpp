@@ -128,6 +128,44 @@ KernelPlan plan_block(const Call& call, Isa isa) {
   return {{kernel_step(conv2d_block_kernels(isa).forward[item == 8], tasks, shape, static_cast<size_t>(strip))}};
 }
 
+// Do the windows that count all lie inside the image, and is each output a sum of few products?
+bool is_short(const Geometry& at, int64_t C) {
+  const auto inside = [](const Window& conv, const Window& pool) {
+    return conv.before == 0 && (pool.output * pool.window - 1) * conv.stride + conv.window <= conv.image;
+  };
+  const int64_t KH = at.conv.height.window, KW = at.conv.width.window;
+  return KH <= kShortRows && KW <= kShortSum && C >= 1 && C <= kShortSum && KH * KW * C <= kShortSum &&
+         inside(at.conv.height, at.pool.height) && inside(at.conv.width, at.pool.width);
+}
+bool block_is_short(const Call& call, Isa) { return is_short(forward_geometry(call), call.shape(1)[2].factor()); }
+bool kernel_is_short(const Call& call, Isa) { return is_short(kernel_geometry(call), call.shape(0)[3].factor()); }
+
+KernelPlan plan_short(const Call& call, Isa isa) {
+  const Geometry at = forward_geometry(call);
+  Conv2dBlockShape shape = block_shape(call.shape(0), at, call.shape(1)[2], call.shape(1)[3]);
+  shape.relu = is_relu(call);
+  const double flops = 2.0 * static_cast<double>(count(call.shape(1)).factor() * shape.conv.B * at.pool.height.output) *
+                       static_cast<double>(at.pool.width.output * at.pool.height.window * at.pool.width.window);
+  const auto worth = static_cast<int64_t>(flops / 1e6);
+  shape.conv.sample_tasks = std::min(std::max<int64_t>(worth / 4 * 4, 1), shape.conv.B * at.pool.height.output);
+  return {{kernel_step(short_block_kernels(isa).forward[call.dtype(0) == DType::float64], shape.conv.sample_tasks, shape)}};
+}
+
+KernelPlan plan_short_kernel(const Call& call, Isa isa) {
+  const Geometry at = kernel_geometry(call);
+  Conv2dBlockShape shape = block_shape(call.shape(0), at, call.shape(0)[3], call.shape(1)[3]);
+  const bool is_double = call.dtype(0) == DType::float64;
+  const int64_t F = shape.conv.F, size = at.conv.height.window * at.conv.width.window * shape.conv.C * F;
+  shape.filter_tasks = at_least_one(parts(F, 64));
+  shape.sample_groups = std::clamp<int64_t>(shape.conv.B / 4, 1, at_least_one(16 / shape.filter_tasks));
+  const ShortBlockKernels& kernels = short_block_kernels(isa);
+  KernelPlan plan;
+  plan.workspaces = {static_cast<size_t>(shape.sample_groups * size) * item_size(call.dtype(0))};
+  plan.steps.push_back(kernel_step(kernels.backward_kernel[is_double], shape.sample_groups * shape.filter_tasks, shape));
+  plan.steps.push_back(kernel_step(kernels.add_groups[is_double], parts(size, kAddedNumbers), shape));
+  return plan;
+}
+
 // Gradients of the winners only, against unpooling the gradient and the gradients of conv2d. Counted in vector operations per
 // window and filter: of each, rows of KW*C numbers in whole vectors and some for the lists (measured on 3 x 3 kernels, Zen 4).
 bool sparse_pays(const Call& call, const Geometry& at, int64_t C, int64_t F, Isa isa) {
@@ -295,7 +333,7 @@ std::span<const Op> conv2d_block_ops() {
        .outputs = {"y", "argmax"},
        .attributes = {strides, padding, {"activation", std::string("none")}, pool_size},
        .infer = infer_block,
-       .variants = {{"strips", nullptr, plan_block}},
+       .variants = {{"short", block_is_short, plan_short}, {"strips", nullptr, plan_block}},
        .cost = cost_of_block},
       {.name = "conv2d_block_backward_input",
        .doc = "dx, the gradient of conv2d_block with respect to x; g is the gradient before the activation",
@@ -311,7 +349,9 @@ std::span<const Op> conv2d_block_ops() {
        .outputs = {"dw"},
        .attributes = {{"kernel_size", Dims{1, 1}, true}, strides, padding, pool_size},
        .infer = infer_backward_kernel,
-       .variants = {{"sparse", kernel_is_sparse, plan_sparse_kernel}, {"unpooled", nullptr, plan_unpooled_kernel}},
+       .variants = {{"short", kernel_is_short, plan_short_kernel},
+                    {"sparse", kernel_is_sparse, plan_sparse_kernel},
+                    {"unpooled", nullptr, plan_unpooled_kernel}},
        .cost = cost_of_backward_kernel},
   };
   return ops;

@@ -21,8 +21,9 @@
 // Edges      Of equal values the first in row-major order wins, and a NaN over every number, as in ops/pool2d.h; argmax does not
 //            know of the activation. "sparse": a gradient of 0 contributes nothing, not even 0 * NaN. Taps outside the image
 //            are absent. An argmax that is no position of the window has no gradient.
+//            "short": the gradients of losers may be multiplied, as zeros.
 // Tasks      forward: groups of samples, or parts of one by rows or filters. Backward, "sparse": groups of samples for dx, of
-//            samples and filters for dw. "unpooled": those of max_pool2d_backward and of conv2d's gradients.
+//            samples and filters for dw; "short" likewise. "unpooled": those of max_pool2d_backward and of conv2d's gradients.
 // Numerics   one chain of fused multiply-adds per element of y and dx, and per group of samples of dw, in a fixed order: the
 //            same bits for any number of threads, and of y and dx in any batch. |error| <= length * eps * sum of |products|.
 // Cost       2 KH KW C F flop per output that a window sees; back, twice that per window.
@@ -75,5 +76,16 @@ struct Conv2dBlockKernels {  // [0] for float, [1] for double
   KernelFn add_groups[2];        // dw, x, g, argmax, workspace
 };
 FASTNN_PER_ISA(Conv2dBlockKernels, conv2d_block_kernels)
+
+// "short": sums of at most kShortSum products in at most kShortRows rows, of windows that lie inside the image.
+constexpr int kShortSum = 9, kShortRows = 3;
+constexpr int64_t kAddedNumbers = 2048;  // per task of add_groups
+
+struct ShortBlockKernels {
+  KernelFn forward[2];          // y, argmax, x, w, bias or null
+  KernelFn backward_kernel[2];  // dw, x, g, argmax, workspace: writes the workspace
+  KernelFn add_groups[2];       // dw, x, g, argmax, workspace
+};
+FASTNN_PER_ISA(ShortBlockKernels, short_block_kernels)
 
 }  // namespace fastnn

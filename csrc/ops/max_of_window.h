@@ -33,25 +33,47 @@ FASTNN_INLINE void for_channels(int64_t C, Body&& body) {
   if (c < C) body(c, Channels<Real, true>{static_cast<int>(C - c)});
 }
 
+// The largest of several values and its number. A value wins where it is larger, or not a number where the best still is one.
+template <typename Real>
+struct Largest {
+  Vec<Real> best;
+  Mask<Real> winner;
+  FASTNN_INLINE void offer(Vec<Real> value, int64_t number) {
+    const Mask<Real> numbers = Mask<Real>{} + static_cast<typename MaskLane<Real>::type>(number);
+#if defined(__AVX512F__)  // the compiler makes vectors of the masks in between
+    if constexpr (sizeof(Real) == 4) {
+      const __mmask16 larger = _mm512_cmp_ps_mask((__m512)value, (__m512)best, _CMP_NLE_UQ);
+      const __mmask16 wins = _mm512_mask_cmp_ps_mask(larger, (__m512)best, (__m512)best, _CMP_ORD_Q);
+      best = (Vec<Real>)_mm512_mask_mov_ps((__m512)best, wins, (__m512)value);
+      winner = (Mask<Real>)_mm512_mask_mov_epi32((__m512i)winner, wins, (__m512i)numbers);
+    } else {
+      const __mmask8 larger = _mm512_cmp_pd_mask((__m512d)value, (__m512d)best, _CMP_NLE_UQ);
+      const __mmask8 wins = _mm512_mask_cmp_pd_mask(larger, (__m512d)best, (__m512d)best, _CMP_ORD_Q);
+      best = (Vec<Real>)_mm512_mask_mov_pd((__m512d)best, wins, (__m512d)value);
+      winner = (Mask<Real>)_mm512_mask_mov_epi64((__m512i)winner, wins, (__m512i)numbers);
+    }
+#else
+    const Mask<Real> wins = ~(value <= best) & (best == best);
+    best = select<Real>(wins, value, best);
+    winner = wins ? numbers : winner;
+#endif
+  }
+};
+
 // finish(the largest value) of `rows` by `columns` positions from x on, and its number; the first position's is `first`.
 template <typename Real, typename Finish>
 FASTNN_INLINE void max_of_window(Real* y, uint8_t* argmax, const Real* x, int64_t C, int64_t x_row, int64_t rows,
                                  int64_t columns, int64_t KW, int64_t first, Finish finish) {
   using Index = typename MaskLane<Real>::type;
   for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
-    Vec<Real> best = channels.read(x + c);
-    Mask<Real> winner = Mask<Real>{} + static_cast<Index>(first);
+    Largest<Real> largest{channels.read(x + c), Mask<Real>{} + static_cast<Index>(first)};
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t j = i == 0; j < columns; ++j) {
-        const Vec<Real> value = channels.read(x + i * x_row + j * C + c);
-        // Larger, or not a number where the best still is one.
-        const Mask<Real> wins = ~(value <= best) & (best == best);
-        best = select<Real>(wins, value, best);
-        winner = wins ? Mask<Real>{} + static_cast<Index>(first + i * KW + j) : winner;
+        largest.offer(channels.read(x + i * x_row + j * C + c), first + i * KW + j);
       }
     }
-    channels.write(y + c, finish(best));
-    channels.write_bytes(argmax + c, winner);
+    channels.write(y + c, finish(largest.best));
+    channels.write_bytes(argmax + c, largest.winner);
   });
 }
 

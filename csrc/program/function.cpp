@@ -65,7 +65,8 @@ std::shared_ptr<const Program> Function::program(const std::vector<TensorType>& 
   return program;
 }
 
-void Function::run(const Program& program, std::span<const void* const> inputs, std::span<void* const> outputs, bool commit) {
+void Function::run(const Program& program, std::span<const void* const> inputs, std::span<void* const> outputs, bool commit,
+                   std::vector<StepTime>* times) {
   const NoFork no_fork;
   std::unique_ptr<Context> context;
   {
@@ -81,7 +82,7 @@ void Function::run(const Program& program, std::span<const void* const> inputs, 
     idle_.emplace_back(used);
   };
   const std::unique_ptr<Context, decltype(give_back)> returned(context.release(), give_back);
-  fastnn::run(program, *returned, inputs, outputs, commit);
+  fastnn::run(program, *returned, inputs, outputs, commit, times);
 }
 
 }  // namespace fastnn

@@ -19,7 +19,8 @@ class Function {
   // input does not fit what was traced, naming it.
   std::shared_ptr<const Program> program(const std::vector<TensorType>& inputs);
 
-  void run(const Program& program, std::span<const void* const> inputs, std::span<void* const> outputs, bool commit);
+  void run(const Program& program, std::span<const void* const> inputs, std::span<void* const> outputs, bool commit,
+           std::vector<StepTime>* times = nullptr);
 
  private:
   Bindings unify(const std::vector<TensorType>& inputs) const;

@@ -78,11 +78,15 @@ class Context {
   size_t arena_bytes_ = 0, scratch_bytes_ = 0, scratch_stride_ = 0;
 };
 
+struct StepTime {
+  double begin, end;  // in seconds since the run began
+};
+
 // Runs on this run's part of the thread budget. Inputs and outputs are contiguous arrays of the program's types, and no output
 // overlaps another array. A program with variables runs inside a NoFork. Throws ValueError where a kernel reported bad data,
-// naming the layer.
+// naming the layer. `times` gets one entry for each step: compute, then, if all went well, commit.
 void run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,
-         bool commit);
+         bool commit, std::vector<StepTime>* times = nullptr);
 
 // Programs whose estimate is below this run on the caller alone: waking workers costs 17 to 35 microseconds.
 void set_serial_below(double seconds);

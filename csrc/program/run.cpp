@@ -1,4 +1,5 @@
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <mutex>
 
@@ -71,6 +72,8 @@ class VariableLocks {
 };
 
 class Run {
+  using Clock = std::chrono::steady_clock;
+
  public:
   Run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,
       bool commit)
@@ -83,7 +86,9 @@ class Run {
     }
   }
 
-  void execute(int threads) {
+  void execute(int threads, std::vector<StepTime>* times) {
+    times_ = times;
+    begin_ = times == nullptr ? Clock::time_point() : Clock::now();
     const FlushDenormals flush;
     Team team(threads);
     threads_of_last_run = team.size();
@@ -127,17 +132,22 @@ class Run {
         const KernelStep& kernel;
         void* const* buffers;
       } work{*this, step.kernel, buffers};
+      const double begin = times_ == nullptr ? 0 : seconds();
       team.run(
           step.kernel.tasks,
           [](void* context, int worker, int64_t task) {
             const Work& work = *static_cast<Work*>(context);
-            work.kernel.run({work.buffers, work.kernel.params.get(), work.run.context_.scratch(worker), &work.run.errors_}, task);
+            work.kernel.run({work.buffers, work.kernel.params.get(), work.run.context_.scratch(worker), &work.run.errors_},
+                            task);
           },
           &work);
+      if (times_ != nullptr) times_->push_back({begin, seconds()});
       buffers += step.operands.size();
     }
     return buffers;
   }
+
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
 
   void copy(const std::vector<CopyStep>& copies) {
     for (const CopyStep& step : copies) std::memcpy(address(step.to), address(step.from), step.bytes);
@@ -149,6 +159,8 @@ class Run {
   std::span<void* const> outputs_;
   const bool commit_;
   FirstError errors_;
+  std::vector<StepTime>* times_ = nullptr;
+  Clock::time_point begin_;
 };
 
 }  // namespace
@@ -170,12 +182,12 @@ void Context::reserve(const Program& program, int threads) {
 }
 
 void run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,
-         bool commit) {
+         bool commit, std::vector<StepTime>* times) {
   const ThreadBudget budget;
   const int threads = program.estimated_seconds < serial_below ? 1 : budget.threads();
   context.reserve(program, threads);
   const VariableLocks locks(program, commit);
-  Run(program, context, inputs, outputs, commit).execute(threads);
+  Run(program, context, inputs, outputs, commit).execute(threads, times);
 }
 
 void set_serial_below(double seconds) { serial_below = seconds; }

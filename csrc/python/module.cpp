@@ -235,7 +235,10 @@ py::list execute(const std::string& name, const py::list& inputs, const py::dict
   return results;
 }
 
-py::list run_function(Function& function, const py::list& inputs, bool commit) {
+py::dict describe(const Program& program);
+
+// Runs it; with `profile` the result is (outputs, what `describe` says, with the times at which each step began and ended).
+py::object run_function(Function& function, const py::list& inputs, bool commit, bool profile) {
   Bound bound;
   std::vector<TensorType> types;
   const auto& declared = function.graph().inputs();
@@ -249,11 +252,19 @@ py::list run_function(Function& function, const py::list& inputs, bool commit) {
   const auto program = function.program(types);
   py::list results;
   bind_outputs(bound, program->outputs, py::none(), results);
+  std::vector<StepTime> times;
   {
     py::gil_scoped_release release;
-    function.run(*program, bound.inputs, bound.outputs, commit);
+    function.run(*program, bound.inputs, bound.outputs, commit, profile ? &times : nullptr);
   }
-  return results;
+  if (!profile) return results;
+  py::dict described = describe(*program);
+  const py::list steps = described["steps"];
+  for (size_t i = 0; i < times.size(); ++i) {
+    steps[i]["begin"] = times[i].begin;
+    steps[i]["end"] = times[i].end;
+  }
+  return py::make_tuple(results, described);
 }
 
 // ---- Random numbers for the host ------------------------------------------------------------------------------------------
@@ -532,7 +543,7 @@ void define_graph(py::module_& m) {
 
   py::class_<Function>(m, "Function", "A traced graph with the programs planned from it.")
       .def(py::init([](const Graph& graph) { return std::make_unique<Function>(graph); }), py::arg("graph"))
-      .def("run", &run_function, py::arg("inputs"), py::arg("commit"))
+      .def("run", &run_function, py::arg("inputs"), py::arg("commit"), py::arg("profile") = false)
       .def("variables", [](const Function& f) { return variables_of(f.graph()); })
       .def(
           "describe",

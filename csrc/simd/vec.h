@@ -301,6 +301,31 @@ FASTNN_INLINE Real fma1(Real a, Real b, Real c) {
 #endif
 }
 
+// a * b + c in the lanes of a mask, c in the others; b counts as 0 there, where the ISA has no operation of its own.
+#if defined(__AVX512F__)
+template <typename Real>
+FASTNN_INLINE __mmask16 lanes_where(Mask<Real> mask) {
+  if constexpr (sizeof(Real) == 4) return _mm512_movepi32_mask((__m512i)mask);
+  if constexpr (sizeof(Real) == 8) return _mm512_movepi64_mask((__m512i)mask);
+}
+template <typename Real>
+FASTNN_INLINE Vec<Real> fma_where(__mmask16 where, Vec<Real> a, Vec<Real> b, Vec<Real> c) {
+  if constexpr (sizeof(Real) == 4) return (Vec<Real>)_mm512_mask3_fmadd_ps((__m512)a, (__m512)b, (__m512)c, where);
+  if constexpr (sizeof(Real) == 8) {
+    return (Vec<Real>)_mm512_mask3_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c, static_cast<__mmask8>(where));
+  }
+}
+#else
+template <typename Real>
+FASTNN_INLINE Mask<Real> lanes_where(Mask<Real> mask) {
+  return mask;
+}
+template <typename Real>
+FASTNN_INLINE Vec<Real> fma_where(Mask<Real> where, Vec<Real> a, Vec<Real> b, Vec<Real> c) {
+  return fma(a, select<Real>(where, b, zero<Real>()), c);
+}
+#endif
+
 // max(a, b) with a NaN in either operand coming out as NaN (the CPU's own max drops one of them).
 template <typename Real>
 FASTNN_INLINE Vec<Real> max(Vec<Real> a, Vec<Real> b) {

@@ -113,7 +113,7 @@ def set_num_threads(threads: int) -> None:
     """Sets how many threads runs may use. Results have the same bits for any number.
 
     Args:
-        threads: 1 to 256. More than there are CPUs is obeyed, and slower.
+        threads: 1 to 256. A run has no more than there are CPUs for this process.
 
     Raises:
         ValueError: a number outside 1 to 256.

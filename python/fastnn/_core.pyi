@@ -105,7 +105,7 @@ class Function:
         """
         The program for inputs of these shapes: its steps and the memory it needs.
         """
-    def run(self, inputs: list, commit: bool) -> list:
+    def run(self, inputs: list, commit: bool, profile: bool = False) -> typing.Any:
         ...
     def variables(self) -> list[Variable]:
         ...
