@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastnn import _core, kernels
+from fastnn.reference import forward_ops
 from harness import Case, Refused, array, check, given, normal, roundings
 
 
@@ -78,6 +79,12 @@ GEOMETRIES = [
     Geometry(2, 6, 6, 70, 130, 3, 3, (1, 1), "same"),
     Geometry(40, 28, 28, 1, 32, 3, 3),
     Geometry(3, 5, 300, 2, 3, 3, 3),
+    # Winograd's way: images that tiles do not divide, parts of vectors, more filters than it takes at a time.
+    *(
+        Geometry(2, h, w, c, f, 3, 3, (1, 1), p)
+        for (h, w), (c, f), p in product([(8, 11), (9, 10)], [(17, 40), (65, 30), (130, 33)], ["valid", "same", "causal"])
+    ),
+    Geometry(19, 7, 7, 32, 24, 3, 3, (1, 1), "same"),
     # Dilation, beside strides of the other axis, and causal padding.
     *(
         Geometry(2, 9, 8, 3, 5, 3, 3, strides, padding, dilation)
@@ -178,3 +185,35 @@ def test_a_samples_bits_do_not_depend_on_the_batch(isa: str) -> None:
     together = kernels.conv2d(x, w, padding="same")
     for i in range(len(x)):
         assert np.array_equal(kernels.conv2d(x[i : i + 1], w, padding="same")[0], together[i])
+
+
+@pytest.mark.parametrize("op", ["conv2d", "conv2d_backward_input"])
+def test_winograd_hides_no_nan(op: str) -> None:
+    """What reads a NaN is one; of what does not, only outputs of the same 2 x 2 tile may be one."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((1, 12, 12, 32), dtype="float32"), rng.standard_normal((3, 3, 32, 32), dtype="float32")
+    x[0, 5, 6, 3] = np.nan
+    attributes = {"padding": "same"} if op == "conv2d" else {"padding": "same", "image_size": (12, 12)}
+    results = {}
+    for variant in ("winograd", "direct"):
+        _core._use_variant(op, variant)
+        results[variant] = np.isnan(_core.execute(op, [x, w], attributes)[0]).any(-1)[0]
+    assert results["direct"].sum() == 9
+    assert results["winograd"][results["direct"]].all()
+    tiles = results["direct"].reshape(6, 2, 6, 2).any((1, 3)).repeat(2, 0).repeat(2, 1)
+    assert not results["winograd"][~tiles].any()
+
+
+def test_winograd_rounds_as_documented() -> None:
+    """Large and small numbers side by side: the bound is that of csrc/ops/winograd.h."""
+    rng = np.random.default_rng(1)
+    x = (rng.standard_normal((2, 16, 16, 32)) * 10.0 ** rng.integers(-4, 5, (2, 16, 16, 32))).astype("float32")
+    w = (rng.standard_normal((3, 3, 32, 32)) * 10.0 ** rng.integers(-2, 3, (3, 3, 32, 32))).astype("float32")
+    _core._use_variant("conv2d", "winograd")
+    (y,) = _core.execute("conv2d", [x, w], {"padding": "valid"})
+    exact = forward_ops["conv2d"](x.astype("float64"), w.astype("float64"))
+    patch = np.lib.stride_tricks.sliding_window_view(np.pad(np.abs(x), ((0, 0), (1, 1), (1, 1), (0, 0))), (4, 4), (1, 2))
+    largest = patch.max((-1, -2))[:, :14, :14]  # of a 4 x 4 patch around each window
+    largest = np.maximum(largest, patch.max((-1, -2))[:, 1:15, 1:15])
+    bound = (32 + 12) * np.finfo("float32").eps * 36 * (largest @ np.abs(w).sum((0, 1)).astype("float64"))
+    assert (np.abs(y - exact) <= bound).all()

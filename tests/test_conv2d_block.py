@@ -100,7 +100,7 @@ BLOCKS = [
     Block(5, 13, 13, 32, 64, (3, 3)),
     Block(1, 70, 40, 16, 24, (3, 3), padding="same"),
     Block(37, 4, 4, 16, 3, (3, 3)),
-    # Few products in an output: every number of rows, and of products in one; pools, strides, filters around the vector's width.
+    # Few products in an output: every number of rows, and of products in one; pools, strides, partial vectors.
     *(Block(3, 8, 12, 1, f, k) for f, k in product([5, 33], [(1, n) for n in range(1, 10)] + [(2, n) for n in (1, 3, 4)])),
     *(Block(3, 9, 11, 2, 18, (2, 2), pool, strides) for pool, strides in product([(1, 1), (3, 2)], [(1, 1), (2, 3)])),
     Block(9, 7, 7, 3, 20, (3, 1)),
@@ -203,7 +203,7 @@ def test_it_is_made_of_its_parts(pool: Any, relu: bool) -> None:
         assert "max_pool2d" in planned(loss)
     finally:
         _core._disable_passes(set())
-    assert value == plain
+    assert np.isclose(value, plain, rtol=1e-13)  # each chooses its own way to convolve
     for got, want in zip(gradients, expected):
         np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
 

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "ops/winograd.h"
+
 namespace fastnn {
 
 // ---- Shape rules ------------------------------------------------------------------------------------------
@@ -170,6 +172,48 @@ KernelPlan plan_conv2d_backward_input(const Call& call, Isa isa) {
   return plan;
 }
 
+// ---- Winograd's way -------------------------------------------------------------------------------------------------------
+
+bool is_winograd(const Call& call, Isa) {
+  const ImageWindow window = forward_window(call);
+  const Shape& w = call.shape(1);
+  return call.attributes.integer("groups") == 1 && w[3].is_int() &&
+         winograd_pays(window, window.height.output, window.width.output, w[2].factor(), w[3].factor());
+}
+bool input_is_winograd(const Call& call, Isa) {
+  const ImageWindow window = input_window(call);
+  const Shape& w = call.shape(1);
+  return call.attributes.integer("groups") == 1 &&
+         winograd_pays(window, window.height.image, window.width.image, w[3].factor(), w[2].factor());
+}
+
+KernelPlan plan_conv2d_winograd(const Call& call, Isa isa) {
+  const ImageWindow window = forward_window(call);
+  WinogradShape shape{};
+  shape.B = call.shape(0)[0].factor(), shape.H = window.height.image, shape.W = window.width.image;
+  shape.C = call.shape(1)[2].factor(), shape.F = call.shape(1)[3].factor();
+  shape.before_h = window.height.before, shape.before_w = window.width.before;
+  shape.rows = window.height.output, shape.columns = window.width.output;
+  const bool is_double = call.dtype(0) == DType::float64;
+  const WinogradKernels& kernels = winograd_kernels(isa);
+  return plan_winograd(shape, kernels.transform[is_double], kernels.convolve[is_double], item_size(call.dtype(0)),
+                       {{0}, 1, 2, {3}, 4});
+}
+
+KernelPlan plan_conv2d_winograd_input(const Call& call, Isa isa) {
+  const ImageWindow window = input_window(call);
+  WinogradShape shape{};
+  shape.B = call.shape(0)[0].factor(), shape.H = window.height.output, shape.W = window.width.output;
+  shape.C = call.shape(1)[3].factor(), shape.F = call.shape(1)[2].factor();
+  shape.before_h = 2 - window.height.before, shape.before_w = 2 - window.width.before;
+  shape.rows = window.height.image, shape.columns = window.width.image;
+  shape.turned = true;
+  const bool is_double = call.dtype(0) == DType::float64;
+  const WinogradKernels& kernels = winograd_kernels(isa);
+  return plan_winograd(shape, kernels.transform[is_double], kernels.gradient[is_double], item_size(call.dtype(0)),
+                       {{0}, 1, 2, {}, 3});
+}
+
 KernelPlan plan_conv2d_backward_kernel(const Call& call, Isa isa) {
   const Shape &x = call.shape(0), &dy = call.shape(1);
   const ImageWindow window = kernel_window(call);
@@ -236,7 +280,7 @@ std::span<const Op> conv2d_ops() {
        .outputs = {"y"},
        .attributes = {strides, padding, dilation, groups},
        .infer = infer_conv2d,
-       .variants = {{"direct", nullptr, plan_conv2d}},
+       .variants = {{"winograd", is_winograd, plan_conv2d_winograd}, {"direct", nullptr, plan_conv2d}},
        .cost = cost_conv2d},
       {.name = "conv2d_backward_input",
        .doc = "dx, the gradient of conv2d with respect to x",
@@ -244,7 +288,8 @@ std::span<const Op> conv2d_ops() {
        .outputs = {"dx"},
        .attributes = {{"image_size", Dims{1, 1}, true}, strides, padding, dilation, groups},
        .infer = infer_conv2d_backward_input,
-       .variants = {{"direct", nullptr, plan_conv2d_backward_input}},
+       .variants = {{"winograd", input_is_winograd, plan_conv2d_winograd_input},
+                    {"direct", nullptr, plan_conv2d_backward_input}},
        .cost = cost_conv2d_backward_input},
       {.name = "conv2d_backward_kernel",
        .doc = "dw, the gradient of conv2d with respect to w, summed over all samples and outputs",

@@ -20,6 +20,8 @@
 // Scratch    none. backward_input first writes w, turned round and transposed, into the workspace.
 // Requires   float or double; strides and windows of any positive size; along one axis the stride or the
 //            dilation D is 1.
+// Ways       "winograd", of 3 x 3 kernels of stride 1 where it pays: see ops/winograd.h for what it needs and how it rounds.
+//            "direct" everywhere; the rest is about it.
 // Edges      Taps outside the image contribute nothing, not even 0 * NaN. Empty batch: y and dx are empty, dw
 //            is zero. C = 0: y = bias. A window larger than the image is an error with padding='valid'.
 // Tasks      forward and backward_input: groups of samples, or parts of one by rows or columns, some 20

@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "ops/winograd.h"
+
 namespace fastnn {
 
 namespace {
@@ -166,6 +168,27 @@ KernelPlan plan_short_kernel(const Call& call, Isa isa) {
   return plan;
 }
 
+bool block_is_winograd(const Call& call, Isa) {
+  const Geometry at = forward_geometry(call);
+  return at.pool.height.window == 2 && at.pool.width.window == 2 &&
+         winograd_pays(at.conv, 2 * at.pool.height.output, 2 * at.pool.width.output, call.shape(1)[2].factor(),
+                       call.shape(1)[3].factor());
+}
+
+KernelPlan plan_block_winograd(const Call& call, Isa isa) {
+  const Geometry at = forward_geometry(call);
+  WinogradShape shape{};
+  shape.B = call.shape(0)[0].factor(), shape.H = at.conv.height.image, shape.W = at.conv.width.image;
+  shape.C = call.shape(1)[2].factor(), shape.F = call.shape(1)[3].factor();
+  shape.before_h = at.conv.height.before, shape.before_w = at.conv.width.before;
+  shape.rows = 2 * at.pool.height.output, shape.columns = 2 * at.pool.width.output;
+  shape.relu = is_relu(call);
+  const bool is_double = call.dtype(0) == DType::float64;
+  const WinogradKernels& kernels = winograd_kernels(isa);
+  return plan_winograd(shape, kernels.transform[is_double], kernels.pool[is_double], item_size(call.dtype(0)),
+                       {{0, 1}, 2, 3, {4}, 5});
+}
+
 // Gradients of the winners only, against unpooling the gradient and the gradients of conv2d. Counted in vector operations per
 // window and filter: of each, rows of KW*C numbers in whole vectors and some for the lists (measured on 3 x 3 kernels, Zen 4).
 bool sparse_pays(const Call& call, const Geometry& at, int64_t C, int64_t F, Isa isa) {
@@ -259,7 +282,11 @@ void append(KernelPlan& plan, Call call, Isa isa, std::vector<size_t> operands, 
     plan.workspaces.push_back(bytes);
   }
   for (KernelStep& step : other.steps) {
-    step.operands = operands;
+    std::vector<size_t> named = step.operands.empty() ? operands : step.operands;
+    if (!step.operands.empty()) {
+      for (size_t& number : named) number = operands[number];
+    }
+    step.operands = std::move(named);
     plan.steps.push_back(std::move(step));
   }
 }
@@ -333,7 +360,9 @@ std::span<const Op> conv2d_block_ops() {
        .outputs = {"y", "argmax"},
        .attributes = {strides, padding, {"activation", std::string("none")}, pool_size},
        .infer = infer_block,
-       .variants = {{"short", block_is_short, plan_short}, {"strips", nullptr, plan_block}},
+       .variants = {{"short", block_is_short, plan_short},
+                    {"winograd", block_is_winograd, plan_block_winograd},
+                    {"strips", nullptr, plan_block}},
        .cost = cost_of_block},
       {.name = "conv2d_block_backward_input",
        .doc = "dx, the gradient of conv2d_block with respect to x; g is the gradient before the activation",

@@ -18,6 +18,7 @@
 // Scratch    forward: a strip of outputs, some 32 KiB. Backward, where it is "sparse": lists of the gradients of some windows.
 //            backward_input first writes w, transposed, into a workspace; backward_kernel has one for up to eight dw.
 // Requires   float or double; windows of at most 256 positions.
+// Ways       forward: "short" of few products, "winograd" where it pays (ops/winograd.h), "strips".
 // Edges      Of equal values the first in row-major order wins, and a NaN over every number, as in ops/pool2d.h; argmax does not
 //            know of the activation. "sparse": a gradient of 0 contributes nothing, not even 0 * NaN. Taps outside the image
 //            are absent. An argmax that is no position of the window has no gradient.
