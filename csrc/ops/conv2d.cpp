@@ -178,13 +178,15 @@ bool is_winograd(const Call& call, Isa) {
   const ImageWindow window = forward_window(call);
   const Shape& w = call.shape(1);
   return call.attributes.integer("groups") == 1 && w[3].is_int() &&
-         winograd_pays(window, window.height.output, window.width.output, w[2].factor(), w[3].factor());
+         winograd_pays(window, window.height.output, window.width.output, window.height.output, window.width.output,
+                       w[2].factor(), w[3].factor());
 }
 bool input_is_winograd(const Call& call, Isa) {
   const ImageWindow window = input_window(call);
   const Shape& w = call.shape(1);
   return call.attributes.integer("groups") == 1 &&
-         winograd_pays(window, window.height.image, window.width.image, w[3].factor(), w[2].factor());
+         winograd_pays(window, window.height.output, window.width.output, window.height.image, window.width.image,
+                       w[3].factor(), w[2].factor());
 }
 
 KernelPlan plan_conv2d_winograd(const Call& call, Isa isa) {

@@ -171,8 +171,8 @@ KernelPlan plan_short_kernel(const Call& call, Isa isa) {
 bool block_is_winograd(const Call& call, Isa) {
   const Geometry at = forward_geometry(call);
   return at.pool.height.window == 2 && at.pool.width.window == 2 &&
-         winograd_pays(at.conv, 2 * at.pool.height.output, 2 * at.pool.width.output, call.shape(1)[2].factor(),
-                       call.shape(1)[3].factor());
+         winograd_pays(at.conv, 2 * at.pool.height.output, 2 * at.pool.width.output, 2 * at.pool.height.output,
+                       2 * at.pool.width.output, call.shape(1)[2].factor(), call.shape(1)[3].factor());
 }
 
 KernelPlan plan_block_winograd(const Call& call, Isa isa) {

@@ -2,12 +2,31 @@
 
 namespace fastnn {
 
-bool winograd_pays(const ImageWindow& window, int64_t rows, int64_t columns, int64_t C, int64_t F) {
+namespace {
+
+// The taps inside the image, of all these outputs together: at most 3 of one, and all of it but at the borders.
+double taps_inside_of(const Window& axis, int64_t outputs) {
+  int64_t taps = 0;
+  for (int64_t o = 0; o < outputs; ++o) {
+    if (o == 3 && outputs > 8) {
+      taps += 3 * (outputs - 6);
+      o = outputs - 3;
+    }
+    const Span inside = taps_inside(axis, o);
+    taps += std::max<int64_t>(inside.end - inside.begin, 0);
+  }
+  return static_cast<double>(taps);
+}
+
+}  // namespace
+
+bool winograd_pays(const ImageWindow& window, int64_t outputs_h, int64_t outputs_w, int64_t rows, int64_t columns, int64_t C,
+                   int64_t F) {
   for (const Window& axis : {window.height, window.width}) {
     if (axis.window != 3 || axis.stride != 1 || axis.dilation != 1) return false;
   }
   // Multiply-adds of the direct way against those of 16 places and the transforms, for each channel and filter.
-  const double direct = 9.0 * static_cast<double>(rows * columns);
+  const double direct = taps_inside_of(window.height, outputs_h) * taps_inside_of(window.width, outputs_w);
   const double tiles = static_cast<double>(parts(rows, 2) * parts(columns, 2));
   const double products = static_cast<double>(C) * static_cast<double>(F);
   return direct * products > 1.2 * tiles * (16 * products + 64.0 * static_cast<double>(C + F));

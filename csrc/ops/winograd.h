@@ -47,8 +47,10 @@ struct WinogradKernels {  // [0] for float, [1] for double
 };
 FASTNN_PER_ISA(WinogradKernels, winograd_kernels)
 
-// Does it save enough? A question of the layer alone, not of the batch, so that a sample gets the same bits in any.
-bool winograd_pays(const ImageWindow& window, int64_t rows, int64_t columns, int64_t C, int64_t F);
+// Does it save enough for `rows` by `columns` results, where the direct way computes `window` for its first outputs, so many along
+// each axis? A question of the layer alone, not of the batch, so that a sample gets the same bits in any.
+bool winograd_pays(const ImageWindow& window, int64_t outputs_h, int64_t outputs_w, int64_t rows, int64_t columns, int64_t C,
+                   int64_t F);
 
 // The steps; `results` are the operands that the last one gets before the source, `workspace` is a buffer's number like the others.
 struct WinogradOperands {
