@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         models,
         ops,
         optimizers,
+        profiling,
         saving,
         schedules,
         serialization,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from fastnn.autodiff import grad, value_and_grad
     from fastnn.layers import Input
     from fastnn.models import Model, Sequential
+    from fastnn.profiling import profile
     from fastnn.saving import load_model
     from fastnn.tracing import Tensor, Variable, function
     from fastnn.utils import set_seed
@@ -66,6 +68,7 @@ _SUBMODULES = frozenset(
         "models",
         "ops",
         "optimizers",
+        "profiling",
         "reference",
         "regularizers",
         "saving",
@@ -86,6 +89,7 @@ _NAMES = {
     "function": "tracing",
     "grad": "autodiff",
     "load_model": "saving",
+    "profile": "profiling",
     "set_seed": "utils",
     "value_and_grad": "autodiff",
 }
