@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_the_trace(model: Any, tmp_path: Path) -> None:
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert [event["name"] for event in events] == ["conv2d_block", "dense", "softmax"]
     assert all(event["ph"] == "X" and event["dur"] >= 0 for event in events)
-    assert all(a["ts"] + a["dur"] <= b["ts"] for a, b in zip(events, events[1:]))
+    assert all(a["ts"] + a["dur"] <= b["ts"] for a, b in pairwise(events))
     with pytest.raises(FileNotFoundError):
         fastnn.profile(model, X, steps=1).save_trace(tmp_path / "missing" / "trace.json")
 
