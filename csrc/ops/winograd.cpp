@@ -41,12 +41,16 @@ KernelPlan plan_winograd(WinogradShape shape, KernelFn transform, KernelFn last,
   shape.filters = std::min<int64_t>(shape.F, 32);
   const int64_t tiles = shape.B * shape.tile_rows * shape.tile_columns;
   const double flops = 32.0 * static_cast<double>(tiles) * static_cast<double>(shape.C) * static_cast<double>(shape.F);
-  const auto worth = static_cast<int64_t>(flops / 1e6);
-  shape.tasks = std::min(worth < 4 ? std::max<int64_t>(worth, 1) : worth / 4 * 4, parts(tiles, shape.chunk));
+  // Some 5 microseconds at least; whole chunks where they make tasks enough.
+  const auto worth = static_cast<int64_t>(flops / 5e5);
+  const int64_t chunks = parts(tiles, shape.chunk), most = chunks < 8 ? parts(tiles, 7) : chunks;
+  shape.tasks = std::min(worth < 4 ? std::max<int64_t>(worth, 1) : worth / 4 * 4, most);
+  shape.transformed_channels = std::max<int64_t>(parts(8192, std::max<int64_t>(shape.F, 1)), 1);
+  shape.kernel_plane = shape.C * shape.F + 16;
   const int64_t scratch = 16 * shape.chunk * (shape.C + shape.filters) * size;
   KernelPlan plan;
-  plan.workspaces = {static_cast<size_t>(16 * shape.C * shape.F) * item};
-  plan.steps.push_back(kernel_step(transform, tiles > 0 ? parts(shape.C, kTransformedChannels) : 0, shape));
+  plan.workspaces = {static_cast<size_t>(16 * shape.kernel_plane) * item};
+  plan.steps.push_back(kernel_step(transform, tiles > 0 ? parts(shape.C, shape.transformed_channels) : 0, shape));
   plan.steps.back().operands = {operands.workspace, operands.w};
   plan.steps.push_back(kernel_step(last, shape.tasks, shape, static_cast<size_t>(scratch)));
   std::vector<size_t>& named = plan.steps.back().operands;

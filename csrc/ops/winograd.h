@@ -8,7 +8,7 @@
 //
 // Shapes     source (B, H, W, C), w (3, 3, C, F), results (B, OH, OW, F). For the input gradient the source is dy, w is turned round
 //            and has its channels for filters.
-// Writes     every element of the results once; the workspace: G w G', (16, C, F).
+// Writes     every element of the results once; the workspace: G w G', (16, C, F) and a gap behind each C, F.
 // Aliasing   none.
 // Scratch    the patches of some tiles and their products.
 // Requires   float or double.
@@ -35,9 +35,9 @@ struct WinogradShape {
   int64_t chunk;    // tiles that are transformed and multiplied at a time
   int64_t filters;  // likewise
   int64_t tasks;
+  int64_t transformed_channels;  // per task of the first step
+  int64_t kernel_plane;  // from one place of the transformed w to the next: powers of two apart they would share cache lines
 };
-
-constexpr int64_t kTransformedChannels = 8;  // per task of the first step
 
 struct WinogradKernels {  // [0] for float, [1] for double
   KernelFn transform[2];  // workspace, w

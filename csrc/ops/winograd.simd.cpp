@@ -13,8 +13,8 @@ using Patch = Vec<Real>[4][4];
 // G w G' for some channels.
 template <typename Real>
 void transform(Real* transformed, const Real* w, const WinogradShape& shape, int64_t task) {
-  const int64_t C = shape.C, F = shape.F, first = task * kTransformedChannels;
-  const int64_t end = first + kTransformedChannels < C ? first + kTransformedChannels : C;
+  const int64_t C = shape.C, F = shape.F, first = task * shape.transformed_channels;
+  const int64_t end = first + shape.transformed_channels < C ? first + shape.transformed_channels : C;
   const Vec<Real> half = broadcast(Real(0.5));
   // Along one axis: g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2.
   const auto along = [half](Vec<Real> a, Vec<Real> b, Vec<Real> c, int i) __attribute__((always_inline)) {
@@ -27,7 +27,8 @@ void transform(Real* transformed, const Real* w, const WinogradShape& shape, int
       FASTNN_UNROLL
       for (int k = 0; k < 3; ++k) row[k] = along(g[0][k], g[1][k], g[2][k], i);
       FASTNN_UNROLL
-      for (int j = 0; j < 4; ++j) filters.write(transformed + (i * 4 + j) * C * F + at, along(row[0], row[1], row[2], j));
+      for (int j = 0; j < 4; ++j)
+        filters.write(transformed + (i * 4 + j) * shape.kernel_plane + at, along(row[0], row[1], row[2], j));
     }
   };
   for (int64_t c = first; c < end; ++c) {
@@ -117,7 +118,8 @@ FASTNN_INLINE void for_tiles(const Real* source, const Real* transformed, Scratc
       const int64_t filters = F - f < shape.filters ? F - f : shape.filters;
       for (int64_t k = 0; k < 16; ++k) {
         Tile<Real> tile{};
-        tile.a = patches + k * shape.chunk * C, tile.b = transformed + k * C * F + f, tile.c = products + k * plane;
+        tile.a = patches + k * shape.chunk * C, tile.b = transformed + k * shape.kernel_plane + f,
+        tile.c = products + k * plane;
         tile.a_k = 1, tile.b_k = F, tile.k = C, tile.segments = tile.blocks = 1;
         run_strided_tiles(tile, C, shape.filters, count, filters);
       }
