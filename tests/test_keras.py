@@ -80,6 +80,23 @@ def test_layer(case, fixtures):
             close(ours, keras)
 
 
+@each(cases.TRAINED)
+def test_ten_steps_of_a_layer(case, fixtures):
+    layer = getattr(layers, case.name)(**case.arguments)
+    inputs = [fastnn.Input(shape) for shape in case.shapes()]
+    hidden = [layers.Dense(x.shape[-1])(x) for x in inputs]
+    model = fastnn.Model(inputs if case.several() else inputs[0], layer(hidden if len(hidden) > 1 else hidden[0]))
+    rng = case.rng()
+    model.set_weights([cases.random_weight(rng, w.name, w.shape) for w in model.weights])
+    model.compile(optimizers.SGD(cases.RATE, momentum=0.9), loss="mean_squared_error")
+    losses = []
+    for step in range(10):
+        losses.append(model.train_on_batch(*cases.batch_of(case, step, model.output_shape[1:])))
+    keras = fixtures[f"trained/{case.label()}/run"]
+    close(losses, keras[:10], 1e-4)
+    close(np.concatenate([w.ravel() for w in model.get_weights()]), keras[10:], 1e-4)
+
+
 def test_dropout_keeps_the_mean_and_scales_what_is_left():
     y = layers.Dropout(0.4, seed=1)(np.full((200, 500), 3.0), training=True)
     assert set(np.unique(y)) == {0.0, np.float32(5.0)}

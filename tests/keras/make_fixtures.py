@@ -50,6 +50,9 @@ def schedules(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def randomise(layer: Any, rng: np.random.Generator) -> list[Any]:
     layer.set_weights([cases.random_weight(rng, w.name, w.shape) for w in layer.weights])
+    for inner in (layer, *getattr(layer, "layers", ())):
+        if isinstance(inner, keras.layers.Normalization):
+            inner.finalize_state()  # or it goes on with the weights it had
     return list(layer.get_weights())
 
 
@@ -61,12 +64,25 @@ for case in new("layers", cases.LAYERS):
     layer = getattr(keras.layers, case.name)(**case.arguments)
     layer.trainable = case.trainable
     x = cases.input_of(case)
-    layer.build(x.shape)
+    layer.build([part.shape for part in x] if isinstance(x, list) else x.shape)
     record("layers", case.label(), **numbered("weight", randomise(layer, case.rng())))
     record("layers", case.label(), y=layer(x, training=False) if case.name in ("Dropout", "BatchNormalization") else layer(x))
     if case.training:
         y = layer(x, training=True)
         record("layers", case.label(), y_training=y, **numbered("after", layer.get_weights()))
+
+for case in new("trained", cases.TRAINED):
+    layer = getattr(keras.layers, case.name)(**case.arguments)
+    inputs = [keras.Input(shape) for shape in case.shapes()]
+    # Named so that weights come in this order.
+    hidden = [keras.layers.Dense(x.shape[-1], name=f"dense{i}")(x) for i, x in enumerate(inputs)]
+    model = keras.Model(inputs if case.several() else inputs[0], layer(hidden if len(hidden) > 1 else hidden[0]))
+    randomise(model, case.rng())
+    model.compile(keras.optimizers.SGD(cases.RATE, momentum=0.9), loss="mean_squared_error", run_eagerly=True)
+    losses = []
+    for step in range(10):
+        losses.append(model.train_on_batch(*cases.batch_of(case, step, model.output_shape[1:])))
+    record("trained", case.label(), run=np.concatenate([losses, *(w.ravel() for w in model.get_weights())]).astype(np.float32))
 
 for case in new("losses", cases.LOSSES):
     y_true, y_pred = cases.targets_of(case, 0)

@@ -1,17 +1,15 @@
-"""Dense, Flatten, Activation, Dropout, Rescaling, Input."""
+"""Dense, Flatten, Activation, Identity, Rescaling, Input."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from fastnn import _core, activations, constraints, initializers, ops, regularizers
 from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes, given, unique_name
 from fastnn.symbolic import SymbolicTensor
 from fastnn.tracing import Variable
-from fastnn.utils import check_number, check_seed, generator
+from fastnn.utils import check_number
 
 
 class Input(SymbolicTensor):
@@ -200,59 +198,16 @@ class Activation(Layer):
         return {"activation": activations.serialize(self.activation), **super().get_config()}
 
 
-class Dropout(Layer):
-    """While training, sets elements to zero with probability `rate` and scales the others by `1 / (1 - rate)`.
-
-    Args:
-        rate: at least 0 and below 1.
-        seed: of this layer's masks; default one from the library's generator (`fastnn.set_seed`).
-
-    Input and output have the same shape. Each committed step has a mask of its own.
-
-    Raises:
-        ValueError: a rate or a seed outside its range.
-        TypeError: a seed that is no integer.
-
-    Source:
-        Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: a simple way to prevent neural networks from
-        overfitting", JMLR 2014.
+class Identity(Layer):
+    """Its input, as it is: a place for another layer, or a name for a tensor.
 
     Example:
-        >>> dropout = layers.Dropout(0.5, seed=0)
-        >>> dropout(np.ones((1, 3)))
-        array([[1., 1., 1.]], dtype=float32)
-        >>> sorted(set(dropout(np.ones((1, 100)), training=True).ravel().tolist()))
-        [0.0, 2.0]
+        >>> layers.Identity()(np.array([[-1.0, 2.0]]))
+        array([[-1.,  2.]], dtype=float32)
     """
 
-    def __init__(
-        self,
-        rate: float,
-        seed: int | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
-        self.rate = check_number(self.name, "rate", rate, 0.5, "0 <= rate < 1, the share to drop", lambda r: 0.0 <= r < 1.0)
-        self.seed = None if seed is None else check_seed(self.name, seed)
-        base, stream = generator.next_key() if self.seed is None else (self.seed, 0)
-        # [seed, step]: the step advances when a run commits, so that a failed step is repeated with the same mask.
-        self.random_state = Variable(
-            np.array([(base + stream * 0x9E3779B97F4A7C15) % 2**63, 0], np.int64),
-            name=f"{self.name}/random_state",
-            trainable=False,
-        )
-
     def call(self, x: Any, training: bool) -> Any:
-        if not training or self.rate == 0.0:
-            return x
-        y = ops.dropout(x, self.random_state, rate=self.rate)
-        self.random_state.assign(self.random_state + np.array([0, 1], np.int64))
-        return y
-
-    def get_config(self) -> dict[str, Any]:
-        return {"rate": self.rate, "seed": self.seed, **super().get_config()}
+        return x
 
 
 class Rescaling(Layer):
