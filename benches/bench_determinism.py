@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import fastnn
+from fastnn import _core
 from benches.cnn import mnist_cnn
 from benches.peers import protocol
 
@@ -24,6 +25,7 @@ def test_threads(benchmark: Any, report: Any, small: bool) -> None:
 
     def train_with_each() -> None:
         before = fastnn.num_threads()
+        _core._more_threads_than_cpus(True)
         for threads in THREADS:
             fastnn.set_num_threads(threads)
             fastnn.set_seed(7)
@@ -33,6 +35,7 @@ def test_threads(benchmark: Any, report: Any, small: bool) -> None:
             weights = model.get_weights()
             assert all(np.isfinite(w).all() and (w != s).any() for w, s in zip(weights, start))
             digests[threads] = _digest(weights)
+        _core._more_threads_than_cpus(False)
         fastnn.set_num_threads(before)
 
     benchmark.pedantic(train_with_each, rounds=1)

@@ -13,6 +13,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from fastnn import _core
 from harness import SERIAL_BELOW
 
+_core._more_threads_than_cpus(True)  # so that teams of any size are tested anywhere
+
 
 @pytest.fixture(autouse=True)
 def _core_as_found() -> Iterator[None]:

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -22,6 +23,7 @@
 #endif
 
 #include "base/errors.h"
+#include "base/memory.h"
 
 namespace fastnn {
 
@@ -46,6 +48,7 @@ int container_quota() {
 
 struct Budget {
   std::atomic<int> threads{1};
+  std::atomic<int> most{1};  // CPUs of this process
   std::string reason;
   std::mutex mutex;  // guards reason
 
@@ -63,6 +66,7 @@ struct Budget {
       why = "the container's CPU quota";
     }
     cpus = std::clamp(cpus, 1, kMaxThreads);
+    most = cpus;
     if (const char* text = std::getenv("FASTNN_NUM_THREADS")) {
       char* end = nullptr;
       const long asked = std::strtol(text, &end, 10);
@@ -103,145 +107,174 @@ void wait_for_change(const std::atomic<uint32_t>& word, uint32_t old, int spins)
   while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
 }
 
-int spin_limit(int team) {
-  // With more workers than CPUs the one we wait for may need our CPU: sleep at once.
-  static const int cpus = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  return team <= cpus ? 4000 : 1;
-}
+constexpr int kSpins = 4000;
 
-class WorkerTeam final : public Team {
- public:
-  int size() const override { return size_; }
-  void barrier() override {
-    if (size_ == 1) return;
-    const uint32_t phase = phase_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-      arrived_.store(0, std::memory_order_relaxed);
-      phase_.store(phase + 1, std::memory_order_release);
-      phase_.notify_all();
-    } else {
-      wait_for_change(phase_, phase, spin_limit(size_));
-    }
-  }
-  void reset(int size) { size_ = size; }
+// Of the tasks of a step, those that nobody has begun. Each worker has a share of its own, the same in every step, because
+// neighbouring tasks of successive steps touch the same samples, which lie in its cache. A worker that is done takes from the end
+// of another's.
+struct alignas(kAlignment) Share {
+  std::atomic<uint64_t> word{0};  // begin and end, 32 bits each
 
- private:
-  int size_ = 1;
-  std::atomic<int> arrived_{0};
-  std::atomic<uint32_t> phase_{0};
-};
-
-// Threads that live as long as the process and sleep between runs. It serves one run at a time.
-class WorkerPool {
- public:
-  void run(int threads, TeamBody body, void* context) {
-    try {
-      for (; workers_ < threads - 1; ++workers_) {
-        std::thread([this, rank = workers_ + 1, seen = job_.load()] { work(rank, seen); }).detach();
-      }
-    } catch (const std::system_error&) {
-      threads = workers_ + 1;  // the system grants no more threads: a smaller team gives the same bits
-    }
-    team_.reset(threads);
-    body_ = body;
-    context_ = context;
-    running_.store(threads - 1, std::memory_order_relaxed);
-    const uint32_t generation = (job_.load(std::memory_order_relaxed) >> kSizeBits) + 1;
-    job_.store(generation << kSizeBits | static_cast<uint32_t>(threads), std::memory_order_release);
-    job_.notify_all();
-    body(context, team_, 0);
-    for (int spins = 0; running_.load(std::memory_order_acquire) != 0;) {
-      if (++spins < spin_limit(threads)) {
-        pause();
-      } else if (const int left = running_.load(std::memory_order_acquire); left != 0) {
-        running_.wait(left, std::memory_order_acquire);
-      }
-    }
-  }
-
- private:
-  static constexpr int kSizeBits = 9;  // kMaxThreads fits
-
-  void work(int rank, uint32_t seen) {
+  void fill(Range range) { word.store(pack(range), std::memory_order_relaxed); }
+  int64_t take(bool last) {
+    uint64_t old = word.load(std::memory_order_relaxed);
     while (true) {
-      wait_for_change(job_, seen, 4000);
-      seen = job_.load(std::memory_order_acquire);
-      // Generation and team size share one word, so a worker that wakes up late knows without looking at anything else
-      // whether the job it sees is its own; only then does the caller wait for it and leave the fields below alone.
-      if (rank >= static_cast<int>(seen & ((1u << kSizeBits) - 1))) continue;
-      body_(context_, team_, rank);
-      if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+      Range left{static_cast<int64_t>(old >> 32), static_cast<int64_t>(old & 0xffffffff)};
+      if (left.begin >= left.end) return -1;
+      const int64_t task = last ? --left.end : left.begin++;
+      if (word.compare_exchange_weak(old, pack(left), std::memory_order_relaxed)) return task;
     }
   }
 
-  int workers_ = 0;
-  WorkerTeam team_;
-  TeamBody body_ = nullptr;
-  void* context_ = nullptr;
-  std::atomic<int> running_{0};
-  std::atomic<uint32_t> job_{0};  // generation << kSizeBits | team size
+ private:
+  static uint64_t pack(Range r) { return static_cast<uint64_t>(r.begin) << 32 | static_cast<uint64_t>(r.end); }
 };
-
-// The pools that serve nobody now; concurrent runs have one each. Never destroyed, because workers may be asleep in a pool when
-// the process ends. A forked child has none of its parent's threads, so it gets a new list.
-struct IdlePools {
-  std::mutex mutex;
-  std::vector<WorkerPool*> pools;
-
-  WorkerPool* take() {
-    std::lock_guard lock(mutex);
-    if (pools.empty()) return new WorkerPool;
-    WorkerPool* pool = pools.back();
-    pools.pop_back();
-    return pool;
-  }
-  void give_back(WorkerPool* pool) {
-    std::lock_guard lock(mutex);
-    pools.push_back(pool);
-  }
-};
-std::atomic<IdlePools*> idle_pools{new IdlePools};
-
-void run_on_workers(int threads, TeamBody body, void* context) {
-  if (threads == 1) {
-    WorkerTeam alone;
-    body(context, alone, 0);
-    return;
-  }
-  IdlePools& idle = *idle_pools.load();
-  WorkerPool* pool = idle.take();
-  pool->run(threads, body, context);
-  idle.give_back(pool);
-}
-
-#if defined(FASTNN_PARALLEL_OPENMP)
-class OpenMPTeam final : public Team {
- public:
-  int size() const override { return omp_get_num_threads(); }
-  void barrier() override {
-#pragma omp barrier
-  }
-};
-#endif
 
 }  // namespace
 
-void run_team(int threads, TeamBody body, void* context) {
-  threads = std::clamp(threads, 1, kMaxThreads);
-#if defined(FASTNN_PARALLEL_SERIAL)
-  threads = 1;
-#endif
+// Threads that live as long as the process, and serve one team at a time. A step is opened, whoever has time comes in and takes
+// tasks, and when none is left it is closed. Nobody waits for a worker that did not come: on a machine with other work to do
+// some worker is always late.
+class Workers {
+ public:
+  // Grows to `size` workers, the caller among them, or to what the system grants.
+  int grow(int size) {
+    try {
+      for (; threads_ < size - 1; ++threads_) {
+        std::thread([this, worker = threads_ + 1] { work(worker); }).detach();
+      }
+    } catch (const std::system_error&) {
+      size = threads_ + 1;  // a smaller team gives the same bits
+    }
+    if (size > shared_) {
+      shares_ = std::make_unique<Share[]>(static_cast<size_t>(size));
+      shared_ = size;
+    }
+    return size;
+  }
+
+  // The step of `tasks` tasks from `first` on.
+  void run(int size, int64_t first, int64_t tasks, Team::Task task, void* context) {
+    for (int i = 0; i < size; ++i) shares_[i].fill(share(tasks, i, size));
+    first_ = first;
+    task_ = task;
+    context_ = context;
+    size_ = size;
 #if defined(FASTNN_PARALLEL_OPENMP)
-  // libgomp hangs in a forked child once the parent has run a parallel region: there our own workers take over.
-  if (threads > 1 && !forked) {
-    OpenMPTeam team;
-#pragma omp parallel num_threads(threads)
-    body(context, team, omp_get_thread_num());
+    // libgomp hangs in a forked child once the parent has run a parallel region: there our own workers take over.
+    if (!forked) {
+#pragma omp parallel num_threads(size)
+      {
+        const FlushDenormals flush;
+        take_part(omp_get_thread_num());
+      }
+      return;
+    }
+#endif
+    generation_ += 1u << kSizeBits;
+    open_.store(generation_ | static_cast<uint32_t>(size), std::memory_order_seq_cst);
+    open_.notify_all();
+    take_part(0);
+    // Either a worker that comes now sees that the step is closed, or it is seen here and waited for.
+    open_.store(generation_, std::memory_order_seq_cst);
+    for (int spins = 0; const int left = inside_.load(std::memory_order_seq_cst);) {
+      if (++spins < kSpins) {
+        pause();
+      } else {
+        inside_.wait(left, std::memory_order_seq_cst);
+      }
+    }
+  }
+
+ private:
+  static constexpr uint32_t kSizeBits = 9, kSizeMask = (1u << kSizeBits) - 1;  // kMaxThreads fits
+
+  void work(int worker) {
+    const FlushDenormals flush;
+    for (uint32_t seen = 0;;) {
+      wait_for_change(open_, seen, kSpins);
+      seen = open_.load(std::memory_order_relaxed);
+      if (!invites(seen, worker)) continue;
+      inside_.fetch_add(1, std::memory_order_seq_cst);
+      seen = open_.load(std::memory_order_seq_cst);
+      if (invites(seen, worker)) take_part(worker);  // of whichever step: while a worker is inside, no other can be opened
+      if (inside_.fetch_sub(1, std::memory_order_seq_cst) == 1) inside_.notify_one();
+    }
+  }
+
+  static bool invites(uint32_t open, int worker) { return worker < static_cast<int>(open & kSizeMask); }
+
+  void take_part(int worker) {
+    for (int i = 0; i < size_; ++i) {
+      Share& from = shares_[(worker + i) % size_];
+      for (int64_t task; (task = from.take(i > 0)) >= 0;) task_(context_, worker, first_ + task);
+    }
+  }
+
+  int threads_ = 0, shared_ = 0;
+  uint32_t generation_ = 0;
+  // Of the step that is open.
+  std::unique_ptr<Share[]> shares_;
+  int size_ = 0;
+  int64_t first_ = 0;
+  Team::Task task_ = nullptr;
+  void* context_ = nullptr;
+  alignas(kAlignment) std::atomic<uint32_t> open_{0};  // generation << kSizeBits | size of the team; size 0: closed
+  alignas(kAlignment) std::atomic<int> inside_{0};
+};
+
+namespace {
+
+// The workers that serve nobody now; concurrent teams have some each. Never destroyed, because threads may be asleep in them when
+// the process ends. A forked child has none of its parent's threads, so it gets a new list.
+struct IdleWorkers {
+  std::mutex mutex;
+  std::vector<Workers*> all;
+
+  Workers* take() {
+    std::lock_guard lock(mutex);
+    if (all.empty()) return new Workers;
+    Workers* workers = all.back();
+    all.pop_back();
+    return workers;
+  }
+  void give_back(Workers* workers) {
+    std::lock_guard lock(mutex);
+    all.push_back(workers);
+  }
+};
+std::atomic<IdleWorkers*> idle_workers{new IdleWorkers};
+
+std::atomic<bool> more_threads_than_cpus{false};
+
+}  // namespace
+
+Team::Team(int threads) : size_(std::clamp(threads, 1, kMaxThreads)) {
+#if defined(FASTNN_PARALLEL_SERIAL)
+  size_ = 1;
+#endif
+  if (!more_threads_than_cpus) size_ = std::min(size_, budget().most.load());
+  if (size_ == 1) return;
+  workers_ = idle_workers.load()->take();
+  size_ = workers_->grow(size_);
+}
+
+Team::~Team() {
+  if (workers_ != nullptr) idle_workers.load()->give_back(workers_);
+}
+
+void Team::run(int64_t tasks, Task task, void* context) {
+  if (size_ == 1 || tasks <= 1) {
+    for (int64_t i = 0; i < tasks; ++i) task(context, 0, i);
     return;
   }
-#endif
-  run_on_workers(threads, body, context);
+  constexpr int64_t kMost = 0xffffffff;  // that fit into a share
+  for (int64_t first = 0; first < tasks; first += kMost) {
+    workers_->run(size_, first, std::min(kMost, tasks - first), task, context);
+  }
 }
+
+void set_more_threads_than_cpus(bool allowed) { more_threads_than_cpus = allowed; }
 
 // ---- Forks ----------------------------------------------------------------------------------------------------------------
 
@@ -274,7 +307,7 @@ void after_fork_in_parent() {
 void after_fork_in_child() {
   forked = true;
   gate = new Gate;
-  idle_pools = new IdlePools;
+  idle_workers = new IdleWorkers;
   active_runs = 0;
 }
 

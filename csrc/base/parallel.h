@@ -1,8 +1,8 @@
 // Threads. The only interface of the core to them, and `parallel.cpp` the only file that names OpenMP.
 //
-// A team of workers runs one function; between its parts it meets at barriers. Three backends, chosen when built
-// (FASTNN_PARALLEL): our own workers (the default), OpenMP, none. Kernels never see any of this: they compute one task, and
-// which worker runs a task must not change a bit of the result.
+// A team of workers does the tasks of one step after another. Three backends, chosen when built (FASTNN_PARALLEL): our own
+// workers (the default), OpenMP, none. Kernels never see any of this: they compute one task, and which worker runs a task must
+// not change a bit of the result.
 #pragma once
 
 #include <cstdint>
@@ -14,25 +14,35 @@ namespace fastnn {
 
 constexpr int kMaxThreads = 256;
 
+class Workers;
+
+// The caller and up to `threads` - 1 workers beside it, while it lives; fewer where the process has fewer CPUs, because more
+// would only be in each other's way, or where the system grants no more threads.
 class Team {
  public:
-  virtual int size() const = 0;
-  virtual void barrier() = 0;  // returns when every worker of the team has come
+  explicit Team(int threads);
+  ~Team();
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+  int size() const { return size_; }
 
- protected:
-  ~Team() = default;
+  // Runs task(context, worker, i) for every i of [0, tasks), each on whichever worker of [0, size) takes it, and returns when all
+  // have ended; the caller is worker 0. A task must not throw.
+  using Task = void (*)(void* context, int worker, int64_t i);
+  void run(int64_t tasks, Task task, void* context);
+
+ private:
+  int size_;
+  Workers* workers_ = nullptr;
 };
-
-// Runs body(context, team, rank) on `threads` workers, rank 0 being the caller, and returns when all have ended. The body
-// must not throw. A team may turn out smaller than asked (team.size() tells) when another team is at work.
-using TeamBody = void (*)(void* context, Team& team, int rank);
-void run_team(int threads, TeamBody body, void* context);
 
 // The contiguous share of `tasks` that worker `rank` of `size` owns.
 struct Range {
   int64_t begin, end;
 };
 inline Range share(int64_t tasks, int rank, int size) { return {tasks * rank / size, tasks * (rank + 1) / size}; }
+
+void set_more_threads_than_cpus(bool allowed);  // for tests: teams as large as was asked
 
 std::string num_threads_reason();  // why num_threads() is what it is, for people
 std::string parallel_backend();    // "openmp", "threads" or "serial"

@@ -5,7 +5,6 @@
 // Commit alone writes variables: optimizer updates in place, everything else copied to them.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <span>
 #include <string>
@@ -66,33 +65,13 @@ struct Program {
 // Chooses kernels and places buffers. Every symbol of the graph must be bound.
 Program plan(Graph graph, Isa isa);
 
-// The tasks of a step that nobody has begun. Each worker has a share of its own, the same in every step, because neighbouring
-// tasks of successive steps touch the same samples, which lie in its cache. A worker that is done takes from the end of
-// another's: on a machine with other work to do, some worker is always late.
-class Shares {
- public:
-  static constexpr int64_t kMostTasks = (int64_t{1} << 24) - 1;  // of a step that can be claimed
-  void reset(int workers);
-  // A task for this worker, or -1 where all are begun. Steps are numbered in the order in which the workers meet them.
-  int64_t claim(int64_t step, int64_t tasks, int worker, int workers);
-
- private:
-  struct alignas(kAlignment) Share {
-    std::atomic<uint64_t> word;  // the step's number, begin and end in 16, 24 and 24 bits
-  };
-  bool take(Share& from, uint64_t step, Range whole, bool last, int64_t& task);
-  std::unique_ptr<Share[]> shares_;
-  int workers_ = 0;
-};
-
 // A run's own memory. Not shared between concurrent runs; grows to what the largest program needs.
 class Context {
  public:
   void reserve(const Program& program, int threads);
   std::byte* arena() { return arena_.get(); }
-  std::byte* scratch(int rank) { return scratch_.get() + static_cast<size_t>(rank) * scratch_stride_; }
+  std::byte* scratch(int worker) { return scratch_.get() + static_cast<size_t>(worker) * scratch_stride_; }
   std::vector<void*> buffers;
-  Shares shares;
 
  private:
   AlignedMemory arena_, scratch_;

@@ -23,8 +23,7 @@ class FirstError final : public Errors {
     task_ = task;
     value_ = value;
   }
-  // Steps are separated by barriers, so every worker reports for the same one; each sets the same number.
-  void enter(int32_t call) { current_.store(call, std::memory_order_relaxed); }
+  void enter(int32_t call) { current_ = call; }  // between two steps, when no task runs
 
   bool found() const { return found_; }
   [[noreturn]] void raise(const Program& program) const {
@@ -36,7 +35,7 @@ class FirstError final : public Errors {
  private:
   std::mutex mutex_;
   bool found_ = false;
-  std::atomic<int32_t> current_{0};
+  int32_t current_ = 0;
   int32_t call_ = 0;
   int64_t task_ = 0, value_ = 0;
 };
@@ -85,7 +84,18 @@ class Run {
   }
 
   void execute(int threads) {
-    run_team(threads, [](void* self, Team& team, int rank) { static_cast<Run*>(self)->work(team, rank); }, this);
+    const FlushDenormals flush;
+    Team team(threads);
+    threads_of_last_run = team.size();
+    void* const* buffers = run_steps(program_.compute, context_.buffers.data(), team);
+    copy(program_.output_copies);
+    if (errors_.found()) errors_.raise(program_);  // the guard: nothing is committed
+    if (!commit_ || !program_.commits()) return;
+    run_steps(program_.commit, buffers, team);
+    copy(program_.commit_copies);
+    for (size_t i = 0; i < program_.variables.size(); ++i) {
+      if (program_.written[i]) program_.variables[i]->bump_version();
+    }
     if (errors_.found()) errors_.raise(program_);
   }
 
@@ -108,39 +118,25 @@ class Run {
     return nullptr;
   }
 
-  void work(Team& team, int rank) {
-    const FlushDenormals flush;
-    if (rank == 0) threads_of_last_run = team.size();
-    void* const* buffers = context_.buffers.data();
-    int64_t number = 0;
-    for (const Step& step : program_.compute) buffers = run_step(step, number++, buffers, team, rank);
-    if (rank == 0) copy(program_.output_copies);
-    if (!commit_ || !program_.commits()) return;
-    team.barrier();
-    if (errors_.found()) return;  // the guard
-    for (const Step& step : program_.commit) buffers = run_step(step, number++, buffers, team, rank);
-    if (rank == 0) {
-      copy(program_.commit_copies);
-      for (size_t i = 0; i < program_.variables.size(); ++i) {
-        if (program_.written[i]) program_.variables[i]->bump_version();
-      }
+  // Returns where the buffers of what follows begin.
+  void* const* run_steps(const std::vector<Step>& steps, void* const* buffers, Team& team) {
+    for (const Step& step : steps) {
+      errors_.enter(step.call);
+      struct Work {
+        Run& run;
+        const KernelStep& kernel;
+        void* const* buffers;
+      } work{*this, step.kernel, buffers};
+      team.run(
+          step.kernel.tasks,
+          [](void* context, int worker, int64_t task) {
+            const Work& work = *static_cast<Work*>(context);
+            work.kernel.run({work.buffers, work.kernel.params.get(), work.run.context_.scratch(worker), &work.run.errors_}, task);
+          },
+          &work);
+      buffers += step.operands.size();
     }
-  }
-
-  void* const* run_step(const Step& step, int64_t number, void* const* buffers, Team& team, int rank) {
-    errors_.enter(step.call);
-    const KernelArguments arguments{buffers, step.kernel.params.get(), context_.scratch(rank), &errors_};
-    const int64_t tasks = step.kernel.tasks;
-    if (team.size() == 1 || tasks > Shares::kMostTasks) {
-      const Range mine = share(tasks, rank, team.size());
-      for (int64_t task = mine.begin; task < mine.end; ++task) step.kernel.run(arguments, task);
-    } else {
-      for (int64_t task; (task = context_.shares.claim(number, tasks, rank, team.size())) >= 0;) {
-        step.kernel.run(arguments, task);
-      }
-    }
-    team.barrier();
-    return buffers + step.operands.size();
+    return buffers;
   }
 
   void copy(const std::vector<CopyStep>& copies) {
@@ -157,47 +153,6 @@ class Run {
 
 }  // namespace
 
-// ---- Shares ---------------------------------------------------------------------------------------------------------------
-
-namespace {
-constexpr uint64_t kSteps = 0xffff;  // numbers of steps are below; this one stands for none
-}  // namespace
-
-void Shares::reset(int workers) {
-  if (workers > workers_) {
-    shares_ = std::make_unique<Share[]>(static_cast<size_t>(workers));
-    workers_ = workers;
-  }
-  for (int i = 0; i < workers; ++i) shares_[i].word.store(kSteps << 48, std::memory_order_relaxed);
-}
-
-int64_t Shares::claim(int64_t step, int64_t tasks, int worker, int workers) {
-  const uint64_t number = static_cast<uint64_t>(step) % kSteps;
-  int64_t task = 0;
-  for (int i = 0; i < workers; ++i) {
-    const int owner = (worker + i) % workers;
-    if (take(shares_[owner], number, share(tasks, owner, workers), i > 0, task)) return task;
-  }
-  return -1;
-}
-
-// Relaxed is enough: the barrier between two steps orders what the tasks read and write.
-bool Shares::take(Share& from, uint64_t step, Range whole, bool last, int64_t& task) {
-  constexpr uint64_t mask = kMostTasks;
-  uint64_t word = from.word.load(std::memory_order_relaxed);
-  while (true) {
-    Range left = whole;  // nobody has touched it in this step
-    if (word >> 48 == step) left = {static_cast<int64_t>(word >> 24 & mask), static_cast<int64_t>(word & mask)};
-    if (left.begin >= left.end) {
-      if (!last) from.word.store(step << 48, std::memory_order_relaxed);  // or a much later step could take it for its own
-      return false;
-    }
-    task = last ? --left.end : left.begin++;
-    const uint64_t next = step << 48 | static_cast<uint64_t>(left.begin) << 24 | static_cast<uint64_t>(left.end);
-    if (from.word.compare_exchange_weak(word, next, std::memory_order_relaxed)) return true;
-  }
-}
-
 void Context::reserve(const Program& program, int threads) {
   if (arena_ == nullptr || program.arena_bytes > arena_bytes_) {
     arena_.reset();  // before the new one: never both at once
@@ -212,7 +167,6 @@ void Context::reserve(const Program& program, int threads) {
     scratch_bytes_ = bytes;
   }
   scratch_stride_ = stride;
-  shares.reset(threads);
 }
 
 void run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,

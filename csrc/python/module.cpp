@@ -639,6 +639,7 @@ PYBIND11_MODULE(_core, m) {
       py::arg("names"));
   m.def("_serial_below", &set_serial_below, py::arg("seconds"));
   m.def("_last_run_threads", &last_run_threads);
+  m.def("_more_threads_than_cpus", &set_more_threads_than_cpus, py::arg("allowed"));
   m.def(
       "_philox",
       [](uint64_t key, uint64_t low, uint64_t high) {

@@ -11,20 +11,21 @@ namespace fastnn {
 
 namespace {
 
-// How often per second every thread of a team does `body(rank, repeats)` once, if repeats are long: fastest of several runs.
+// How often per second every thread of a team does `body(task, repeats)` once, if repeats are long: fastest of several runs.
 template <typename Body>
 double repeats_per_second(int threads, Body body) {
   struct Work {
     Body& body;
     int64_t repeats;
   } work{body, 1};
-  const auto seconds = [&](int team) {
+  const auto seconds = [&](int tasks) {
+    Team team(tasks);
     const auto start = std::chrono::steady_clock::now();
-    run_team(
-        team,
-        [](void* context, Team&, int rank) {
+    team.run(
+        tasks,
+        [](void* context, int, int64_t task) {
           auto& work = *static_cast<Work*>(context);
-          work.body(rank, work.repeats);
+          work.body(task, work.repeats);
         },
         &work);
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -42,7 +43,7 @@ double repeats_per_second(int threads, Body body) {
 double measure_peak_flops(Isa isa, int threads) {
   const PeakKernels& kernels = peak_kernels(isa);
   std::atomic<float> result = 0;  // read by nobody, but the compiler cannot know
-  const double rate = repeats_per_second(threads, [&](int, int64_t repeats) {
+  const double rate = repeats_per_second(threads, [&](int64_t, int64_t repeats) {
     // Converges to addend / (1 - factor) = 1: neither overflows nor reaches denormals.
     result = kernels.multiply_add(100 * repeats, 0.75f, 0.25f);
   });
@@ -57,8 +58,8 @@ double measure_peak_bytes(Isa isa, int threads, int64_t size) {
     for (auto& array : *arrays) array.assign(static_cast<size_t>(count), 1.0f);
   }
   const PeakKernels& kernels = peak_kernels(isa);
-  const double rate = repeats_per_second(threads, [&](int rank, int64_t repeats) {
-    for (int64_t i = 0; i < repeats; ++i) kernels.copy(to[rank].data(), from[rank].data(), count);
+  const double rate = repeats_per_second(threads, [&](int64_t task, int64_t repeats) {
+    for (int64_t i = 0; i < repeats; ++i) kernels.copy(to[task].data(), from[task].data(), count);
   });
   return rate * 2 * static_cast<double>(sizeof(float)) * static_cast<double>(count) * threads;
 }
