@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn import _core
 from benches.cnn import mnist_cnn
 from benches.peers import protocol
+from fastnn import _core
 
 THREADS = (1, 2, 3, 8)
 

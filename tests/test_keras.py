@@ -244,7 +244,7 @@ def test_everything_public_has_a_case(group):
 
 # Arguments that no case has: initial weights are replaced, clipping, accumulation and averages are the same code for all
 # optimizers; they, regularizers and constraints are tested against formulas in files of their own.
-_REGULARIZED = ("kernel", "bias", "depthwise", "pointwise", "embeddings")
+_REGULARIZED = ("activity", "kernel", "bias", "depthwise", "pointwise", "embeddings")
 _AVERAGES = {"gradient_accumulation_steps", "use_ema", "ema_momentum", "ema_overwrite_frequency"}
 UNCOMPARED = {
     "layers": {"name", "input_shape", "seed", "axis"}

@@ -131,7 +131,8 @@ class Run {
           step.kernel.tasks,
           [](void* context, int worker, int64_t task) {
             const Work& work = *static_cast<Work*>(context);
-            work.kernel.run({work.buffers, work.kernel.params.get(), work.run.context_.scratch(worker), &work.run.errors_}, task);
+            work.kernel.run({work.buffers, work.kernel.params.get(), work.run.context_.scratch(worker), &work.run.errors_},
+                            task);
           },
           &work);
       buffers += step.operands.size();

@@ -140,6 +140,7 @@ LAYERS = [
     Case("Softmax", {}, (4, 5)),
     Case("Softmax", {"axis": 1}, (4, 5)),
     Case("Identity", {}, ROW),
+    Case("ActivityRegularization", {"l1": 0.02, "l2": 0.05}, (4, 5)),
     Case("Add", {}, ((4, 5), (4, 5), (4, 5))),
     Case("Add", {}, ((2, 3, 5), (5,))),
     Case("Add", {}, ((4, 1), (4, 5))),
@@ -202,6 +203,10 @@ _NOT_TRAINED = {
     "SpatialDropout2D",
 }
 TRAINED = [
+    Case("Dense", {"units": 3, "activity_regularizer": "l2"}, ROW),
+    Case("Conv2D", {"filters": 3, "kernel_size": 2, "activation": "tanh", "activity_regularizer": "l1"}, (4, 3, 2)),
+]
+TRAINED += [
     case
     for i, case in enumerate(LAYERS)
     if case.name not in _NOT_TRAINED and (case.several() or case.name not in {other.name for other in LAYERS[:i]})

@@ -15,7 +15,7 @@ from fastnn.layers.convolutional import (
     SeparableConv1D,
     SeparableConv2D,
 )
-from fastnn.layers.core import Activation, Dense, Flatten, Identity, Input, Rescaling
+from fastnn.layers.core import Activation, ActivityRegularization, Dense, Flatten, Identity, Input, Rescaling
 from fastnn.layers.layer import Layer
 from fastnn.layers.merging import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from fastnn.layers.noise import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D
@@ -53,6 +53,7 @@ from fastnn.layers.reshaping import (
 __all__ = [
     "ELU",
     "Activation",
+    "ActivityRegularization",
     "Add",
     "AlphaDropout",
     "Average",

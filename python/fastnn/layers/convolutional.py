@@ -28,10 +28,11 @@ class _Convolution(Layer):
         bias_initializer: initializers.InitializerLike,
         bias_regularizer: regularizers.RegularizerLike,
         bias_constraint: constraints.ConstraintLike,
+        activity_regularizer: regularizers.RegularizerLike,
         name: str | None,
         input_shape: Sequence[int] | None,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(name=name, input_shape=input_shape, activity_regularizer=activity_regularizer)
         self.kernel_size = check_sizes(self.name, "kernel_size", kernel_size, self._rank)
         self.strides = check_sizes(self.name, "strides", strides, self._rank)
         self.dilation_rate = check_sizes(self.name, "dilation_rate", dilation_rate, self._rank)
@@ -121,6 +122,7 @@ class _GroupedConvolution(_Convolution):
         *,
         kernel_regularizer: regularizers.RegularizerLike = None,
         bias_regularizer: regularizers.RegularizerLike = None,
+        activity_regularizer: regularizers.RegularizerLike = None,
         kernel_constraint: constraints.ConstraintLike = None,
         bias_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
@@ -136,6 +138,7 @@ class _GroupedConvolution(_Convolution):
             bias_initializer,
             bias_regularizer,
             bias_constraint,
+            activity_regularizer,
             name,
             input_shape,
         )
@@ -192,6 +195,7 @@ class Conv2D(_GroupedConvolution):
         bias_initializer: of the bias, shape `(filters,)`.
         kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
+        activity_regularizer: likewise the output, divided by the length of the batch.
         kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
@@ -237,6 +241,7 @@ class Conv1D(_GroupedConvolution):
         bias_initializer: of the bias, shape `(filters,)`.
         kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
+        activity_regularizer: likewise the output, divided by the length of the batch.
         kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
@@ -284,6 +289,7 @@ class _TransposedConvolution(_Convolution):
         *,
         kernel_regularizer: regularizers.RegularizerLike = None,
         bias_regularizer: regularizers.RegularizerLike = None,
+        activity_regularizer: regularizers.RegularizerLike = None,
         kernel_constraint: constraints.ConstraintLike = None,
         bias_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
@@ -299,6 +305,7 @@ class _TransposedConvolution(_Convolution):
             bias_initializer,
             bias_regularizer,
             bias_constraint,
+            activity_regularizer,
             name,
             input_shape,
         )
@@ -358,6 +365,7 @@ class Conv2DTranspose(_TransposedConvolution):
         bias_initializer: of the bias, shape `(filters,)`.
         kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
+        activity_regularizer: likewise the output, divided by the length of the batch.
         kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
@@ -401,6 +409,7 @@ class Conv1DTranspose(_TransposedConvolution):
         bias_initializer: of the bias, shape `(filters,)`.
         kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
+        activity_regularizer: likewise the output, divided by the length of the batch.
         kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
@@ -445,6 +454,7 @@ class _DepthwiseConvolution(_Convolution):
         *,
         depthwise_regularizer: regularizers.RegularizerLike = None,
         bias_regularizer: regularizers.RegularizerLike = None,
+        activity_regularizer: regularizers.RegularizerLike = None,
         depthwise_constraint: constraints.ConstraintLike = None,
         bias_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
@@ -460,6 +470,7 @@ class _DepthwiseConvolution(_Convolution):
             bias_initializer,
             bias_regularizer,
             bias_constraint,
+            activity_regularizer,
             name,
             input_shape,
         )
@@ -508,6 +519,7 @@ class DepthwiseConv2D(_DepthwiseConvolution):
         bias_initializer: of the bias, shape `(channels * depth_multiplier,)`.
         depthwise_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
+        activity_regularizer: likewise the output, divided by the length of the batch.
         depthwise_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
@@ -545,6 +557,7 @@ class DepthwiseConv1D(_DepthwiseConvolution):
         bias_initializer: of the bias, shape `(channels * depth_multiplier,)`.
         depthwise_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
+        activity_regularizer: likewise the output, divided by the length of the batch.
         depthwise_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
@@ -592,6 +605,7 @@ class _SeparableConvolution(_Convolution):
         depthwise_regularizer: regularizers.RegularizerLike = None,
         pointwise_regularizer: regularizers.RegularizerLike = None,
         bias_regularizer: regularizers.RegularizerLike = None,
+        activity_regularizer: regularizers.RegularizerLike = None,
         depthwise_constraint: constraints.ConstraintLike = None,
         pointwise_constraint: constraints.ConstraintLike = None,
         bias_constraint: constraints.ConstraintLike = None,
@@ -608,6 +622,7 @@ class _SeparableConvolution(_Convolution):
             bias_initializer,
             bias_regularizer,
             bias_constraint,
+            activity_regularizer,
             name,
             input_shape,
         )
@@ -676,6 +691,7 @@ class SeparableConv2D(_SeparableConvolution):
         depthwise_regularizer: what the first kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         pointwise_regularizer: likewise the second.
         bias_regularizer: likewise the bias.
+        activity_regularizer: likewise the output, divided by the length of the batch.
         depthwise_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         pointwise_constraint: likewise to the second.
         bias_constraint: likewise to the bias.
@@ -723,6 +739,7 @@ class SeparableConv1D(_SeparableConvolution):
         depthwise_regularizer: what the first kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         pointwise_regularizer: likewise the second.
         bias_regularizer: likewise the bias.
+        activity_regularizer: likewise the output, divided by the length of the batch.
         depthwise_constraint: what is done to the first kernel after an update: a name or object of `fastnn.constraints`.
         pointwise_constraint: likewise to the second.
         bias_constraint: likewise to the bias.

@@ -1,4 +1,4 @@
-"""Dense, Flatten, Activation, Identity, Rescaling, Input."""
+"""Dense, Flatten, Activation, Identity, ActivityRegularization, Rescaling, Input."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ class Dense(Layer):
         bias_initializer: of the bias, shape `(units,)`.
         kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
+        activity_regularizer: likewise the output, divided by the length of the batch.
         kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
@@ -94,12 +95,13 @@ class Dense(Layer):
         *,
         kernel_regularizer: regularizers.RegularizerLike = None,
         bias_regularizer: regularizers.RegularizerLike = None,
+        activity_regularizer: regularizers.RegularizerLike = None,
         kernel_constraint: constraints.ConstraintLike = None,
         bias_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(name=name, input_shape=input_shape, activity_regularizer=activity_regularizer)
         self.units = check_size(self.name, "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -208,6 +210,38 @@ class Identity(Layer):
 
     def call(self, x: Any, training: bool) -> Any:
         return x
+
+
+class ActivityRegularization(Layer):
+    """Its input, as it is, of which `l1 sum |x| + l2 sum x^2`, divided by the length of the batch, is added to the loss.
+
+    Args:
+        l1: at least 0.
+        l2: likewise.
+
+    Raises:
+        ValueError: a factor outside its range.
+
+    Example:
+        >>> model = fastnn.Sequential([layers.ActivityRegularization(l2=0.5, input_shape=(3,)), layers.Dense(1, "relu")])
+        >>> model.compile("sgd", loss="mse")
+        >>> model.evaluate(np.full((4, 3), 2.0), model.predict(np.full((4, 3), 2.0)))
+        6.0
+    """
+
+    def __init__(
+        self, l1: float = 0.0, l2: float = 0.0, *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape, activity_regularizer=regularizers.L1L2(l1, l2))
+        self.l1, self.l2 = float(l1), float(l2)
+
+    def call(self, x: Any, training: bool) -> Any:
+        return x
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["activity_regularizer"]
+        return {"l1": self.l1, "l2": self.l2, **config}
 
 
 class Rescaling(Layer):
