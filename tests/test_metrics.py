@@ -260,6 +260,30 @@ def test_resume_within_an_epoch(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(("top_k", "class_id", "threshold"), [(2, None, None), (2, 1, None), (None, 0, 0.3), (3, 2, 0.2)])
+def test_precision_and_recall_of_a_part(top_k: Any, class_id: Any, threshold: Any) -> None:
+    """By sorting, on arrays with an axis between, and within a compiled model."""
+    rng = np.random.default_rng(2)
+    scores, truth = rng.permuted(np.tile(np.arange(4) / 7, (30, 1)), axis=1).astype("f"), rng.integers(0, 2, (30, 4))
+    guess = scores > (threshold if threshold is not None else -1 if top_k else 0.5)
+    if top_k is not None:
+        guess &= scores >= np.sort(scores, axis=1)[:, -top_k, None]
+    t, g = (truth.astype(bool), guess) if class_id is None else (truth[:, class_id].astype(bool), guess[:, class_id])
+    hits = (t & g).sum()
+    for kind, expected in ((metrics.Precision, hits / max(g.sum(), 1)), (metrics.Recall, hits / t.sum())):
+        metric = kind(threshold, top_k, class_id)
+        for part in (slice(0, 11), slice(11, 30)):
+            metric.update_state(truth[part], scores[part])
+        assert metric.result() == pytest.approx(expected)
+        wide = type(metric).from_config(metric.get_config())
+        wide.update_state(truth.reshape(5, 6, 4), scores.reshape(5, 6, 4))
+        assert wide.result() == pytest.approx(expected)
+        model = fastnn.Sequential([layers.Identity(input_shape=(4,)), layers.Dense(4, kernel_initializer="ones")])
+        model.compile("sgd", "binary_crossentropy", metrics=[kind(threshold, top_k, class_id, name="part")])
+        model.set_weights([np.eye(4), np.zeros(4)])
+        assert model.evaluate(scores, truth, return_dict=True)["part"] == pytest.approx(expected)
+
+
 def test_saved(tmp_path: Path) -> None:
     model = make()
     model.fit(X, ONE_HOT, verbose=0)
@@ -274,7 +298,12 @@ def test_saved(tmp_path: Path) -> None:
     [
         (lambda: metrics.Precision([0.3, 0.5]), ValueError, "precision: thresholds=.*; expected one number"),
         (lambda: metrics.Recall("high"), ValueError, "recall: thresholds='high'"),
-        (lambda: metrics.Precision(top_k=3), TypeError, "top_k"),  # type: ignore[call-arg]
+        (lambda: metrics.Precision(top_k=0), ValueError, "top_k=0; expected a positive integer"),
+        (lambda: metrics.Recall(class_id=-1), ValueError, "class_id=-1; expected an integer of 0 or more"),
+        (lambda: metrics.Recall(class_id=True), ValueError, "class_id=True"),
+        (lambda: metrics.Precision(top_k=9).update_state(ONE_HOT, ONE_HOT), ValueError, "expected at least 9 classes"),
+        (lambda: metrics.Recall(class_id=8).update_state(ONE_HOT, ONE_HOT), ValueError, "expected at least 9 classes"),
+        (lambda: metrics.Recall(top_k=1).update_state(LABELS, LABELS), ValueError, "predictions of 1 axes"),
         (lambda: metrics.AUC(1), ValueError, "num_thresholds=1; expected at least 2"),
         (lambda: metrics.AUC(curve="roc"), ValueError, "curve='roc'; expected 'ROC' or 'PR'"),
         (lambda: metrics.AUC(summation_method="exact"), ValueError, "summation_method='exact'"),

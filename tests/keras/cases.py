@@ -289,6 +289,16 @@ METRICS = [
     Case("Precision", {"thresholds": 0.7}, "binary"),
     Case("Recall", {}, "binary"),
     Case("Recall", {"thresholds": 0.7}, "binary"),
+    *(
+        Case(name, arguments, "classes rows")
+        for name in ("Precision", "Recall")
+        for arguments in (
+            {"top_k": 2},
+            {"class_id": 1, "thresholds": 0.2},
+            {"top_k": 3, "class_id": 2},
+            {"top_k": 3, "thresholds": 0.25},
+        )
+    ),
     Case("AUC", {}, "binary"),
     Case("AUC", {"num_thresholds": 20, "curve": "PR"}, "binary"),
     Case("AUC", {"num_thresholds": 20, "summation_method": "minoring"}, "binary"),
@@ -359,6 +369,8 @@ ACTIVATIONS = [
     Case("celu", {"alpha": 0.5}, "grid"),
     Case("elu", {"alpha": 0.5}, "grid"),
     Case("gelu", {"approximate": True}, "grid"),
+    Case("glu", {}, "pairs"),
+    Case("glu", {"axis": 1}, "rows"),
     Case("hard_shrink", {"threshold": 1.25}, "grid"),
     Case("leaky_relu", {"negative_slope": 0.1}, "grid"),
     Case("soft_shrink", {"threshold": 1.25}, "grid"),
@@ -447,8 +459,8 @@ def batch_of(case: Case, step: int, output_shape: tuple[int, ...]) -> tuple[Any,
 
 def values_of(case: Case) -> Array:
     """What an activation is given."""
-    if case.given == "rows":
-        return rounded(case.rng().standard_normal((5, 4, 3)) * 3)
+    if case.given in ("rows", "pairs"):
+        return rounded(case.rng().standard_normal((5, 4, 3 if case.given == "rows" else 6)) * 3)
     return np.concatenate([np.linspace(-6, 6, 97), [-90.0, -30.0, -15.0, 15.0, 30.0, 80.0]]).astype(np.float32)
 
 

@@ -56,6 +56,15 @@ class Metric:
         for what, shape in state.items():
             setattr(self, what, Variable(np.zeros(tuple(shape), np.float64), name=f"{self.name}/{what}", trainable=False))
 
+    def build(self, output_shape: Sequence[int | None]) -> None:
+        """Makes what it remembers where that depends on the shape of predictions; the first batch does it.
+
+        The default does nothing.
+
+        Args:
+            output_shape: `(batch, ...)`; the batch may be None.
+        """
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The numbers to average; a subclass implements it.
 
