@@ -188,12 +188,14 @@ def test_spread_of_an_initializer(case, fixtures):
 @pytest.mark.parametrize("name", cases.MODELS)
 def test_two_epochs_of_a_model(name, fixtures):
     table, loss, chosen, options = cases.MODELS[name]
+    weighted = options.get("weighted_metrics")
+    options = {key: value for key, value in options.items() if key != "weighted_metrics"}
     x, y, weights = cases.training_data(name)
     options = {**options, "sample_weight": weights} if "sample_weight" in options else options
     dtype = "int32" if x.dtype == np.int32 else "float32"
     model = fastnn.Sequential([fastnn.Input(x.shape[1:], dtype=dtype), *(getattr(layers, n)(**a) for n, a in table)])
     model.set_weights(numbered(fixtures, f"models/{name}/weight"))
-    model.compile(optimizers.SGD(0.1, momentum=0.9), loss=loss, metrics=chosen)
+    model.compile(optimizers.SGD(0.1, momentum=0.9), loss=loss, metrics=chosen, weighted_metrics=weighted)
     history = model.fit(x, y, batch_size=6, epochs=2, shuffle=False, verbose=0, **options).history
     recorded = {key.split("history ")[1]: v for key, v in fixtures.items() if key.startswith(f"models/{name}/history")}
     assert history.keys() == recorded.keys()

@@ -325,3 +325,65 @@ def test_saved(tmp_path: Path) -> None:
 def test_bad_input(make_it: Any, kind: Any, words: str) -> None:
     with pytest.raises(kind, match=words):
         make_it()
+
+
+# ---- weighted_metrics ------------------------------------------------------------------------------------------------------
+
+
+def weighted(**options: Any) -> Any:
+    fastnn.set_seed(1)
+    model = fastnn.Sequential([layers.Dense(CLASSES, activation="softmax", input_shape=X.shape[1:])])
+    model.compile(fastnn.optimizers.SGD(0.1), "categorical_crossentropy", **options)
+    return model
+
+
+def test_weighted_means() -> None:
+    model = weighted(metrics=["accuracy", "mae"], weighted_metrics=["mae", "mse", "root_mean_squared_error"])
+    w = np.random.default_rng(3).uniform(0, 2, N)
+    error = model.predict(X).astype("d") - ONE_HOT
+    results = model.evaluate(X, ONE_HOT, batch_size=7, sample_weight=w, return_dict=True)
+    assert list(results) == ["loss", "accuracy", "mae", "weighted_mae", "mse", "root_mean_squared_error"]
+    assert results["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-5)
+    assert results["weighted_mae"] == pytest.approx(np.average(np.abs(error).mean(1), weights=w), rel=1e-5)
+    assert results["mse"] == pytest.approx(np.average((error**2).mean(1), weights=w), rel=1e-5)
+    assert results["root_mean_squared_error"] == pytest.approx(np.sqrt(np.average((error**2).mean(1), weights=w)), rel=1e-5)
+    plain = model.evaluate(X, ONE_HOT, return_dict=True)
+    assert plain["weighted_mae"] == plain["mae"]
+    by_class = model.train_on_batch(X, ONE_HOT, class_weight={0: 3.0, 1: 0.0}, return_dict=True)
+    each = np.select([LABELS == 0, LABELS == 1], [3.0, 0.0], 1.0)
+    assert by_class["weighted_mae"] == pytest.approx(np.average(np.abs(error).mean(1), weights=each), rel=1e-5)
+
+
+def test_weighted_metrics_of_several_outputs_and_in_files(tmp_path: Path) -> None:
+    x = fastnn.Input(X.shape[1:])
+    model = fastnn.Model(x, {"a": layers.Dense(CLASSES)(x), "b": layers.Dense(1)(x)})
+    model.compile("sgd", "mse", metrics={"a": ["mae"]}, weighted_metrics={"a": ["mae"], "b": ["mae"]})
+    w = [np.random.default_rng(i).uniform(0, 2, N) for i in (4, 5)]
+    y = {"a": ONE_HOT, "b": np.ones((N, 1))}
+    predicted = model.predict(X)
+    results = model.evaluate(X, y, sample_weight={"a": w[0], "b": w[1]}, return_dict=True)
+    for name, log, weights in (("a", "a_weighted_mae", w[0]), ("b", "b_mae", w[1])):
+        errors = np.abs(predicted[name].astype("d") - y[name]).mean(1)
+        assert results[log] == pytest.approx(np.average(errors, weights=weights), rel=1e-5)
+    model.save(tmp_path / "model.safetensors")
+    loaded = fastnn.load_model(tmp_path / "model.safetensors")
+    assert loaded.evaluate(X, y, sample_weight={"a": w[0], "b": w[1]}, return_dict=True) == results
+
+
+def test_weights_that_are_all_zero() -> None:
+    model = weighted(weighted_metrics=["mae"])
+    assert np.isnan(model.evaluate(X, ONE_HOT, sample_weight=np.zeros(N), return_dict=True)["mae"])
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"weighted_metrics": "mae"}, TypeError, "weighted_metrics='mae'; expected a list"),
+        ({"weighted_metrics": ["maee"]}, ValueError, "did you mean 'mae'"),
+        ({"weighted_metrics": [metrics.Precision()]}, ValueError, "weighted_metrics with precision; expected means"),
+        ({"weighted_metrics": ["mae", "mae"]}, ValueError, "expected different names"),
+    ],
+)
+def test_weighted_metrics_that_are_refused(options: Any, kind: Any, words: str) -> None:
+    with pytest.raises(kind, match=words):
+        weighted(**options)

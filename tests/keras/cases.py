@@ -401,7 +401,7 @@ INITIALIZERS = [
     for shape in ((200, 100), (3, 3, 40, 80))
 ]
 
-# Whole models, trained for two epochs by `fit`: (layers, loss, metrics, arguments of fit).
+# Whole models, trained for two epochs by `fit`: (layers, loss, metrics, arguments of fit and weighted_metrics of compile).
 _IMAGES = [
     ("Conv2D", {"filters": 4, "kernel_size": 3, "padding": "same", "use_bias": False}),
     ("BatchNormalization", {"momentum": 0.9}),
@@ -416,6 +416,12 @@ MODELS = {
     "labels": (_IMAGES, "sparse_categorical_crossentropy", ["accuracy"], {}),
     "class_weight": (_IMAGES, "sparse_categorical_crossentropy", ["accuracy"], {"class_weight": {0: 2.0, 2: 0.5}}),
     "sample_weight": (_IMAGES, "sparse_categorical_crossentropy", ["accuracy"], {"sample_weight": "random"}),
+    "weighted_metrics": (
+        _IMAGES,
+        "sparse_categorical_crossentropy",
+        ["accuracy"],
+        {"sample_weight": "random", "weighted_metrics": ["accuracy", "sparse_categorical_crossentropy"]},
+    ),
     "validation_split": (_IMAGES, "sparse_categorical_crossentropy", ["accuracy"], {"validation_split": 0.25}),
     "steps": (
         [

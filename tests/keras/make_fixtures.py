@@ -131,17 +131,23 @@ for case in new("initializers", cases.INITIALIZERS):
 
 for name in new("models", cases.MODELS):
     layers, loss, metrics, options = cases.MODELS[name]
+    weighted = options.get("weighted_metrics")
+    options = {key: value for key, value in options.items() if key != "weighted_metrics"}
     x, y, weights = cases.training_data(name)
     options = {**options, "sample_weight": weights} if "sample_weight" in options else options
     dtype = "int32" if x.dtype == np.int32 else "float32"
     model = keras.Sequential([keras.Input(x.shape[1:], dtype=dtype), *(getattr(keras.layers, n)(**a) for n, a in layers)])
     start = randomise(model, np.random.default_rng(0))
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss=loss, metrics=metrics, run_eagerly=True)
+    model.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9), loss=loss, metrics=metrics, weighted_metrics=weighted, run_eagerly=True
+    )
     history = model.fit(x, y, batch_size=6, epochs=2, shuffle=False, verbose=0, **options).history
     record("models", name, **numbered("weight", start), **numbered("after", model.get_weights()))
     record("models", name, **{f"history {k}": np.array(v) for k, v in history.items()})
     evaluated = model.evaluate(x, y, batch_size=6, verbose=0)
-    record("models", name, evaluated=np.array(evaluated), predicted=model.predict(x, verbose=0))
+    logs = [log for log in history if not log.startswith("val_")]
+    # What is among metrics and weighted_metrics is there once more at the end.
+    record("models", name, evaluated=np.array(evaluated[: len(logs)]), predicted=model.predict(x, verbose=0))
 
 if "--compare" in sys.argv:
     for key in sorted(found.keys() | stored.keys()):
