@@ -45,7 +45,7 @@ TEAM = THREADS[len(THREADS) // 2]
 SERIAL_BELOW = 30e-6  # the core's default, in seconds; it cannot be asked
 STEP = 1e-100  # of complex-step derivatives: lost beside every float32, and its square is 0
 COPYABLE = ("float32", "float64", "int32", "int64")
-CONSTANT = {"sign", "floor", "ceil", "round", "stop_gradient"}  # whose derivative is zero
+CONSTANT = {"sign", "floor", "ceil", "round", "stop_gradient", "random_uniform"}  # whose derivative is zero
 OP_TABLE: dict[str, dict[str, Any]] = {op["name"]: op for op in _core.ops()}
 
 # ---- Operands ----------------------------------------------------------------------------------------------------------

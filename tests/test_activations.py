@@ -80,11 +80,28 @@ def test_it_is_what_its_name_says(name: str) -> None:
 
 def test_every_activation_is_tried_and_has_its_name_back() -> None:
     functions = {name for name in activations.__all__ if name not in ("get", "serialize")}
-    assert functions == set(NAMES)
+    assert functions == {*NAMES, "glu"}
     for name in functions - {"swish", "hard_swish"}:
         assert activations.get(name) is getattr(activations, name)
         assert activations.serialize(activations.get(name)) == name
     assert activations.serialize(activations.swish) == "silu"
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 0])
+def test_glu(axis: int) -> None:
+    x = np.random.default_rng(0).standard_normal((6, 4, 8)) * 2
+    a, b = np.split(x, 2, axis)
+    gate = 1 / (1 + np.exp(-b))
+    np.testing.assert_allclose(activations.glu(x, axis), a * gate, rtol=1e-12)
+    u = np.random.default_rng(1).standard_normal(a.shape)
+    slope = fastnn.grad(lambda x: ops.sum(activations.glu(x, axis) * u))(x)
+    np.testing.assert_allclose(slope, np.concatenate([u * gate, u * a * gate * (1 - gate)], axis), rtol=1e-10)
+
+
+def test_glu_needs_an_even_length() -> None:
+    assert layers.Dense(6, activation="glu")(np.ones((2, 3))).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"split: .*; expected .*; "):
+        activations.glu(np.ones((2, 3)))
 
 
 def test_parameters() -> None:

@@ -25,6 +25,12 @@ LAYERS: list[tuple[Any, tuple[int, ...], tuple[int, ...], int]] = [
     (lambda: layers.DepthwiseConv2D(3, depth_multiplier=3, dilation_rate=2, activation="relu"), (9, 8, 4), (5, 4, 12), 120),
     (lambda: layers.SeparableConv2D(6, 3, padding="same"), (9, 8, 4), (9, 8, 6), 66),
     (lambda: layers.SeparableConv2D(6, 3, 2, depth_multiplier=2, use_bias=False), (9, 8, 4), (4, 3, 6), 120),
+    (lambda: layers.Conv1DTranspose(6, 3, 2, "same", activation="relu"), (5, 4), (10, 6), 78),
+    (lambda: layers.Conv1DTranspose(6, 3, 2, output_padding=1, use_bias=False), (5, 4), (12, 6), 72),
+    (lambda: layers.DepthwiseConv1D(3, 2, "same", depth_multiplier=2), (9, 4), (5, 8), 32),
+    (lambda: layers.DepthwiseConv1D(3, dilation_rate=2, use_bias=False), (9, 4), (5, 4), 12),
+    (lambda: layers.SeparableConv1D(6, 3, 2, "same"), (9, 4), (5, 6), 42),
+    (lambda: layers.SeparableConv1D(6, 3, dilation_rate=2, depth_multiplier=2, use_bias=False), (9, 4), (5, 6), 72),
     (lambda: layers.MaxPooling2D(3, 2, "same"), (9, 8, 4), (5, 4, 4), 0),
     (lambda: layers.AveragePooling2D((2, 3)), (9, 8, 4), (4, 2, 4), 0),
     (lambda: layers.AveragePooling2D(3, 2, "same"), (9, 8, 4), (5, 4, 4), 0),
@@ -43,6 +49,9 @@ LAYERS: list[tuple[Any, tuple[int, ...], tuple[int, ...], int]] = [
     (lambda: layers.RMSNormalization(), (9, 4), (9, 4), 4),
     (lambda: layers.GroupNormalization(2), (9, 8, 4), (9, 8, 4), 8),
     (lambda: layers.GroupNormalization(-1, scale=False), (9, 8, 4), (9, 8, 4), 4),
+    (lambda: layers.UnitNormalization((1, -1)), (9, 4), (9, 4), 0),
+    (lambda: layers.Normalization(mean=0.5, variance=4), (9, 4), (9, 4), 0),
+    (lambda: layers.Normalization((1, 3)), (3, 8, 4), (3, 8, 4), 25),
 ]
 
 
@@ -160,9 +169,65 @@ def test_statistics_have_the_same_bits_for_any_number_of_threads() -> None:
             assert np.array_equal(a, b)
 
 
+AXES = [(-1, (0, 1)), (1, (0, 2)), ((1, 2), (0,)), ((-1, 1), (0,)), (None, (0, 1, 2))]
+
+
+@pytest.mark.parametrize(("axis", "over"), AXES)
+def test_normalization_adapts(axis: Any, over: tuple[int, ...]) -> None:
+    data = random.standard_normal((40, 3, 4)) * [1, 10, 1e-3, 5] + [1e3, 0, 0, 7]
+    mean, variance = data.mean(axis=over), data.var(axis=over)
+    expected = (data - data.mean(axis=over, keepdims=True)) / data.std(axis=over, keepdims=True)
+    batches = [data[:7], data[7:8], (data[8:], np.zeros(32))]
+    for seen in (data, batches, iter(batches), [data.astype("f")]):
+        layer = layers.Normalization(axis)
+        layer.adapt(seen)
+        assert [w.shape for w in layer.get_weights()] == [mean.shape, mean.shape, ()]
+        np.testing.assert_allclose(layer.get_weights()[0], mean, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(layer.get_weights()[1], variance, rtol=1e-3)
+    np.testing.assert_allclose(layer(data.astype("f")), expected, rtol=2e-3, atol=2e-3)
+    back = layers.Normalization(axis, invert=True)
+    back.adapt(data)
+    np.testing.assert_allclose(back(layer(data)), data, rtol=1e-3, atol=1e-4)
+    given = layers.Normalization(axis, mean, variance)
+    np.testing.assert_allclose(given(data), layer(data), rtol=1e-3, atol=1e-3)
+    assert given.get_weights() == []
+
+
+def test_normalization_adapts_within_a_model() -> None:
+    data = random.standard_normal((40, 3)) * [1, 10, 5] + [1e3, 0, 7]
+    norm = layers.Normalization(input_shape=(3,))
+    model = fastnn.Sequential([norm, layers.Dense(2)])
+    model.compile("sgd", "mse")
+    before = model.predict(data)
+    norm.adapt(data)
+    assert not np.allclose(model.predict(data), before)
+    first = norm.get_weights()
+    model.fit(data, np.zeros((40, 2)), verbose=0)
+    for was, now in zip(first, norm.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
+    norm.adapt(data * 2)  # replaces what was
+    np.testing.assert_allclose(norm.get_weights()[0], data.mean(0) * 2, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"a batch of shape \(40, 2\); expected \(3,\) along axis=-1; "):
+        norm.adapt(data[:, :2])
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (lambda: layers.UnitNormalization(2)(np.ones((3, 4))), "2"),
+        (lambda: layers.Normalization(mean=1.0), "one of mean and variance"),
+        (lambda: layers.Normalization(mean=[1.0], variance=1.0), "as many of both"),
+        (lambda: layers.Normalization(mean=1.0, variance=-1.0), "no variance below 0"),
+        (lambda: layers.Normalization(mean=np.nan, variance=1.0), "finite"),
+        (lambda: layers.Normalization(0)(np.ones((3, 4))), "axis=0 of an input with 2 axes"),
+        (lambda: layers.Normalization(2)(np.ones((3, 4))), "axis=2 of an input with 2 axes"),
+        (lambda: layers.Normalization((1, -1))(np.ones((3, 4))), "axis=(1, -1)"),
+        (lambda: layers.Normalization(mean=[1.0, 2.0], variance=[1.0, 2.0])(np.ones((3, 4))), "a mean of shape (2,)"),
+        (lambda: layers.Normalization(mean=1.0, variance=1.0).adapt(np.ones((3, 4))), "a layer whose mean is given"),
+        (lambda: layers.Normalization().adapt(np.array([[1.0, np.inf]])), "not finite"),
+        (lambda: layers.Normalization().adapt(np.ones((0, 4))), "no samples"),
+        (lambda: layers.Normalization().adapt([]), "no samples"),
+        (lambda: layers.Normalization().adapt([np.ones((2, 4)), np.ones((2, 3))]), "a batch of shape (2, 3)"),
         (lambda: layers.BatchNormalization(axis=1), "axis=1"),
         (lambda: layers.BatchNormalization(momentum=1.5), "momentum=1.5"),
         (lambda: layers.LayerNormalization(epsilon=0), "epsilon=0"),
@@ -177,6 +242,10 @@ def test_statistics_have_the_same_bits_for_any_number_of_threads() -> None:
         (lambda: layers.Conv1D(6, 3)(np.ones((1, 5), "f")), "expected 3 axes, (batch, time, channels)"),
         (lambda: layers.Conv1D(6, 3, padding="full"), "expected 'valid' or 'same' or 'causal'"),
         (lambda: layers.Conv2DTranspose(6, 3, strides=2, output_padding=2), "output_padding=2 with strides=(2, 2)"),
+        (lambda: layers.Conv1DTranspose(6, 3, strides=2, output_padding=2), "output_padding=2 with strides=(2,)"),
+        (lambda: layers.Conv1DTranspose(6, 3)(np.ones((1, 5, 5, 2))), "expected 3 axes"),
+        (lambda: layers.DepthwiseConv1D(3)(np.ones((1, 5))), "expected 3 axes"),
+        (lambda: layers.SeparableConv1D(2, 3, padding="causal"), "padding='causal'"),
         (lambda: layers.DepthwiseConv2D(3, depth_multiplier=0), "depth_multiplier=0"),
         (lambda: layers.MaxPooling1D(0), "pool_size=0"),
         (lambda: layers.AveragePooling1D()(np.ones((1, 5, 5, 2), "f")), "expected 3 axes"),

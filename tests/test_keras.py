@@ -80,6 +80,23 @@ def test_layer(case, fixtures):
             close(ours, keras)
 
 
+@each(cases.TRAINED)
+def test_ten_steps_of_a_layer(case, fixtures):
+    layer = getattr(layers, case.name)(**case.arguments)
+    inputs = [fastnn.Input(shape) for shape in case.shapes()]
+    hidden = [layers.Dense(x.shape[-1])(x) for x in inputs]
+    model = fastnn.Model(inputs if case.several() else inputs[0], layer(hidden if len(hidden) > 1 else hidden[0]))
+    rng = case.rng()
+    model.set_weights([cases.random_weight(rng, w.name, w.shape) for w in model.weights])
+    model.compile(optimizers.SGD(cases.RATE, momentum=0.9), loss="mean_squared_error")
+    losses = []
+    for step in range(10):
+        losses.append(model.train_on_batch(*cases.batch_of(case, step, model.output_shape[1:])))
+    keras = fixtures[f"trained/{case.label()}/run"]
+    close(losses, keras[:10], 1e-4)
+    close(np.concatenate([w.ravel() for w in model.get_weights()]), keras[10:], 1e-4)
+
+
 def test_dropout_keeps_the_mean_and_scales_what_is_left():
     y = layers.Dropout(0.4, seed=1)(np.full((200, 500), 3.0), training=True)
     assert set(np.unique(y)) == {0.0, np.float32(5.0)}
@@ -171,12 +188,14 @@ def test_spread_of_an_initializer(case, fixtures):
 @pytest.mark.parametrize("name", cases.MODELS)
 def test_two_epochs_of_a_model(name, fixtures):
     table, loss, chosen, options = cases.MODELS[name]
+    weighted = options.get("weighted_metrics")
+    options = {key: value for key, value in options.items() if key != "weighted_metrics"}
     x, y, weights = cases.training_data(name)
     options = {**options, "sample_weight": weights} if "sample_weight" in options else options
     dtype = "int32" if x.dtype == np.int32 else "float32"
     model = fastnn.Sequential([fastnn.Input(x.shape[1:], dtype=dtype), *(getattr(layers, n)(**a) for n, a in table)])
     model.set_weights(numbered(fixtures, f"models/{name}/weight"))
-    model.compile(optimizers.SGD(0.1, momentum=0.9), loss=loss, metrics=chosen)
+    model.compile(optimizers.SGD(0.1, momentum=0.9), loss=loss, metrics=chosen, weighted_metrics=weighted)
     history = model.fit(x, y, batch_size=6, epochs=2, shuffle=False, verbose=0, **options).history
     recorded = {key.split("history ")[1]: v for key, v in fixtures.items() if key.startswith(f"models/{name}/history")}
     assert history.keys() == recorded.keys()
@@ -227,7 +246,7 @@ def test_everything_public_has_a_case(group):
 
 # Arguments that no case has: initial weights are replaced, clipping, accumulation and averages are the same code for all
 # optimizers; they, regularizers and constraints are tested against formulas in files of their own.
-_REGULARIZED = ("kernel", "bias", "depthwise", "pointwise", "embeddings")
+_REGULARIZED = ("activity", "kernel", "bias", "depthwise", "pointwise", "embeddings")
 _AVERAGES = {"gradient_accumulation_steps", "use_ema", "ema_momentum", "ema_overwrite_frequency"}
 UNCOMPARED = {
     "layers": {"name", "input_shape", "seed", "axis"}

@@ -260,6 +260,30 @@ def test_resume_within_an_epoch(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(("top_k", "class_id", "threshold"), [(2, None, None), (2, 1, None), (None, 0, 0.3), (3, 2, 0.2)])
+def test_precision_and_recall_of_a_part(top_k: Any, class_id: Any, threshold: Any) -> None:
+    """By sorting, on arrays with an axis between, and within a compiled model."""
+    rng = np.random.default_rng(2)
+    scores, truth = rng.permuted(np.tile(np.arange(4) / 7, (30, 1)), axis=1).astype("f"), rng.integers(0, 2, (30, 4))
+    guess = scores > (threshold if threshold is not None else -1 if top_k else 0.5)
+    if top_k is not None:
+        guess &= scores >= np.sort(scores, axis=1)[:, -top_k, None]
+    t, g = (truth.astype(bool), guess) if class_id is None else (truth[:, class_id].astype(bool), guess[:, class_id])
+    hits = (t & g).sum()
+    for kind, expected in ((metrics.Precision, hits / max(g.sum(), 1)), (metrics.Recall, hits / t.sum())):
+        metric = kind(threshold, top_k, class_id)
+        for part in (slice(0, 11), slice(11, 30)):
+            metric.update_state(truth[part], scores[part])
+        assert metric.result() == pytest.approx(expected)
+        wide = type(metric).from_config(metric.get_config())
+        wide.update_state(truth.reshape(5, 6, 4), scores.reshape(5, 6, 4))
+        assert wide.result() == pytest.approx(expected)
+        model = fastnn.Sequential([layers.Identity(input_shape=(4,)), layers.Dense(4, kernel_initializer="ones")])
+        model.compile("sgd", "binary_crossentropy", metrics=[kind(threshold, top_k, class_id, name="part")])
+        model.set_weights([np.eye(4), np.zeros(4)])
+        assert model.evaluate(scores, truth, return_dict=True)["part"] == pytest.approx(expected)
+
+
 def test_saved(tmp_path: Path) -> None:
     model = make()
     model.fit(X, ONE_HOT, verbose=0)
@@ -274,7 +298,12 @@ def test_saved(tmp_path: Path) -> None:
     [
         (lambda: metrics.Precision([0.3, 0.5]), ValueError, "precision: thresholds=.*; expected one number"),
         (lambda: metrics.Recall("high"), ValueError, "recall: thresholds='high'"),
-        (lambda: metrics.Precision(top_k=3), TypeError, "top_k"),  # type: ignore[call-arg]
+        (lambda: metrics.Precision(top_k=0), ValueError, "top_k=0; expected a positive integer"),
+        (lambda: metrics.Recall(class_id=-1), ValueError, "class_id=-1; expected an integer of 0 or more"),
+        (lambda: metrics.Recall(class_id=True), ValueError, "class_id=True"),
+        (lambda: metrics.Precision(top_k=9).update_state(ONE_HOT, ONE_HOT), ValueError, "expected at least 9 classes"),
+        (lambda: metrics.Recall(class_id=8).update_state(ONE_HOT, ONE_HOT), ValueError, "expected at least 9 classes"),
+        (lambda: metrics.Recall(top_k=1).update_state(LABELS, LABELS), ValueError, "predictions of 1 axes"),
         (lambda: metrics.AUC(1), ValueError, "num_thresholds=1; expected at least 2"),
         (lambda: metrics.AUC(curve="roc"), ValueError, "curve='roc'; expected 'ROC' or 'PR'"),
         (lambda: metrics.AUC(summation_method="exact"), ValueError, "summation_method='exact'"),
@@ -296,3 +325,65 @@ def test_saved(tmp_path: Path) -> None:
 def test_bad_input(make_it: Any, kind: Any, words: str) -> None:
     with pytest.raises(kind, match=words):
         make_it()
+
+
+# ---- weighted_metrics ------------------------------------------------------------------------------------------------------
+
+
+def weighted(**options: Any) -> Any:
+    fastnn.set_seed(1)
+    model = fastnn.Sequential([layers.Dense(CLASSES, activation="softmax", input_shape=X.shape[1:])])
+    model.compile(fastnn.optimizers.SGD(0.1), "categorical_crossentropy", **options)
+    return model
+
+
+def test_weighted_means() -> None:
+    model = weighted(metrics=["accuracy", "mae"], weighted_metrics=["mae", "mse", "root_mean_squared_error"])
+    w = np.random.default_rng(3).uniform(0, 2, N)
+    error = model.predict(X).astype("d") - ONE_HOT
+    results = model.evaluate(X, ONE_HOT, batch_size=7, sample_weight=w, return_dict=True)
+    assert list(results) == ["loss", "accuracy", "mae", "weighted_mae", "mse", "root_mean_squared_error"]
+    assert results["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-5)
+    assert results["weighted_mae"] == pytest.approx(np.average(np.abs(error).mean(1), weights=w), rel=1e-5)
+    assert results["mse"] == pytest.approx(np.average((error**2).mean(1), weights=w), rel=1e-5)
+    assert results["root_mean_squared_error"] == pytest.approx(np.sqrt(np.average((error**2).mean(1), weights=w)), rel=1e-5)
+    plain = model.evaluate(X, ONE_HOT, return_dict=True)
+    assert plain["weighted_mae"] == plain["mae"]
+    by_class = model.train_on_batch(X, ONE_HOT, class_weight={0: 3.0, 1: 0.0}, return_dict=True)
+    each = np.select([LABELS == 0, LABELS == 1], [3.0, 0.0], 1.0)
+    assert by_class["weighted_mae"] == pytest.approx(np.average(np.abs(error).mean(1), weights=each), rel=1e-5)
+
+
+def test_weighted_metrics_of_several_outputs_and_in_files(tmp_path: Path) -> None:
+    x = fastnn.Input(X.shape[1:])
+    model = fastnn.Model(x, {"a": layers.Dense(CLASSES)(x), "b": layers.Dense(1)(x)})
+    model.compile("sgd", "mse", metrics={"a": ["mae"]}, weighted_metrics={"a": ["mae"], "b": ["mae"]})
+    w = [np.random.default_rng(i).uniform(0, 2, N) for i in (4, 5)]
+    y = {"a": ONE_HOT, "b": np.ones((N, 1))}
+    predicted = model.predict(X)
+    results = model.evaluate(X, y, sample_weight={"a": w[0], "b": w[1]}, return_dict=True)
+    for name, log, weights in (("a", "a_weighted_mae", w[0]), ("b", "b_mae", w[1])):
+        errors = np.abs(predicted[name].astype("d") - y[name]).mean(1)
+        assert results[log] == pytest.approx(np.average(errors, weights=weights), rel=1e-5)
+    model.save(tmp_path / "model.safetensors")
+    loaded = fastnn.load_model(tmp_path / "model.safetensors")
+    assert loaded.evaluate(X, y, sample_weight={"a": w[0], "b": w[1]}, return_dict=True) == results
+
+
+def test_weights_that_are_all_zero() -> None:
+    model = weighted(weighted_metrics=["mae"])
+    assert np.isnan(model.evaluate(X, ONE_HOT, sample_weight=np.zeros(N), return_dict=True)["mae"])
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"weighted_metrics": "mae"}, TypeError, "weighted_metrics='mae'; expected a list"),
+        ({"weighted_metrics": ["maee"]}, ValueError, "did you mean 'mae'"),
+        ({"weighted_metrics": [metrics.Precision()]}, ValueError, "weighted_metrics with precision; expected means"),
+        ({"weighted_metrics": ["mae", "mae"]}, ValueError, "expected different names"),
+    ],
+)
+def test_weighted_metrics_that_are_refused(options: Any, kind: Any, words: str) -> None:
+    with pytest.raises(kind, match=words):
+        weighted(**options)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import _core, kernels
+from fastnn import _core, kernels, ops
 from fastnn.reference import forward_ops
 from harness import EXACT, Case, Refused, array, check, distinct, given, normal, roundings
 
@@ -53,6 +53,21 @@ GEOMETRIES: list[tuple[tuple[int, int, int, int], Pair, Pair, str]] = [
     ((2, 16, 16, 3), (16, 16), (16, 16), "valid"),  # 256 places: the last fits in uint8
     ((9, 24, 24, 20), (2, 2), (2, 2), "valid"),
     ((1, 60, 90, 33), (3, 3), (2, 2), "same"),
+    # A last window that is cut off, that fits, that would begin outside, that is the only one.
+    *(
+        ((2, height, width, 3), size, strides, "ceil")
+        for height, width, size, strides in [
+            (7, 8, (2, 3), (2, 3)),
+            (7, 8, (3, 2), (2, 2)),
+            (7, 8, (3, 3), (1, 3)),
+            (5, 6, (2, 1), (4, 4)),
+            (4, 5, (1, 2), (4, 4)),
+            (2, 3, (5, 3), (2, 1)),
+            (1, 1, (3, 2), (1, 2)),
+        ]
+    ),
+    ((1, 61, 90, 33), (3, 3), (2, 2), "ceil"),
+    ((0, 5, 4, 3), (2, 2), (2, 2), "ceil"),
     ((0, 4, 4, 3), (2, 2), (2, 2), "valid"),
     ((2, 4, 4, 0), (2, 2), (2, 2), "valid"),
 ]
@@ -122,3 +137,15 @@ def test_the_gradient_of_a_tie_goes_to_the_first(isa: str) -> None:
     expected = np.zeros((1, 4, 4, 5))
     expected[:, ::2, ::2] = 3
     assert np.array_equal(dx, expected)
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "stride", "outputs"),  # PyTorch's output sizes with ceil_mode=True
+    [(7, 2, 2, 4), (8, 2, 2, 4), (7, 3, 2, 3), (8, 3, 2, 4), (5, 2, 4, 2), (4, 1, 4, 1), (9, 2, 4, 3), (10, 3, 3, 4)],
+)
+def test_ceil_has_as_many_windows_as_pytorch(length: int, size: int, stride: int, outputs: int) -> None:
+    x = np.arange(length, dtype=np.float32).reshape(1, 1, length, 1)
+    y = ops.max_pool2d(x, pool_size=(1, size), strides=(1, stride), padding="ceil").ravel()
+    assert y.tolist() == [min(o * stride + size - 1, length - 1) for o in range(outputs)]
+    y = ops.average_pool2d(x, pool_size=(1, size), strides=(1, stride), padding="ceil").ravel()
+    assert y.tolist() == [np.mean(x.ravel()[o * stride : o * stride + size]) for o in range(outputs)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,120 @@ def test_constraints_hold_after_every_step(optimizer: str) -> None:
         assert bias.min() >= 0
 
 
+class Sparse(layers.Layer):
+    """Adds the mean of its input's absolute values, and half of those of its output's."""
+
+    def build(self, input_shape: Any) -> None:
+        self.factor = self.add_weight("factor", (), fastnn.initializers.Ones())
+
+    def call(self, x: Any) -> Any:
+        self.add_loss(ops.mean(ops.abs(x)))
+        y = x * self.factor
+        self.add_loss(ops.abs(y) * (0.5 / (6 * 10)))  # of several numbers the sum
+        return y
+
+
+def active(kind: Any = "l2", **options: Any) -> Any:
+    fastnn.set_seed(5)
+    model = fastnn.Sequential([layers.Dense(2, "tanh", activity_regularizer=kind, input_shape=(6,), **options)])
+    model.compile("sgd", "mse", metrics=["mse"])
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [30, 10, 7])
+def test_activity_is_per_batch(batch_size: int) -> None:
+    """Its sum over the rows of a batch, divided by their number: the mean over rows, whatever the batches."""
+    model = active()
+    expected = 0.01 * (model.predict(X).astype("d") ** 2).sum() / len(X)
+    results = model.evaluate(X, Y, batch_size=batch_size, return_dict=True)
+    assert results["loss"] == pytest.approx(results["mse"] + expected, rel=1e-5)
+    logs = model.fit(X, Y, batch_size=30, verbose=0).history
+    assert logs["loss"][0] == pytest.approx(logs["mse"][0] + expected, rel=1e-5)
+
+
+def test_activity_of_frozen_layers_counts_and_that_of_predictions_does_not() -> None:
+    model = active("l1")
+    model.layers[0].trainable = False
+    wide = fastnn.Sequential([model.layers[0], layers.Dense(2)])
+    wide.build((6,))
+    wide.compile("sgd", "mse", metrics=["mse"])
+    results = wide.evaluate(X, Y, return_dict=True)
+    expected = 0.01 * np.abs(model.layers[0](X)).sum() / len(X)
+    assert results["loss"] == pytest.approx(results["mse"] + expected, rel=1e-5)
+    assert wide.losses == [] and model.layers[0].losses == []
+    plain = active(None)
+    plain.set_weights(model.get_weights())
+    graphs = [one._prediction_graph()[0].to_json(["kernel", "bias"], []) for one in (model, plain)]
+    assert re.sub(r"_\d+", "", graphs[0]) == re.sub(r"_\d+", "", graphs[1])
+
+
+def test_add_loss_in_models_of_every_kind() -> None:
+    class Subclass(fastnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sparse, self.last = Sparse(), layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            return self.last(self.sparse(x))
+
+    x = fastnn.Input((6,))
+    models = [
+        fastnn.Sequential([Sparse(input_shape=(6,)), layers.Dense(2)]),
+        fastnn.Model(x, layers.Dense(2)(Sparse()(x))),
+        Subclass(),
+    ]
+    for model in models:
+        model.compile("sgd", "mse", metrics=["mse"])
+        results = model.evaluate(X, Y, batch_size=10, return_dict=True)
+        assert results["loss"] == pytest.approx(results["mse"] + 1.5 * np.abs(X).mean(), rel=1e-5)
+        before = float(model.layers[0].factor.numpy())
+        model.train_on_batch(X[:10], Y[:10])
+        assert float(model.layers[0].factor.numpy()) < before
+
+
+def test_a_layer_called_twice_adds_twice_and_a_loop_of_ones_own_asks_for_them() -> None:
+    sparse, other = Sparse(), Sparse()
+    x = np.ones((10, 6), np.float32)
+    sparse(x), other(x)
+
+    @fastnn.function
+    def step(x: Any) -> Any:
+        y = sparse(x)
+        once = list(sparse.losses)
+        sparse(y)
+        other(y)
+        gradient = fastnn.grad(lambda: sum(sparse.losses), variables=[sparse.factor])()
+        return once, sparse.losses, gradient
+
+    once, losses, (gradient,) = step.compute(x)
+    np.testing.assert_allclose(once, [1, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(losses, [1, 0.5, 1, 0.5], rtol=1e-6)
+    assert gradient == pytest.approx(0.5 + 1 + 2 * 0.5, rel=1e-6)  # of abs(f x), abs(f x), abs(f f x)
+    assert sparse.losses == []
+
+
+def test_activity_regularizers_in_files_and_copies(tmp_path: Path) -> None:
+    model = fastnn.Sequential(
+        [
+            layers.Conv1D(3, 2, activity_regularizer=regularizers.L1(0.3), input_shape=(6, 1)),
+            layers.ActivityRegularization(l2=0.2),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "model.safetensors")
+    loaded = fastnn.load_model(tmp_path / "model.safetensors")
+    clone = fastnn.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    clone.compile("sgd", "mse")
+    for other in (loaded, copy.deepcopy(model), clone):
+        assert other.evaluate(X, Y) == model.evaluate(X, Y)
+    plain = np.mean((model.predict(X) - Y) ** 2)
+    y = model.layers[0](X[..., None]).astype("d")
+    assert model.evaluate(X, Y) == pytest.approx(plain + (0.3 * np.abs(y) + 0.2 * y**2).sum() / len(X), rel=1e-5)
+
+
 def huber(w: Any) -> Any:
     return ops.sum(ops.sqrt(ops.square(w) + 1.0))
 
@@ -186,7 +301,9 @@ def test_configurations_without_them_are_as_before(layer: Any) -> None:
         (lambda: constraints.MinMaxNorm(2, 1), ValueError, "max_value=1; expected a finite number >= min_value, 2.0"),
         (lambda: constraints.MinMaxNorm(rate=0), ValueError, "rate=0"),
         (lambda: layers.Dense(2, kernel_regularizer="l4"), ValueError, "regularizer: 'l4' does not exist"),
-        (lambda: layers.Dense(2, activity_regularizer="l2"), TypeError, "activity_regularizer"),  # type: ignore[call-arg]
+        (lambda: layers.Dense(2, activity_regularizer="l4"), ValueError, "regularizer: 'l4' does not exist"),
+        (lambda: layers.ReLU(activity_regularizer="l2"), TypeError, "activity_regularizer"),  # type: ignore[call-arg]
+        (lambda: layers.ActivityRegularization(l1=-1), ValueError, "l1=-1; expected a finite number >= 0"),
     ],
 )
 def test_bad_input(make: Any, kind: Any, words: str) -> None:

@@ -38,12 +38,24 @@ LAYERS: dict[str, tuple[Any, Any]] = {  # the layer, what it makes of IMAGES
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
+STEPS = IMAGES.reshape(2, 20, 3)
+LAYERS_1D: dict[str, tuple[Any, Any]] = {  # the layer, what it makes of STEPS
+    "padding-1d": (layers.ZeroPadding1D(), np.pad(STEPS, [(0, 0), (1, 1), (0, 0)])),
+    "padding-1d-two": (layers.ZeroPadding1D((2, 0)), np.pad(STEPS, [(0, 0), (2, 0), (0, 0)])),
+    "cropping-1d": (layers.Cropping1D(), STEPS[:, 1:-1]),
+    "cropping-1d-two": (layers.Cropping1D((0, 3)), STEPS[:, :-3]),
+    "cropping-1d-none": (layers.Cropping1D(0), STEPS),
+    "upsampling-1d": (layers.UpSampling1D(3), STEPS.repeat(3, 1)),
+}
+
+
+@pytest.mark.parametrize("name", [*LAYERS, *LAYERS_1D])
 def test_what_they_make_of_images(name: str) -> None:
-    layer, expected = LAYERS[name]
-    np.testing.assert_allclose(layer(IMAGES), expected, rtol=1e-6)
+    layer, expected = (LAYERS | LAYERS_1D)[name]
+    x = IMAGES if name in LAYERS else STEPS
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-6)
     model = fastnn.Sequential([type(layer).from_config(layer.get_config())])
-    np.testing.assert_allclose(model.predict(IMAGES), expected, rtol=1e-6)
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-6)
     assert repr(model.layers[0].get_config()) == repr(layer.get_config())
     assert model.output_shape == (None, *expected.shape[1:])
 
@@ -107,6 +119,15 @@ def test_an_embedding_learns() -> None:
         (lambda: layers.ZeroPadding2D(((1, 2), (3, 4, 5))), "padding="),
         (lambda: layers.ZeroPadding2D(True), "padding=True"),
         (lambda: layers.ZeroPadding2D()(IMAGES[0]), "expected 4 axes"),
+        (lambda: layers.ZeroPadding1D(-1), "padding=-1"),
+        (lambda: layers.ZeroPadding1D((1, 2, 3)), "padding=(1, 2, 3)"),
+        (lambda: layers.ZeroPadding1D(True), "padding=True"),
+        (lambda: layers.ZeroPadding1D()(IMAGES), "expected 3 axes"),
+        (lambda: layers.Cropping1D(1.5), "cropping=1.5"),
+        (lambda: layers.Cropping1D(10)(STEPS), "crop less"),
+        (lambda: layers.Cropping1D()(IMAGES), "expected 3 axes"),
+        (lambda: layers.UpSampling1D(0), "size=0"),
+        (lambda: layers.UpSampling1D()(IMAGES), "expected 3 axes"),
         (lambda: layers.Cropping2D(1.5), "cropping=1.5"),
         (lambda: layers.Cropping2D(2)(IMAGES), "crop less"),
         (lambda: layers.UpSampling2D(0), "size=0"),

@@ -130,6 +130,24 @@ def test_stopped_again_and_again(whole, tmp_path):
     assert_same_run(whole, train(tmp_path))
 
 
+@pytest.mark.parametrize("stop", [1, 2, 6])
+def test_metrics_whose_state_has_the_shape_of_outputs(stop, tmp_path):
+    x, labels = data()
+    one_hot = fastnn.utils.to_categorical(labels, 3)
+
+    def run(folder, stop=0):
+        model = make()
+        chosen = [fastnn.metrics.F1Score("macro"), fastnn.metrics.R2Score(), "accuracy"]
+        model.compile("adam", loss="categorical_crossentropy", metrics=chosen)
+        return train(folder, stop=stop, model=model, data=(x, one_hot))
+
+    whole = run(None)
+    run(tmp_path, stop=stop)
+    resumed = run(tmp_path)
+    assert_same_run(whole, resumed)
+    assert set(resumed[1]) >= {"f1_score", "r2_score", "val_f1_score"}
+
+
 def test_by_the_clock(whole, tmp_path):
     train(tmp_path, stop=3, save_freq="epoch", seconds=1e-6)
     assert saving.read_checkpoint(tmp_path / "checkpoint.safetensors")["fit"]["step"] == 2  # the third one stopped before

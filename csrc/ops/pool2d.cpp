@@ -6,18 +6,22 @@ namespace {
 
 constexpr int64_t kMaxPositions = 256;  // argmax is one byte
 
-ImageWindow pool_window(const Call& call, std::pair<int64_t, int64_t> image) {
+ImageWindow average_window(const Call& call, std::pair<int64_t, int64_t> image) {
+  return image_window(call, image, positive_pair(call, "pool_size"), {0, 0}, /*pools=*/true);
+}
+
+ImageWindow max_window(const Call& call, std::pair<int64_t, int64_t> image) {
   const auto size = positive_pair(call, "pool_size");
   if (size.first > kMaxPositions || size.second > kMaxPositions / size.first) {
     call.fail_value(concat("pool_size=", to_shape(call.attributes.dims("pool_size")), "; expected at most ", kMaxPositions,
                            " positions in a window; pool in two steps"));
   }
-  return image_window(call, image, size);
+  return average_window(call, image);
 }
 
 std::vector<TensorType> infer_max_pool2d(const Call& call) {
   call.expect_float(0);
-  const ImageWindow window = pool_window(call, image_size_of(call, 0));
+  const ImageWindow window = max_window(call, image_size_of(call, 0));
   const Shape y{call.shape(0)[0], window.height.output, window.width.output, call.shape(0)[3]};
   return {{call.dtype(0), y}, {DType::uint8, y}};
 }
@@ -27,7 +31,7 @@ std::vector<TensorType> infer_max_pool2d_backward(const Call& call) {
   if (call.dtype(1) != DType::uint8) {
     call.fail_type(concat("`argmax` is ", dtype_name(call.dtype(1)), "; expected uint8; pass the second result of max_pool2d"));
   }
-  const ImageWindow window = pool_window(call, positive_pair(call, "image_size"));
+  const ImageWindow window = max_window(call, positive_pair(call, "image_size"));
   expect_outputs(call, 0, window);
   call.expect_shape(1, call.shape(0));
   return {{call.dtype(0), {call.shape(0)[0], window.height.image, window.width.image, call.shape(0)[3]}}};
@@ -35,13 +39,13 @@ std::vector<TensorType> infer_max_pool2d_backward(const Call& call) {
 
 std::vector<TensorType> infer_average_pool2d(const Call& call) {
   call.expect_float(0);
-  const ImageWindow window = image_window(call, image_size_of(call, 0), positive_pair(call, "pool_size"));
+  const ImageWindow window = average_window(call, image_size_of(call, 0));
   return {{call.dtype(0), {call.shape(0)[0], window.height.output, window.width.output, call.shape(0)[3]}}};
 }
 
 std::vector<TensorType> infer_average_pool2d_backward(const Call& call) {
   call.expect_float(0);
-  const ImageWindow window = image_window(call, positive_pair(call, "image_size"), positive_pair(call, "pool_size"));
+  const ImageWindow window = average_window(call, positive_pair(call, "image_size"));
   expect_outputs(call, 0, window);
   return {{call.dtype(0), {call.shape(0)[0], window.height.image, window.width.image, call.shape(0)[3]}}};
 }
@@ -64,28 +68,28 @@ int64_t output_row_bytes(const Call& call, const ImageWindow& window, int64_t wr
 }
 
 KernelPlan plan_max_pool2d(const Call& call, Isa isa) {
-  const ImageWindow window = pool_window(call, image_size_of(call, 0));
+  const ImageWindow window = max_window(call, image_size_of(call, 0));
   const int64_t item = static_cast<int64_t>(item_size(call.dtype(0)));
   return plan_rows(pool2d_kernels(isa).max[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
                    output_row_bytes(call, window, item + 1));
 }
 
 KernelPlan plan_max_pool2d_backward(const Call& call, Isa isa) {
-  const ImageWindow window = pool_window(call, positive_pair(call, "image_size"));
+  const ImageWindow window = max_window(call, positive_pair(call, "image_size"));
   const int64_t item = static_cast<int64_t>(item_size(call.dtype(0)));
   return plan_rows(pool2d_kernels(isa).max_backward[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
                    window.width.image * call.shape(0)[3].factor() * item);
 }
 
 KernelPlan plan_average_pool2d(const Call& call, Isa isa) {
-  const ImageWindow window = image_window(call, image_size_of(call, 0), positive_pair(call, "pool_size"));
+  const ImageWindow window = average_window(call, image_size_of(call, 0));
   const int64_t item = static_cast<int64_t>(item_size(call.dtype(0)));
   return plan_rows(pool2d_kernels(isa).average[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
                    output_row_bytes(call, window, item));
 }
 
 KernelPlan plan_average_pool2d_backward(const Call& call, Isa isa) {
-  const ImageWindow window = image_window(call, positive_pair(call, "image_size"), positive_pair(call, "pool_size"));
+  const ImageWindow window = average_window(call, positive_pair(call, "image_size"));
   const int64_t item = static_cast<int64_t>(item_size(call.dtype(0)));
   return plan_rows(pool2d_kernels(isa).average_backward[call.dtype(0) == DType::float64], call.outputs[0].shape, window,
                    window.width.image * call.shape(0)[3].factor() * item);

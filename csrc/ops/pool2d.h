@@ -13,15 +13,15 @@
 // Aliasing   none.
 // Scratch    none.
 // Requires   float or double; max: windows of at most 256 positions, so that argmax is one byte.
-// Edges      Padding does not count: an average divides by the positions inside the image. Of equal values the first in row-major order wins; -0 equals 0. A NaN wins over every number,
-//            and the first NaN over later ones. A position that no window chose gets 0,
-//            whatever dy holds.
+// Edges      Padding does not count, nor does what padding='ceil' lacks: an average divides by the positions inside the image.
+//            Of equal values the first in row-major order wins; -0 equals 0. A NaN wins over every number, and the first NaN over
+//            later ones. A position that no window chose gets 0, whatever dy holds.
 // Tasks      blocks of output rows (forward) or image rows (backward), of all samples.
 // Numerics   max is exact; sums are in row-major order, of the positions or of the windows.
 // Cost       one comparison or addition per window position; x, y and argmax once. 2 x 2 windows: the speed of memory.
 // Source     -
 // Peers      Keras and PyTorch agree about padding='valid' and ties; PyTorch pads both sides alike, and its average divides by the
-//            whole window unless told not to.
+//            whole window unless told not to; with ceil_mode and without padding it is padding='ceil'.
 #pragma once
 
 #include "ops/window.h"

@@ -5,7 +5,8 @@
 // Keras: `valid` has none, so that only whole windows count; `same` makes ceil(image / stride) outputs and puts
 // the smaller half of the padding first (PyTorch's padding=1 differs from it where the stride is 2 and the image
 // even); `causal`, of convolutions, makes as many and puts all of the padding first, so that output o reads
-// nothing behind position o * stride.
+// nothing behind position o * stride; `ceil`, of pooling, is `valid` and one window more where the last whole one
+// leaves positions over, of which it sees what there is (PyTorch's ceil_mode).
 #pragma once
 
 #include <algorithm>
@@ -49,9 +50,9 @@ inline std::pair<int64_t, int64_t> positive_pair(const Call& call, std::string_v
   return {dims[0], dims[1]};
 }
 
-// `dilation` is 0 for ops that have none; those that have one know causal padding too.
+// `dilation` is 0 for ops that have none; those that have one know causal padding too, and those that pool `ceil`.
 inline Window window_along(const Call& call, std::string_view axis, int64_t image, int64_t window, int64_t stride,
-                           int64_t dilation) {
+                           int64_t dilation, bool pools) {
   const std::string& padding = call.attributes.text("padding");
   const bool convolves = dilation > 0;
   if (!convolves) dilation = 1;
@@ -69,11 +70,17 @@ inline Window window_along(const Call& call, std::string_view axis, int64_t imag
   if (padding == "same") {
     return {image, window, stride, outputs, std::max<int64_t>((outputs - 1) * stride - image + reach, 0) / 2, dilation};
   }
+  if (pools && padding == "ceil") {
+    const int64_t left = image - reach;  // behind the first window; a further one begins inside the image
+    const int64_t further = left > 0 ? std::min((left - 1) / stride + 1, (image - 1) / stride) : 0;
+    return {image, window, stride, image > 0 ? further + 1 : 0, 0, dilation};
+  }
   if (convolves && padding == "causal") return {image, window, stride, outputs, reach - 1, dilation};
   if (padding != "valid") {
     call.fail_value(concat("padding='", padding,
                            "'; expected 'valid' (no padding) or 'same' (the image's size divided by the stride)",
-                           convolves ? " or 'causal' (as 'same', all of it first)" : "", "; choose one of them"));
+                           convolves ? " or 'causal' (as 'same', all of it first)" : "",
+                           pools ? " or 'ceil' (as 'valid', the last window may be cut off)" : "", "; choose one of them"));
   }
   if (reach > image) {
     call.fail_value(concat("the window's ", axis, " is ", reach, " and the image's ", image,
@@ -85,10 +92,10 @@ inline Window window_along(const Call& call, std::string_view axis, int64_t imag
 
 // Windows over an image of `height` by `width` as the attributes `strides` and `padding` place them.
 inline ImageWindow image_window(const Call& call, std::pair<int64_t, int64_t> image, std::pair<int64_t, int64_t> window,
-                                std::pair<int64_t, int64_t> dilation = {0, 0}) {
+                                std::pair<int64_t, int64_t> dilation = {0, 0}, bool pools = false) {
   const auto strides = positive_pair(call, "strides");
-  return {window_along(call, "height", image.first, window.first, strides.first, dilation.first),
-          window_along(call, "width", image.second, window.second, strides.second, dilation.second)};
+  return {window_along(call, "height", image.first, window.first, strides.first, dilation.first, pools),
+          window_along(call, "width", image.second, window.second, strides.second, dilation.second, pools)};
 }
 
 // Height and width of an operand of images, (batch, height, width, channels).

@@ -132,6 +132,30 @@ def sparse_plus(x: Any) -> Any:
     return ops.where(ops.less(x, 1.0), ops.square(relu(x + 1.0)) * 0.25, x)
 
 
+def glu(x: Any, axis: int = -1) -> Any:
+    """`a sigmoid(b)`, where `a` and `b` are the halves of `x` along an axis.
+
+    Args:
+        x: float array, of even length along the axis.
+        axis: of the halves.
+
+    Returns:
+        x's dtype, half as long along the axis.
+
+    Raises:
+        ValueError: an axis that x does not have, or whose length is not even.
+
+    Source:
+        Dauphin, Fan, Auli, Grangier, "Language modeling with gated convolutional networks", ICML 2017, arXiv:1612.08083.
+
+    Example:
+        >>> fastnn.activations.glu(np.array([1.0, 2.0, 0.0, 0.0]))
+        array([0.5, 1. ])
+    """
+    a, b = ops.split(x, 2, axis)
+    return a * sigmoid(b)
+
+
 def sparsemax(x: Any) -> Any:
     """The distribution nearest to `x`, over the last axis: `max(x - t, 0)` with the `t` that makes the sum 1.
 
@@ -163,6 +187,7 @@ _BY_NAME: dict[str, Callable[..., Any]] = {
     "elu": elu,
     "exponential": exponential,
     "gelu": gelu,
+    "glu": glu,
     "hard_shrink": hard_shrink,
     "hard_sigmoid": hard_sigmoid,
     "hard_silu": hard_silu,
@@ -241,6 +266,7 @@ __all__ = [
     "exponential",
     "gelu",
     "get",
+    "glu",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",

@@ -60,6 +60,7 @@ class Compiled(Savable):
         self._losses: list[Loss | None] = []  # one for each output
         self._loss_weights: list[float] = []
         self._metrics: list[list[metrics.Metric]] = []  # for each output
+        self._weighted_metrics: list[list[metrics.Metric]] = []  # likewise
         self._log_names: list[str] = []  # of self.metrics
         self._programs: dict[Any, Program] = {}
         self._file_graph: tuple[tuple[str, ...], str, list[Array]] | None = None  # of fastnn.saving
@@ -79,6 +80,8 @@ class Compiled(Savable):
         def _build_with(self, inputs: list[Input], structure: Any) -> None: ...
         @property
         def input_shape(self) -> Any: ...
+        @property
+        def output_shape(self) -> Any: ...
         def _require_built(self, what: str) -> None: ...
         @property
         def layers(self) -> list[Layer]: ...
@@ -99,6 +102,8 @@ class Compiled(Savable):
         loss: Any = None,
         metrics: Any = None,
         loss_weights: Any = None,
+        *,
+        weighted_metrics: Any = None,
     ) -> None:
         """Says how to train: the optimizer, the loss and the metrics, by name or as objects.
 
@@ -109,9 +114,12 @@ class Compiled(Savable):
                 list with one for each, or a dict by their names, the others being left alone.
             metrics: a list, for example `["accuracy"]`; for several outputs a list of lists, or a dict by their names.
             loss_weights: the factors of the losses of several outputs in their sum, a list or a dict; default 1.
+            weighted_metrics: as `metrics`, but means in which samples count as much as `sample_weight` and `class_weight` say.
+                One that is named as a metric before it is `weighted_` and that name in logs.
 
         Raises:
-            ValueError: a name that does not exist; the nearest ones are given. No loss. Two metrics of one name.
+            ValueError: a name that does not exist; the nearest ones are given. No loss. Two metrics of one name. Among
+                weighted_metrics one that is no mean over samples.
             TypeError: classes instead of objects, or metrics that are no list.
 
         Example:
@@ -125,33 +133,35 @@ class Compiled(Savable):
         several = len(self._output_names) > 1
         if loss is None:
             raise ValueError(f"{self.name}: compile without a loss; expected one; pass for example loss='mean_squared_error'")
-        if not several and metrics is not None and not isinstance(metrics, (list, tuple)):
-            raise TypeError(f"{self.name}: metrics={metrics!r}; expected a list; pass metrics=[{metrics!r}]")
+        for what, value in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+            if not several and value is not None and not isinstance(value, (list, tuple)):
+                raise TypeError(f"{self.name}: {what}={value!r}; expected a list; pass {what}=[{value!r}]")
         chosen = [None if entry is None else losses.get(entry) for entry in self._per_output("loss", loss, everywhere=True)]
         if all(entry is None for entry in chosen):
             raise ValueError(f"{self.name}: loss={loss!r} for no output; expected one for at least one; name it")
-        per_output = self._per_output("metrics", metrics if several else [metrics])
-        chosen_metrics: list[list[Any]] = []
-        for entry, own in zip(per_output, chosen):
-            wanted = [] if entry is None else entry if isinstance(entry, (list, tuple)) else [entry]
-            if wanted and own is None:
+        chosen_metrics = self._chosen_metrics("metrics", metrics if several else [metrics], chosen)
+        weighted = self._chosen_metrics("weighted_metrics", weighted_metrics if several else [weighted_metrics], chosen)
+        for metric in (m for group in weighted for m in group):
+            if type(metric).update_state is not registry.Metric.update_state:
                 raise ValueError(
-                    f"{self.name}: metrics={entry!r} of an output without a loss; expected one, because targets come with it; "
-                    "name it"
+                    f"{self.name}: weighted_metrics with {metric.name}; expected means over samples, for example 'accuracy' or "
+                    "'mae'; pass it among the metrics"
                 )
-            chosen_metrics.append([registry.get(m, own) for m in wanted if own is not None])
         factors = [1.0 if f is None else f for f in self._per_output("loss_weights", loss_weights)]
         factors = [check_number(self.name, "loss_weights", f, 1.0) for f in factors]
         means = [registry.Mean(f"{name}_loss") for name, own in zip(self._output_names, chosen) if own] if several else []
         prefixes = [f"{name}_" for name in self._output_names] if several else [""]
         names = ["loss", *(m.name for m in means)]
         names += [prefix + m.name for prefix, group in zip(prefixes, chosen_metrics) for m in group]
+        for prefix, group in zip(prefixes, weighted):
+            names += [f"{prefix}weighted_{m.name}" if prefix + m.name in names else prefix + m.name for m in group]
         if len(set(names)) != len(names):
             raise ValueError(f"{self.name}: metrics named {names}; expected different names; pass each once")
         self.optimizer = optimizers.get(optimizer)
         self.loss = chosen if several else chosen[0]
-        self._losses, self._loss_weights, self._metrics, self._log_names = chosen, factors, chosen_metrics, names
-        self.metrics = [registry.Mean("loss"), *means, *(m for group in chosen_metrics for m in group)]
+        self._losses, self._loss_weights, self._log_names = chosen, factors, names
+        self._metrics, self._weighted_metrics = chosen_metrics, weighted
+        self.metrics = [registry.Mean("loss"), *means, *(m for group in (*chosen_metrics, *weighted) for m in group)]
         self._forget_programs()
 
     def _compile_config(self) -> dict[str, Any] | None:
@@ -160,7 +170,24 @@ class Compiled(Savable):
             return None
         several = len(self._output_names) > 1
         config = {"optimizer": self.optimizer, "loss": self.loss, "metrics": self._metrics if several else self._metrics[0]}
+        if any(self._weighted_metrics):
+            config["weighted_metrics"] = self._weighted_metrics if several else self._weighted_metrics[0]
         return config | ({"loss_weights": self._loss_weights} if several else {})
+
+    def _chosen_metrics(self, what: str, value: Any, of_losses: Sequence[Loss | None]) -> list[list[Any]]:
+        """The metrics for each output."""
+        from fastnn import metrics as registry
+
+        chosen = []
+        for entry, loss in zip(self._per_output(what, value), of_losses):
+            wanted = [] if entry is None else entry if isinstance(entry, (list, tuple)) else [entry]
+            if wanted and loss is None:
+                raise ValueError(
+                    f"{self.name}: {what}={entry!r} of an output without a loss; expected one, because targets come with it; "
+                    "name it"
+                )
+            chosen.append([registry.get(m, loss) for m in wanted if loss is not None])
+        return chosen
 
     def _per_output(self, what: str, value: Any, everywhere: bool = False) -> list[Any]:
         """`value` as a list with an entry for each output, None where there is none."""
@@ -322,7 +349,7 @@ class Compiled(Savable):
             with layer_scope(f"{self.name}/loss"):
                 rows = per_sample = loss.call(y, output)
                 if weights:
-                    w = weights[i if len(weights) > 1 else 0]
+                    w = self._weights_of(weights, i)
                     per_sample = per_sample * ops.reshape(w, (w.shape[0], *(1 for _ in per_sample.shape[1:])))
                 terms.append(ops.mean(per_sample))
                 if len(outputs) > 1:
@@ -341,11 +368,17 @@ class Compiled(Savable):
                 self.metrics[0].update(per_sample)
             else:
                 self.metrics[0].update(ops.broadcast_like(total, _first_of_rows(rows)))
-        for group, y, output in zip(self._metrics, fitted, outputs):
-            for metric in group:
+        for i, (y, output) in enumerate(zip(fitted, outputs)):
+            for metric in self._metrics[i]:
                 with layer_scope(f"{self.name}/{metric.name}"):
                     metric.update_state(y, output)
+            for metric in self._weighted_metrics[i]:
+                with layer_scope(f"{self.name}/{metric.name}"):
+                    metric.update(metric.call(y, output), self._weights_of(weights, i) if weights else None)
         return total
+
+    def _weights_of(self, weights: list[Tensor], output: int) -> Tensor:
+        return weights[output if len(weights) > 1 else 0]
 
     def _target_dtype(self, y: Any, output: int) -> str:
         loss = self._losses[output]

@@ -2,8 +2,8 @@
 
 A layer takes them as `kernel_regularizer`, `bias_regularizer` and so on, by name, as objects, or as functions of the weight
 that return one number. While a model trains and evaluates, its loss is that of the data plus that of every weight that is
-trained, as in Keras. A loop of one's own adds `sum(layer.losses)`. There are none of activations, Keras's
-`activity_regularizer`.
+trained, as in Keras. A loop of one's own adds `sum(layer.losses)`. As
+`activity_regularizer` it is a function of a layer's output, and what it returns is divided by the length of the batch.
 """
 
 from __future__ import annotations

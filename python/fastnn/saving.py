@@ -127,6 +127,10 @@ def _optimizer_variables(model: Trainer) -> dict[str, Variable]:
 
 
 def _metric_variables(model: Trainer) -> dict[str, Variable]:
+    shapes = model.output_shape if len(model._output_names) > 1 else [model.output_shape]
+    for shape, group in zip([shapes[name] for name in sorted(shapes)] if isinstance(shapes, dict) else shapes, model._metrics):
+        for metric in group:
+            metric.build(shape)  # or a metric that has seen no batch would have no place for what the file holds
     named = zip(model._log_names, model.metrics)
     return {f"{_METRICS}{log}/{name}": v for log, metric in named for name, v in named_variables(metric).items()}
 

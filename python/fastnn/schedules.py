@@ -106,20 +106,6 @@ def _choose(condition: Any, yes: Any, no: Any) -> Any:
     return no + condition * (yes - no)
 
 
-# cos(pi x) = -sin(pi (x - 1/2)), whose series to the 17th power is exact to 1e-15 for |x - 1/2| <= 1/2.
-_SINE = [(-1.0) ** k * math.pi ** (2 * k + 1) / math.factorial(2 * k + 1) for k in range(9)]
-
-
-def _cos_pi(x: Any) -> Any:
-    """cos(pi x) for 0 <= x <= 1."""
-    u = x - 0.5
-    square = u * u
-    total = square * _SINE[8] + _SINE[7]
-    for c in _SINE[6::-1]:
-        total = total * square + c
-    return ops.clip(-(total * u), -1.0, 1.0)
-
-
 def _power(base: float, exponent: Any) -> Any:
     """base^exponent for base > 0."""
     return ops.exp(exponent * math.log(base))
@@ -397,7 +383,7 @@ class CosineDecay(LearningRateSchedule):
 
 def _cosine(p: Any, start: float, alpha: float) -> Any:
     """`start` at p = 0, `alpha start` from p = 1 on."""
-    half = _cos_pi(ops.clip(p, 0.0, 1.0)) * 0.5 + 0.5
+    half = ops.cos(ops.clip(p, 0.0, 1.0) * math.pi) * 0.5 + 0.5
     return half * (start * (1.0 - alpha)) + start * alpha
 
 
@@ -579,4 +565,4 @@ class OneCycle(LearningRateSchedule):
 def _between(step: Any, begin: float, end: float, start: float, stop: float) -> Any:
     """Half a cosine from `start` at step `begin` to `stop` at `end`."""
     p = ops.clip((step - begin) * (1.0 / (end - begin)), 0.0, 1.0)
-    return (_cos_pi(p) * 0.5 + 0.5) * (start - stop) + stop
+    return (ops.cos(p * math.pi) * 0.5 + 0.5) * (start - stop) + stop

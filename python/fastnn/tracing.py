@@ -53,6 +53,7 @@ class Trace:
         self._current: dict[int, Tensor] = {}  # id(variable) -> what it reads as
         self._variables: dict[int, Variable] = {}  # keeps the ids above alive
         self._streams = 0
+        self.losses: list[tuple[Any, Callable[[], Any]]] = []  # the layers that add to a loss, and what
 
     def __enter__(self) -> Trace:
         _state.traces.append(self)

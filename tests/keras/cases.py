@@ -20,7 +20,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """A class, its arguments, and what it is given: the shape of a layer's input, or a kind of targets and predictions.
+    """A class, its arguments, and what it is given: the shape of a layer's input or those of several, or a kind of targets and
+    predictions.
 
     An argument that is a pair (name of a schedule, its arguments) stands for the schedule.
     """
@@ -39,6 +40,13 @@ class Case:
         words += ["frozen"] if not self.trainable else []
         words += [f"exclude={','.join(self.exclude)}"] if self.exclude else []
         return " ".join([self.name, *words])
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of a layer's inputs."""
+        return list(self.given) if self.several() else [self.given]
+
+    def several(self) -> bool:
+        return isinstance(self.given, tuple) and bool(self.given) and isinstance(self.given[0], tuple)
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng(zlib.crc32(self.label().encode()))
@@ -131,7 +139,79 @@ LAYERS = [
     Case("ELU", {"alpha": 0.5}, ROW),
     Case("Softmax", {}, (4, 5)),
     Case("Softmax", {"axis": 1}, (4, 5)),
+    Case("Identity", {}, ROW),
+    Case("ActivityRegularization", {"l1": 0.02, "l2": 0.05}, (4, 5)),
+    Case("Add", {}, ((4, 5), (4, 5), (4, 5))),
+    Case("Add", {}, ((2, 3, 5), (5,))),
+    Case("Add", {}, ((4, 1), (4, 5))),
+    Case("Subtract", {}, ((4, 5), (4, 5))),
+    Case("Subtract", {}, ((5,), (2, 3, 5))),
+    Case("Multiply", {}, ((4, 5), (4, 5), (1, 5))),
+    Case("Multiply", {}, ((5,), (4, 5))),
+    Case("Average", {}, ((4, 5), (4, 5), (4, 1))),
+    Case("Maximum", {}, ((4, 5), (4, 5), (5,))),
+    Case("Minimum", {}, ((4, 5), (4, 5))),
+    Case("Concatenate", {}, ((4, 5), (4, 2), (4, 1))),
+    Case("Concatenate", {"axis": 1}, ((4, 5), (2, 5))),
+    Case("Concatenate", {"axis": -2}, ((4, 3, 5), (4, 2, 5))),
+    Case("Dot", {"axes": 1}, (ROW, ROW)),
+    Case("Dot", {"axes": -1}, ((3, 5), ROW)),
+    Case("Dot", {"axes": (1, 2), "normalize": True}, ((5, 3), (2, 5))),
+    Case("Dot", {"axes": (2, 1)}, ((2, 5, 3), (5, 4, 2))),
+    Case("Dot", {"axes": 1}, (ROW, (5, 2))),
+    Case("Dropout", {"rate": 0.4, "noise_shape": (None, 1, None)}, (4, 5)),
+    Case("AlphaDropout", {"rate": 0.4, "noise_shape": (None, 1)}, ROW),
+    Case("GaussianDropout", {"rate": 0.4}, ROW),
+    Case("GaussianNoise", {"stddev": 0.4}, ROW),
+    Case("SpatialDropout1D", {"rate": 0.4}, STEPS),
+    Case("SpatialDropout2D", {"rate": 0.4}, (3, 2, 4)),
+    Case("Conv1DTranspose", {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"}, (5, 2)),
+    Case("Conv1DTranspose", {"filters": 3, "kernel_size": 2, "strides": 3, "use_bias": False}, (5, 2)),
+    Case("Conv1DTranspose", {"filters": 3, "kernel_size": 3, "strides": 2, "output_padding": 1, "activation": "elu"}, (5, 2)),
+    Case("Conv1DTranspose", {"filters": 3, "kernel_size": 3, "dilation_rate": 2}, (5, 2)),
+    Case("DepthwiseConv1D", {"kernel_size": 3, "padding": "same", "strides": 2, "depth_multiplier": 2}, STEPS),
+    Case("DepthwiseConv1D", {"kernel_size": 2, "dilation_rate": 2, "activation": "relu6", "use_bias": False}, STEPS),
+    Case("SeparableConv1D", {"filters": 3, "kernel_size": 3, "padding": "same", "strides": 2}, STEPS),
+    Case(
+        "SeparableConv1D",
+        {"filters": 3, "kernel_size": 2, "depth_multiplier": 2, "dilation_rate": 2, "activation": "mish", "use_bias": False},
+        STEPS,
+    ),
+    Case("ZeroPadding1D", {}, STEPS),
+    Case("ZeroPadding1D", {"padding": (1, 2)}, STEPS),
+    Case("Cropping1D", {}, STEPS),
+    Case("Cropping1D", {"cropping": (2, 0)}, STEPS),
+    Case("UpSampling1D", {}, STEPS),
+    Case("UpSampling1D", {"size": 3}, STEPS),
+    Case("UnitNormalization", {}, (4, 5)),
+    Case("UnitNormalization", {"axis": (1, 2)}, (4, 5)),
+    Case("Normalization", {}, ROW),
+    Case("Normalization", {"axis": (1, 3)}, (3, 2, 4)),
+    Case("Normalization", {"axis": None, "invert": True}, (4, 5)),
+    Case("Normalization", {"mean": [0.5, 1.0, -1.0, 0.0, 2.0], "variance": [2.0, 1.0, 0.5, 0.0, 1.0]}, (4, 5)),
+    Case("Normalization", {"mean": 0.5, "variance": 2.0, "axis": None}, (4, 5)),
 ]
+# Layers that are trained for ten steps, between a Dense and the loss: the first case of each class, and all of several inputs.
+# Embedding takes no Dense's results; the masks and the noise of the others are of another generator.
+_NOT_TRAINED = {
+    "Embedding",
+    "Dropout",
+    "AlphaDropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+}
+TRAINED = [
+    Case("Dense", {"units": 3, "activity_regularizer": "l2"}, ROW),
+    Case("Conv2D", {"filters": 3, "kernel_size": 2, "activation": "tanh", "activity_regularizer": "l1"}, (4, 3, 2)),
+]
+TRAINED += [
+    case
+    for i, case in enumerate(LAYERS)
+    if case.name not in _NOT_TRAINED and (case.several() or case.name not in {other.name for other in LAYERS[:i]})
+]
+RATE = 0.005  # of their SGD: with more, some products grow beyond all bounds
 
 # What is given to losses and metrics: targets, and the predictions that go with them.
 _CROSS_ENTROPIES: list[Case] = [
@@ -209,6 +289,16 @@ METRICS = [
     Case("Precision", {"thresholds": 0.7}, "binary"),
     Case("Recall", {}, "binary"),
     Case("Recall", {"thresholds": 0.7}, "binary"),
+    *(
+        Case(name, arguments, "classes rows")
+        for name in ("Precision", "Recall")
+        for arguments in (
+            {"top_k": 2},
+            {"class_id": 1, "thresholds": 0.2},
+            {"top_k": 3, "class_id": 2},
+            {"top_k": 3, "thresholds": 0.25},
+        )
+    ),
     Case("AUC", {}, "binary"),
     Case("AUC", {"num_thresholds": 20, "curve": "PR"}, "binary"),
     Case("AUC", {"num_thresholds": 20, "summation_method": "minoring"}, "binary"),
@@ -279,6 +369,8 @@ ACTIVATIONS = [
     Case("celu", {"alpha": 0.5}, "grid"),
     Case("elu", {"alpha": 0.5}, "grid"),
     Case("gelu", {"approximate": True}, "grid"),
+    Case("glu", {}, "pairs"),
+    Case("glu", {"axis": 1}, "rows"),
     Case("hard_shrink", {"threshold": 1.25}, "grid"),
     Case("leaky_relu", {"negative_slope": 0.1}, "grid"),
     Case("soft_shrink", {"threshold": 1.25}, "grid"),
@@ -309,7 +401,7 @@ INITIALIZERS = [
     for shape in ((200, 100), (3, 3, 40, 80))
 ]
 
-# Whole models, trained for two epochs by `fit`: (layers, loss, metrics, arguments of fit).
+# Whole models, trained for two epochs by `fit`: (layers, loss, metrics, arguments of fit and weighted_metrics of compile).
 _IMAGES = [
     ("Conv2D", {"filters": 4, "kernel_size": 3, "padding": "same", "use_bias": False}),
     ("BatchNormalization", {"momentum": 0.9}),
@@ -324,6 +416,12 @@ MODELS = {
     "labels": (_IMAGES, "sparse_categorical_crossentropy", ["accuracy"], {}),
     "class_weight": (_IMAGES, "sparse_categorical_crossentropy", ["accuracy"], {"class_weight": {0: 2.0, 2: 0.5}}),
     "sample_weight": (_IMAGES, "sparse_categorical_crossentropy", ["accuracy"], {"sample_weight": "random"}),
+    "weighted_metrics": (
+        _IMAGES,
+        "sparse_categorical_crossentropy",
+        ["accuracy"],
+        {"sample_weight": "random", "weighted_metrics": ["accuracy", "sparse_categorical_crossentropy"]},
+    ),
     "validation_split": (_IMAGES, "sparse_categorical_crossentropy", ["accuracy"], {"validation_split": 0.25}),
     "steps": (
         [
@@ -348,22 +446,34 @@ def rounded(x: Any) -> Array:
     return np.asarray(x).round(2).astype(np.float32)
 
 
-def input_of(case: Case) -> Array:
+def input_of(case: Case) -> Any:
     """What a layer is given."""
     if case.given == "indices":
         return case.rng().integers(0, case.arguments["input_dim"], (4, 6)).astype(np.int32)
+    if case.several():
+        rng = case.rng()
+        return [rounded(rng.standard_normal((3, *shape))) for shape in case.shapes()]
     return rounded(case.rng().standard_normal((3, *case.given)))
+
+
+def batch_of(case: Case, step: int, output_shape: tuple[int, ...]) -> tuple[Any, Array]:
+    """Inputs and targets for a layer that is trained."""
+    rng = np.random.default_rng([zlib.crc32(case.label().encode()), step])
+    x = [rounded(rng.standard_normal((8, *shape))) for shape in case.shapes()]
+    return x if case.several() else x[0], rounded(rng.standard_normal((8, *output_shape)))
 
 
 def values_of(case: Case) -> Array:
     """What an activation is given."""
-    if case.given == "rows":
-        return rounded(case.rng().standard_normal((5, 4, 3)) * 3)
+    if case.given in ("rows", "pairs"):
+        return rounded(case.rng().standard_normal((5, 4, 3 if case.given == "rows" else 6)) * 3)
     return np.concatenate([np.linspace(-6, 6, 97), [-90.0, -30.0, -15.0, 15.0, 30.0, 80.0]]).astype(np.float32)
 
 
 def random_weight(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
-    """Numbers in the place of initial weights; variances are above 0."""
+    """Numbers in the place of initial weights; variances are above 0, and a count is an integer."""
+    if "count" in name:
+        return np.float32(3)
     return rounded(rng.uniform(0.3, 2.0, shape) if "variance" in name else rng.standard_normal(shape) * 0.7)
 
 

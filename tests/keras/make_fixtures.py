@@ -50,6 +50,9 @@ def schedules(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def randomise(layer: Any, rng: np.random.Generator) -> list[Any]:
     layer.set_weights([cases.random_weight(rng, w.name, w.shape) for w in layer.weights])
+    for inner in (layer, *getattr(layer, "layers", ())):
+        if isinstance(inner, keras.layers.Normalization):
+            inner.finalize_state()  # or it goes on with the weights it had
     return list(layer.get_weights())
 
 
@@ -61,12 +64,25 @@ for case in new("layers", cases.LAYERS):
     layer = getattr(keras.layers, case.name)(**case.arguments)
     layer.trainable = case.trainable
     x = cases.input_of(case)
-    layer.build(x.shape)
+    layer.build([part.shape for part in x] if isinstance(x, list) else x.shape)
     record("layers", case.label(), **numbered("weight", randomise(layer, case.rng())))
     record("layers", case.label(), y=layer(x, training=False) if case.name in ("Dropout", "BatchNormalization") else layer(x))
     if case.training:
         y = layer(x, training=True)
         record("layers", case.label(), y_training=y, **numbered("after", layer.get_weights()))
+
+for case in new("trained", cases.TRAINED):
+    layer = getattr(keras.layers, case.name)(**case.arguments)
+    inputs = [keras.Input(shape) for shape in case.shapes()]
+    # Named so that weights come in this order.
+    hidden = [keras.layers.Dense(x.shape[-1], name=f"dense{i}")(x) for i, x in enumerate(inputs)]
+    model = keras.Model(inputs if case.several() else inputs[0], layer(hidden if len(hidden) > 1 else hidden[0]))
+    randomise(model, case.rng())
+    model.compile(keras.optimizers.SGD(cases.RATE, momentum=0.9), loss="mean_squared_error", run_eagerly=True)
+    losses = []
+    for step in range(10):
+        losses.append(model.train_on_batch(*cases.batch_of(case, step, model.output_shape[1:])))
+    record("trained", case.label(), run=np.concatenate([losses, *(w.ravel() for w in model.get_weights())]).astype(np.float32))
 
 for case in new("losses", cases.LOSSES):
     y_true, y_pred = cases.targets_of(case, 0)
@@ -115,17 +131,23 @@ for case in new("initializers", cases.INITIALIZERS):
 
 for name in new("models", cases.MODELS):
     layers, loss, metrics, options = cases.MODELS[name]
+    weighted = options.get("weighted_metrics")
+    options = {key: value for key, value in options.items() if key != "weighted_metrics"}
     x, y, weights = cases.training_data(name)
     options = {**options, "sample_weight": weights} if "sample_weight" in options else options
     dtype = "int32" if x.dtype == np.int32 else "float32"
     model = keras.Sequential([keras.Input(x.shape[1:], dtype=dtype), *(getattr(keras.layers, n)(**a) for n, a in layers)])
     start = randomise(model, np.random.default_rng(0))
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss=loss, metrics=metrics, run_eagerly=True)
+    model.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9), loss=loss, metrics=metrics, weighted_metrics=weighted, run_eagerly=True
+    )
     history = model.fit(x, y, batch_size=6, epochs=2, shuffle=False, verbose=0, **options).history
     record("models", name, **numbered("weight", start), **numbered("after", model.get_weights()))
     record("models", name, **{f"history {k}": np.array(v) for k, v in history.items()})
     evaluated = model.evaluate(x, y, batch_size=6, verbose=0)
-    record("models", name, evaluated=np.array(evaluated), predicted=model.predict(x, verbose=0))
+    logs = [log for log in history if not log.startswith("val_")]
+    # What is among metrics and weighted_metrics is there once more at the end.
+    record("models", name, evaluated=np.array(evaluated[: len(logs)]), predicted=model.predict(x, verbose=0))
 
 if "--compare" in sys.argv:
     for key in sorted(found.keys() | stored.keys()):

@@ -1,17 +1,15 @@
-"""Dense, Flatten, Activation, Dropout, Rescaling, Input."""
+"""Dense, Flatten, Activation, Identity, ActivityRegularization, Rescaling, Input."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from fastnn import _core, activations, constraints, initializers, ops, regularizers
 from fastnn.layers.layer import InputShape, Layer, check_size, check_sizes, given, unique_name
 from fastnn.symbolic import SymbolicTensor
 from fastnn.tracing import Variable
-from fastnn.utils import check_number, check_seed, generator
+from fastnn.utils import check_number
 
 
 class Input(SymbolicTensor):
@@ -72,6 +70,7 @@ class Dense(Layer):
         bias_initializer: of the bias, shape `(units,)`.
         kernel_regularizer: what the kernel adds to the loss: a name or object of `fastnn.regularizers`, or None.
         bias_regularizer: likewise the bias.
+        activity_regularizer: likewise the output, divided by the length of the batch.
         kernel_constraint: what is done to the kernel after an update: a name or object of `fastnn.constraints`, or None.
         bias_constraint: likewise to the bias.
 
@@ -96,12 +95,13 @@ class Dense(Layer):
         *,
         kernel_regularizer: regularizers.RegularizerLike = None,
         bias_regularizer: regularizers.RegularizerLike = None,
+        activity_regularizer: regularizers.RegularizerLike = None,
         kernel_constraint: constraints.ConstraintLike = None,
         bias_constraint: constraints.ConstraintLike = None,
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(name=name, input_shape=input_shape, activity_regularizer=activity_regularizer)
         self.units = check_size(self.name, "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -200,59 +200,48 @@ class Activation(Layer):
         return {"activation": activations.serialize(self.activation), **super().get_config()}
 
 
-class Dropout(Layer):
-    """While training, sets elements to zero with probability `rate` and scales the others by `1 / (1 - rate)`.
-
-    Args:
-        rate: at least 0 and below 1.
-        seed: of this layer's masks; default one from the library's generator (`fastnn.set_seed`).
-
-    Input and output have the same shape. Each committed step has a mask of its own.
-
-    Raises:
-        ValueError: a rate or a seed outside its range.
-        TypeError: a seed that is no integer.
-
-    Source:
-        Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: a simple way to prevent neural networks from
-        overfitting", JMLR 2014.
+class Identity(Layer):
+    """Its input, as it is: a place for another layer, or a name for a tensor.
 
     Example:
-        >>> dropout = layers.Dropout(0.5, seed=0)
-        >>> dropout(np.ones((1, 3)))
-        array([[1., 1., 1.]], dtype=float32)
-        >>> sorted(set(dropout(np.ones((1, 100)), training=True).ravel().tolist()))
-        [0.0, 2.0]
+        >>> layers.Identity()(np.array([[-1.0, 2.0]]))
+        array([[-1.,  2.]], dtype=float32)
+    """
+
+    def call(self, x: Any, training: bool) -> Any:
+        return x
+
+
+class ActivityRegularization(Layer):
+    """Its input, as it is, of which `l1 sum |x| + l2 sum x^2`, divided by the length of the batch, is added to the loss.
+
+    Args:
+        l1: at least 0.
+        l2: likewise.
+
+    Raises:
+        ValueError: a factor outside its range.
+
+    Example:
+        >>> model = fastnn.Sequential([layers.ActivityRegularization(l2=0.5, input_shape=(3,)), layers.Dense(1, "relu")])
+        >>> model.compile("sgd", loss="mse")
+        >>> model.evaluate(np.full((4, 3), 2.0), model.predict(np.full((4, 3), 2.0)))
+        6.0
     """
 
     def __init__(
-        self,
-        rate: float,
-        seed: int | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        self, l1: float = 0.0, l2: float = 0.0, *, name: str | None = None, input_shape: Sequence[int] | None = None
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
-        self.rate = check_number(self.name, "rate", rate, 0.5, "0 <= rate < 1, the share to drop", lambda r: 0.0 <= r < 1.0)
-        self.seed = None if seed is None else check_seed(self.name, seed)
-        base, stream = generator.next_key() if self.seed is None else (self.seed, 0)
-        # [seed, step]: the step advances when a run commits, so that a failed step is repeated with the same mask.
-        self.random_state = Variable(
-            np.array([(base + stream * 0x9E3779B97F4A7C15) % 2**63, 0], np.int64),
-            name=f"{self.name}/random_state",
-            trainable=False,
-        )
+        super().__init__(name=name, input_shape=input_shape, activity_regularizer=regularizers.L1L2(l1, l2))
+        self.l1, self.l2 = float(l1), float(l2)
 
     def call(self, x: Any, training: bool) -> Any:
-        if not training or self.rate == 0.0:
-            return x
-        y = ops.dropout(x, self.random_state, rate=self.rate)
-        self.random_state.assign(self.random_state + np.array([0, 1], np.int64))
-        return y
+        return x
 
     def get_config(self) -> dict[str, Any]:
-        return {"rate": self.rate, "seed": self.seed, **super().get_config()}
+        config = super().get_config()
+        del config["activity_regularizer"]
+        return {"l1": self.l1, "l2": self.l2, **config}
 
 
 class Rescaling(Layer):

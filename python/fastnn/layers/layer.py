@@ -13,12 +13,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastnn import constraints, regularizers
+from fastnn import constraints, ops, regularizers
 from fastnn.symbolic import SymbolicTensor, record
 from fastnn.tracing import (
     Array,
     Tensor,
     Variable,
+    current_trace,
     flatten,
     layer_scope,
     named_variables,
@@ -85,6 +86,8 @@ class Layer:
     Args:
         name: default the class's name with a number.
         input_shape: of one sample, for the first layer of a model.
+        activity_regularizer: what the layer's output adds to the loss, divided by the length of the batch: a name or object of
+            `fastnn.regularizers`, a function of the output, or None.
 
     Example:
         >>> class Residual(layers.Layer):
@@ -103,12 +106,19 @@ class Layer:
     # What integers are converted to before `call`: a layer that takes them as they are, such as one of token ids, says None.
     input_dtype: str | None = "float32"
 
-    def __init__(self, *, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        activity_regularizer: regularizers.RegularizerLike = None,
+    ) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"{type(self).__name__}: name={name!r}; expected a string; pass for example name='hidden'")
         self.auto_named = not name
         self.name = name or unique_name(self.default_name())
         self._declared_shape = None if input_shape is None else check_sizes(self.name, "input_shape", input_shape, None)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self._output_shapes: Any = None  # of the last call
         self.built = False
         self._trainable = True
@@ -174,6 +184,9 @@ class Layer:
                     options = {**options, "training": training}
                 result = self.call(x, *others, **options)
                 self._output_shapes = shapes_of(result)
+                if self.activity_regularizer is not None and (trace := current_trace()) is not None:
+                    # Computed when the losses are asked for: a prediction does not need it.
+                    trace.losses += [(self, functools.partial(self._activity, output)) for output in flatten(result)[0]]
                 return result
             except Exception:
                 if not was_built:
@@ -196,6 +209,32 @@ class Layer:
         if array.dtype.kind == "f" or (array.dtype.kind in "iub" and self.input_dtype is not None):
             array = array.astype("float32" if array.dtype.kind == "f" else self.input_dtype, copy=False)
         return array
+
+    def _activity(self, output: Any) -> Any:
+        assert self.activity_regularizer is not None
+        loss = self.activity_regularizer(output)
+        return loss / ops.sum(ops.ones(output.shape[:1], output.dtype)) if output.shape else loss
+
+    def add_loss(self, loss: Any) -> None:
+        """Adds a number to the loss of the models that this layer is part of, while `call` is traced.
+
+        It is part of `losses` of the layer and of those above within that trace. Outside a trace nothing is computed of losses.
+
+        Args:
+            loss: a tensor made in `call`; of several numbers the sum counts.
+
+        Example:
+            >>> class Sparse(layers.Layer):
+            ...     def call(self, x):
+            ...         self.add_loss(ops.mean(ops.abs(x)) * 0.1)
+            ...         return x
+            >>> model = fastnn.Sequential([Sparse(input_shape=(4,)), layers.Dense(1, kernel_initializer="zeros")])
+            >>> model.compile("sgd", loss="mse")
+            >>> round(model.evaluate(np.ones((8, 4)), np.zeros((8, 1))), 6)
+            0.1
+        """
+        if (trace := current_trace()) is not None:
+            trace.losses.append((self, lambda: ops.sum(loss)))
 
     def unbuild(self) -> None:
         """Forgets the weights; the next call makes new ones."""
@@ -308,8 +347,15 @@ class Layer:
 
     @property
     def losses(self) -> list[Any]:
-        """What the weights that training changes add to the loss, one number for each with a regularizer."""
-        return [w.regularizer(w) for w in self.trainable_variables if w.regularizer is not None]
+        """What is added to the loss of the data, a list of numbers: for each weight that training changes and that has a
+        regularizer, and, within a trace, for each call in it with an activity regularizer or `add_loss`.
+        """
+        of_weights = [w.regularizer(w) for w in self.trainable_variables if w.regularizer is not None]
+        trace = current_trace()
+        if trace is None or not trace.losses:
+            return of_weights
+        own = {id(layer) for _, layer in self._walk()}
+        return [loss() for layer, loss in trace.losses if id(layer) in own] + of_weights
 
     @property
     def trainable_weights(self) -> list[Variable]:
@@ -357,6 +403,8 @@ class Layer:
         config: dict[str, Any] = {"name": self.name}
         if self._declared_shape is not None:
             config["input_shape"] = self._declared_shape
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = self.activity_regularizer
         if not self._trainable:
             config["trainable"] = False
         return config

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import initializers, ops
+from fastnn.batches import numeric
 from fastnn.layers.layer import InputShape, Layer, check_size
+from fastnn.layers.merging import unit
 from fastnn.tracing import Variable
 from fastnn.utils import check_number
 
@@ -301,6 +305,187 @@ class GroupNormalization(_Normalization):
 
     def get_config(self) -> dict[str, Any]:
         return {"groups": self.groups, **super().get_config()}
+
+
+class UnitNormalization(Layer):
+    """Numbers divided by the root of the sum of their squares along axes, or by 1e-12 where that is larger.
+
+    Args:
+        axis: one axis, or several whose numbers are summed together.
+
+    Input and output have the same shape.
+
+    Raises:
+        ValueError: when called, an axis that the input does not have.
+        TypeError: no integers.
+
+    Example:
+        >>> layers.UnitNormalization()(np.array([[3.0, 4.0], [0.0, 0.0]]))
+        array([[0.6, 0.8],
+               [0. , 0. ]], dtype=float32)
+    """
+
+    def __init__(
+        self, axis: int | Sequence[int] = -1, *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.axis = _check_axes(self.name, axis)
+
+    def call(self, x: Any, training: bool) -> Any:
+        return unit(x, self.axis, 1e-12)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"axis": self.axis, **super().get_config()}
+
+
+class Normalization(Layer):
+    """`(x - mean) / sqrt(variance)` with the mean and the variance of data that `adapt` has seen, or that are given.
+
+    Args:
+        axis: the axes whose every place has a mean and a variance of its own, not the batch; None for one mean of everything.
+        mean: to be used as it is, instead of `adapt`: a number, or numbers for the places of these axes.
+        variance: likewise; both are given or none.
+        invert: compute `x sqrt(variance) + mean` instead.
+
+    Input and output have the same shape. Deviations below 1e-7 count as 1e-7. Unless mean and variance are given, they are
+    weights that are not trained, `mean` and `variance`, which begin as 0 and 1, and behind them is `count`, which is 0 as in
+    Keras.
+
+    Raises:
+        ValueError: one of mean and variance alone, of different shapes or not finite, a variance below 0; when built, axes that
+            the input does not have, or of unknown length.
+        TypeError: axes that are no integers, a flag that is none.
+
+    Example:
+        >>> norm = layers.Normalization()
+        >>> norm.adapt(np.array([[1.0, 10.0], [3.0, 30.0]]))
+        >>> norm(np.array([[1.0, 40.0]]))
+        array([[-1.,  2.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] | None = -1,
+        mean: Any = None,
+        variance: Any = None,
+        invert: bool = False,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.axis = None if axis is None or axis == () else _check_axes(self.name, axis)
+        self.invert = _check_flag(self.name, "invert", invert)
+        if (mean is None) != (variance is None):
+            raise ValueError(f"{self.name}: one of mean and variance; expected both or none; pass the other one too")
+        self._given: tuple[Any, Any] | None = None
+        if mean is not None:
+            pair = numeric(f"{self.name}: mean", mean), numeric(f"{self.name}: variance", variance)
+            if pair[0].shape != pair[1].shape or not all(np.isfinite(a).all() for a in pair) or (pair[1] < 0).any():
+                raise ValueError(
+                    f"{self.name}: mean={mean!r} and variance={variance!r}; expected finite numbers, as many of both, and no "
+                    "variance below 0; check how they were computed"
+                )
+            self._given = pair[0].tolist(), pair[1].tolist()
+        self.mean: Variable | None = None
+        self.variance: Variable | None = None
+
+    def _kept(self, rank: int) -> list[int]:
+        axes = () if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
+        kept = sorted(axis % rank for axis in axes if -rank <= axis < rank)
+        if len(set(kept)) != len(axes) or 0 in kept:
+            raise ValueError(
+                f"{self.name}: axis={self.axis} of an input with {rank} axes; expected some of those behind the batch, 1 to "
+                f"{rank - 1}; pass others, or None"
+            )
+        return kept
+
+    def build(self, input_shape: InputShape) -> None:
+        lengths = [input_shape[axis] for axis in self._kept(len(input_shape))]
+        if None in lengths:
+            raise ValueError(
+                f"{self.name}: input of shape {input_shape}; expected axes of known length for axis={self.axis}; pass others"
+            )
+        shape = [n for n in lengths if n is not None]
+        if self._given is None:
+            self.mean = self.add_weight("mean", shape, initializers.Zeros(), trainable=False)
+            self.variance = self.add_weight("variance", shape, initializers.Ones(), trainable=False)
+            # Nothing reads it. Keras's layer has it, and lists of weights go from one to the other.
+            self.add_weight("count", (), initializers.Zeros(), trainable=False)
+            return
+        try:
+            np.broadcast_to(self._given[0], shape)
+        except ValueError:
+            raise ValueError(
+                f"{self.name}: a mean of shape {np.shape(self._given[0])} for an input of shape {input_shape} and "
+                f"axis={self.axis}; expected one that broadcasts to {tuple(shape)}; pass a number for each place of the axes"
+            ) from None
+
+    def adapt(self, data: Any) -> None:
+        """Takes mean and variance from data, in place of those from earlier data; makes the weights if there are none.
+
+        Args:
+            data: an array of samples, or an iterable of batches: arrays, or tuples whose first entry is one.
+
+        Raises:
+            ValueError: mean and variance were given; no samples, numbers that are not finite, shapes that do not fit.
+            TypeError: no numbers.
+        """
+        if self._given is not None:
+            raise ValueError(f"{self.name}: adapt of a layer whose mean is given; expected none; leave out mean and variance")
+        count, mean, squares = 0, np.zeros(()), np.zeros(())
+        for entry in [data] if isinstance(data, np.ndarray) else data:
+            batch = numeric(f"{self.name}: adapt", entry[0] if isinstance(entry, tuple) else entry).astype(np.float64)
+            if not np.isfinite(batch).all():
+                raise ValueError(f"{self.name}: adapt: numbers that are not finite; expected finite ones; replace the others")
+            if not self.built:
+                self.build((None, *batch.shape[1:]))
+                self.built = True
+            kept = self._kept(batch.ndim)
+            shape = tuple(batch.shape[axis] for axis in kept)
+            assert self.mean is not None and self.variance is not None
+            if shape != self.mean.shape:
+                raise ValueError(
+                    f"{self.name}: adapt: a batch of shape {batch.shape}; expected {self.mean.shape} along axis={self.axis}; "
+                    "reshape it"
+                )
+            over = tuple(axis for axis in range(batch.ndim) if axis not in kept)
+            if (n := batch.size // max(1, int(np.prod(shape)))) == 0:
+                continue
+            own = batch.mean(axis=over)
+            # Chan, Golub, LeVeque: the squares of the distances from the mean of both parts.
+            squares = squares + batch.var(axis=over) * n + (own - mean) ** 2 * (count * n / (count + n))
+            mean = mean + (own - mean) * (n / (count + n))
+            count += n
+        if count == 0:
+            raise ValueError(f"{self.name}: adapt: no samples; expected at least one; check how the data was loaded")
+        assert self.mean is not None and self.variance is not None
+        self.mean.assign(np.asarray(mean, np.float32))
+        self.variance.assign(np.asarray(squares / count, np.float32))
+
+    def call(self, x: Any, training: bool) -> Any:
+        kept = self._kept(len(x.shape))
+        wide = [n if axis in kept else 1 for axis, n in enumerate(x.shape)]
+        if self.mean is not None and self.variance is not None:
+            mean, variance = ops.reshape(self.mean, wide), ops.reshape(self.variance, wide)
+            deviation = ops.maximum(ops.sqrt(variance), 1e-7)
+        else:
+            assert self._given is not None
+            shape = [x.shape[axis] for axis in kept]
+            mean, variance = (np.broadcast_to(np.asarray(a, np.float32), shape).reshape(wide) for a in self._given)
+            deviation = np.maximum(np.sqrt(variance), np.float32(1e-7))
+        return x * deviation + mean if self.invert else (x - mean) / deviation
+
+    def get_config(self) -> dict[str, Any]:
+        given = {} if self._given is None else {"mean": self._given[0], "variance": self._given[1]}
+        return {"axis": self.axis, **given, "invert": self.invert, **super().get_config()}
+
+
+def _check_axes(where: str, axis: Any) -> int | tuple[int, ...]:
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    if not axes or not all(isinstance(a, (int, np.integer)) and not isinstance(a, bool) for a in axes):
+        raise TypeError(f"{where}: axis={axis!r}; expected an integer, or several in a tuple; pass for example -1")
+    return tuple(int(a) for a in axes) if isinstance(axis, (tuple, list)) else int(axis)
 
 
 def _check_flag(where: str, what: str, value: Any) -> bool:

@@ -100,6 +100,111 @@ class RepeatVector(Layer):
         return {"n": self.n, **super().get_config()}
 
 
+def _ends(where: str, what: str, value: Any) -> tuple[int, int]:
+    """(before, after) from Keras's two forms: n, (before, after)."""
+    pair = (value, value) if isinstance(value, (int, np.integer)) else value
+    good = isinstance(pair, (tuple, list)) and len(pair) == 2
+    if not (good and all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0 for n in pair)):
+        raise ValueError(
+            f"{where}: {what}={value!r}; expected an integer of 0 or more, or two, (before, after); pass for example {what}=1"
+        )
+    return int(pair[0]), int(pair[1])
+
+
+class ZeroPadding1D(Layer):
+    """Zeros before and after sequences; see `fastnn.ops.pad`.
+
+    Args:
+        padding: time steps at both ends, or `(before, after)`.
+
+    Input shape `(batch, time, channels)`.
+
+    Raises:
+        ValueError: no integers of 0 or more; when called, an input without 3 axes.
+
+    Example:
+        >>> layers.ZeroPadding1D((1, 2))(np.ones((1, 4, 3))).shape
+        (1, 7, 3)
+    """
+
+    def __init__(
+        self, padding: int | Sequence[int] = 1, *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.padding = _ends(self.name, "padding", padding)
+
+    def call(self, x: Any, training: bool) -> Any:
+        self.expect_rank(x, 3, "(batch, time, channels)")
+        return ops.pad(x, [(0, 0), self.padding, (0, 0)])
+
+    def get_config(self) -> dict[str, Any]:
+        return {"padding": self.padding, **super().get_config()}
+
+
+class Cropping1D(Layer):
+    """Sequences without their ends.
+
+    Args:
+        cropping: time steps cut off at both ends, or `(before, after)`.
+
+    Input shape `(batch, time, channels)`.
+
+    Raises:
+        ValueError: no integers of 0 or more; when called, an input without 3 axes, or of which nothing would be left.
+
+    Example:
+        >>> layers.Cropping1D((1, 0))(np.arange(3.0).reshape(1, 3, 1)).ravel()
+        array([1., 2.], dtype=float32)
+    """
+
+    def __init__(
+        self, cropping: int | Sequence[int] = (1, 1), *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.cropping = _ends(self.name, "cropping", cropping)
+
+    def call(self, x: Any, training: bool) -> Any:
+        self.expect_rank(x, 3, "(batch, time, channels)")
+        before, after = self.cropping
+        if isinstance(x.shape[1], int) and before + after >= x.shape[1]:
+            raise ValueError(
+                f"{self.name}: input of shape {shape_text(x)} and cropping={self.cropping}; expected more time steps than "
+                "are cut off; crop less"
+            )
+        return ops.slice(x, (None, before), (None, -after or None))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"cropping": self.cropping, **super().get_config()}
+
+
+class UpSampling1D(Layer):
+    """Sequences with each time step several times.
+
+    Args:
+        size: how often.
+
+    Input shape `(batch, time, channels)`.
+
+    Raises:
+        ValueError: a size that is no positive integer; when called, an input without 3 axes.
+
+    Example:
+        >>> layers.UpSampling1D(2)(np.arange(2.0).reshape(1, 2, 1)).ravel()
+        array([0., 0., 1., 1.], dtype=float32)
+    """
+
+    def __init__(self, size: int = 2, *, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.size = check_size(self.name, "size", size)
+
+    def call(self, x: Any, training: bool) -> Any:
+        self.expect_rank(x, 3, "(batch, time, channels)")
+        return ops.repeat(x, self.size, axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"size": self.size, **super().get_config()}
+
+
 def _borders(where: str, what: str, value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     """((top, bottom), (left, right)) from Keras's three forms: n, (height, width), ((top, bottom), (left, right))."""
 

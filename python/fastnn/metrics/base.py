@@ -56,6 +56,15 @@ class Metric:
         for what, shape in state.items():
             setattr(self, what, Variable(np.zeros(tuple(shape), np.float64), name=f"{self.name}/{what}", trainable=False))
 
+    def build(self, output_shape: Sequence[int | None]) -> None:
+        """Makes what it remembers where that depends on the shape of predictions; the first batch does it.
+
+        The default does nothing.
+
+        Args:
+            output_shape: `(batch, ...)`; the batch may be None.
+        """
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The numbers to average; a subclass implements it.
 
@@ -71,15 +80,21 @@ class Metric:
         """
         raise TypeError(f"{self.name}: has no call(y_true, y_pred); expected one; override it")
 
-    def update(self, values: Any) -> None:
+    def update(self, values: Any, sample_weight: Any = None) -> None:
         """Adds one number per sample.
 
         Args:
             values: array or tensor of any shape and dtype.
+            sample_weight: how much each sample counts in the mean, `(batch,)`; None for all alike.
         """
         values = ops.cast(values, "float64")
+        each: Any = np.float64(1.0)
+        if sample_weight is not None:
+            each = ops.cast(sample_weight, "float64")
+            each = ops.reshape(each, (each.shape[0], *(1 for _ in values.shape[1:])))
+            values = values * each
         self.total.assign(self.total + ops.sum(values))
-        self.count.assign(self.count + ops.sum(ops.broadcast_like(np.float64(1.0), values)))
+        self.count.assign(self.count + ops.sum(ops.broadcast_like(each, values)))
 
     def update_state(self, y_true: Any, y_pred: Any) -> None:
         """Adds a batch.

@@ -53,11 +53,15 @@ class _Counts(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any) -> None:
         _same_shape(self.name, y_true, y_pred)
-        truth = ops.cast(y_true, "bool")
-        above = ops.greater(y_pred, 0.5 if self.thresholds is None else self.thresholds)
+        self._add_sides(ops.cast(y_true, "bool"), self._above(y_pred))
+
+    def _add_sides(self, truth: Any, above: Any) -> None:
         for what, is_true, is_above in self._counted:
             sides = truth if is_true else ops.logical_not(truth), above if is_above else ops.logical_not(above)
             _add(getattr(self, what), ops.logical_and(*sides))
+
+    def _above(self, y_pred: Any) -> Any:
+        return ops.greater(y_pred, 0.5 if self.thresholds is None else self.thresholds)
 
     def _count(self, index: int) -> float:
         return float(getattr(self, self._counted[index][0]).numpy())
@@ -167,38 +171,77 @@ class Precision(_Counts):
     """The share of what is predicted that is true: `TP / (TP + FP)`, 0 where nothing is predicted.
 
     Args:
-        thresholds: as for `TruePositives`.
+        thresholds: as for `TruePositives`; with top_k default none.
+        top_k: only the k largest predictions of each row, the last axis, count as predicted.
+        class_id: only this place of the last axis is looked at, after top_k.
         name: in logs.
 
-    Keras's `top_k` and `class_id` do not exist.
-
     Raises:
-        ValueError: as there.
+        ValueError: as there; a number that is no positive integer; when updated, rows without as many classes.
 
     Example:
         >>> metric = fastnn.metrics.Precision()
         >>> metric.update_state(np.array([1, 1, 0]), np.array([0.9, 0.2, 0.8]))
         >>> metric.result()
         0.5
+        >>> metric = fastnn.metrics.Precision(top_k=2)
+        >>> metric.update_state(np.array([[1, 0, 0]]), np.array([[0.1, 0.6, 0.3]]))
+        >>> metric.result()
+        0.0
     """
 
     _counted = (("true_positives", True, True), ("false_positives", False, True))
 
-    def __init__(self, thresholds: float | None = None, name: str = "precision") -> None:
+    def __init__(
+        self,
+        thresholds: float | None = None,
+        top_k: int | None = None,
+        class_id: int | None = None,
+        name: str = "precision",
+    ) -> None:
         super().__init__(thresholds, name)
+        self.top_k = None if top_k is None else check_size(name, "top_k", top_k)
+        good = isinstance(class_id, (int, np.integer)) and not isinstance(class_id, bool) and class_id >= 0
+        if class_id is not None and not good:
+            raise ValueError(f"{name}: class_id={class_id!r}; expected an integer of 0 or more; pass for example 0")
+        self.class_id = None if class_id is None else int(class_id)
+
+    def _above(self, y_pred: Any) -> Any:
+        if self.top_k is None:
+            return super()._above(y_pred)
+        _, places = ops.top_k(y_pred, self.top_k)
+        largest = ops.any(ops.cast(ops.one_hot(places, y_pred.shape[-1]), "bool"), axes=-2)
+        return largest if self.thresholds is None else ops.logical_and(largest, super()._above(y_pred))
+
+    def update_state(self, y_true: Any, y_pred: Any) -> None:
+        _same_shape(self.name, y_true, y_pred)
+        least = max(self.top_k or 1, 0 if self.class_id is None else self.class_id + 1)
+        if (self.top_k is not None or self.class_id is not None) and _last_axis(self.name, y_pred.shape) < least:
+            raise ValueError(
+                f"{self.name}: predictions of shape {shape_text(y_pred)} with top_k={self.top_k} and class_id={self.class_id}; "
+                f"expected at least {least} classes on the last axis; pass smaller numbers"
+            )
+        sides = ops.cast(y_true, "bool"), self._above(y_pred)
+        if self.class_id is not None:
+            sides = sides[0][..., self.class_id], sides[1][..., self.class_id]
+        self._add_sides(*sides)
 
     def result(self) -> float:
         return float(_ratio(self._count(0), self._count(0) + self._count(1)))
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: value for name, value in (("top_k", self.top_k), ("class_id", self.class_id)) if value is not None}
+        return {**own, **super().get_config()}
 
 
 class Recall(Precision):
     """The share of what is true that is predicted: `TP / (TP + FN)`, 0 where nothing is true.
 
     Args:
-        thresholds: as for `TruePositives`.
+        thresholds: as for `Precision`.
+        top_k: likewise.
+        class_id: likewise.
         name: in logs.
-
-    Keras's `top_k` and `class_id` do not exist.
 
     Raises:
         ValueError: as there.
@@ -212,8 +255,14 @@ class Recall(Precision):
 
     _counted = (("true_positives", True, True), ("false_negatives", True, False))
 
-    def __init__(self, thresholds: float | None = None, name: str = "recall") -> None:
-        super().__init__(thresholds, name)
+    def __init__(
+        self,
+        thresholds: float | None = None,
+        top_k: int | None = None,
+        class_id: int | None = None,
+        name: str = "recall",
+    ) -> None:
+        super().__init__(thresholds, top_k, class_id, name)
 
 
 class AUC(Metric):
@@ -353,15 +402,15 @@ class F1Score(Metric):
     predicted: Variable
     positives: Variable
 
-    def _build(self, shape: Sequence[int | None]) -> None:
+    def build(self, output_shape: Sequence[int | None]) -> None:
         if not self._built:
-            classes = _last_axis(self.name, shape)
+            classes = _last_axis(self.name, output_shape)
             self._remember({"true_positives": (classes,), "predicted": (classes,), "positives": (classes,)})
             self._built = True
 
     def update_state(self, y_true: Any, y_pred: Any) -> None:
         _same_shape(self.name, y_true, y_pred)
-        self._build(y_pred.shape)
+        self.build(y_pred.shape)
         if self.threshold is None:
             most = ops.greater_equal(y_pred, ops.max(y_pred, axes=-1, keepdims=True))
             guess = ops.logical_and(most, ops.greater(ops.abs(y_pred), 1e-9))
@@ -489,9 +538,9 @@ class R2Score(Metric):
     squared_targets: Variable
     count: Variable
 
-    def _build(self, shape: Sequence[int | None]) -> None:
+    def build(self, output_shape: Sequence[int | None]) -> None:
         if not self._built:
-            outputs = (_last_axis(self.name, shape),)
+            outputs = (_last_axis(self.name, output_shape),)
             self._remember({"squared_errors": outputs, "targets": outputs, "squared_targets": outputs, "count": outputs})
             self._built = True
 
@@ -501,7 +550,7 @@ class R2Score(Metric):
                 f"{self.name}: targets of shape {shape_text(y_true)} for predictions of shape {shape_text(y_pred)}; expected "
                 "the same shape; reshape the targets"
             )
-        self._build(y_pred.shape)
+        self.build(y_pred.shape)
         samples = tuple(range(len(y_pred.shape) - 1))
         target = ops.cast(y_true, "float64")
         _add(self.squared_errors, ops.square(target - ops.cast(y_pred, "float64")), samples)

@@ -18,7 +18,7 @@ from fastnn.ops.cross_entropy import cross_entropy, softmax_cross_entropy, spars
 from fastnn.ops.cumsum import cumsum
 from fastnn.ops.dense import dense
 from fastnn.ops.depthwise_conv2d import depthwise_conv2d
-from fastnn.ops.dropout import dropout
+from fastnn.ops.dropout import dropout, random_normal, random_uniform
 from fastnn.ops.elementwise import (
     abs,
     add,
@@ -180,6 +180,8 @@ __all__ = [
     "power",
     "prelu",
     "prod",
+    "random_normal",
+    "random_uniform",
     "reciprocal",
     "relu",
     "relu6",

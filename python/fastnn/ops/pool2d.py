@@ -23,7 +23,9 @@ def max_pool2d(
         x: float array of shape `(batch, height, width, channels)`.
         pool_size: height and width of the window, at most 256 pixels in all.
         strides: `(SH, SW)`, the steps of the window; default `pool_size`.
-        padding: `"valid"`, or `"same"`, where pixels outside the image count as absent.
+        padding: `"valid"`, or `"same"`, where pixels outside the image count as absent, or `"ceil"`: as `"valid"`, but what
+            whole windows leave over at the end has a window too, `OH = ceil((height - KH) / SH) + 1` unless it would begin
+            outside (PyTorch's ceil_mode).
 
     Returns:
         Shape `(batch, OH, OW, channels)`, sizes as for `conv2d`. The gradient goes to the first of equal values in row-major
@@ -54,8 +56,8 @@ def average_pool2d(
         x: float array of shape `(batch, height, width, channels)`.
         pool_size: height and width of the window.
         strides: `(SH, SW)`, the steps of the window; default `pool_size`.
-        padding: `"valid"`, or `"same"`, where pixels outside the image do not count: the mean is over those inside (as Keras;
-            PyTorch counts padding as zeros by default).
+        padding: `"valid"`, `"same"` or `"ceil"`, as for `max_pool2d`. Pixels outside the image do not count: the mean is over
+            those inside (as Keras; PyTorch counts padding as zeros by default).
 
     Returns:
         Shape `(batch, OH, OW, channels)`, sizes as for `conv2d`.

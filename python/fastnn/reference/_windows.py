@@ -28,11 +28,16 @@ class WindowAxis:
 def window_axis(length: int, size: int, stride: int, padding: str, dilation: int = 1) -> WindowAxis:
     """Return the windows on an axis: only whole ones ("valid"), or ceil(length / stride) of them ("same", "causal").
 
-    "same" pads as TensorFlow and Keras do, with the smaller half first; "causal" first of all.
+    "ceil" has one window more than "valid" where whole ones leave values over, unless it would begin outside. "same" pads as
+    TensorFlow and Keras do, with the smaller half first; "causal" first of all.
     """
     reach = (size - 1) * dilation + 1
     if padding == "valid":
         return WindowAxis(stride, (length - reach) // stride + 1, 0, 0, dilation)
+    if padding == "ceil":
+        starts = [0, *(start for start in range(stride, length, stride) if start - stride + reach < length)]
+        outputs = len(starts) if length else 0
+        return WindowAxis(stride, outputs, 0, max(starts[-1] + reach - length, 0), dilation)
     outputs = -(-length // stride)
     total = max((outputs - 1) * stride + reach - length, 0)
     if padding == "causal":
