@@ -163,12 +163,13 @@ KernelPlan plan_sparse_input(const Call& call, Isa isa) {
   shape.band_rows = std::clamp<int64_t>(16 * 1024 / at_least_one(windows * F * 2 * item), 1, at.pool.height.output);
   const double flops = 2.0 * static_cast<double>(shape.conv.B * at.pool.height.output * windows) *
                        static_cast<double>(at.conv.height.window * row * F);
-  shape.conv.sample_tasks = std::min(shape.conv.B, std::max<int64_t>(static_cast<int64_t>(flops / 1e6) / 4 * 4, 4));
+  const auto worth = static_cast<int64_t>(std::min(flops / 1e6, 1e9));
+  shape.conv.sample_tasks = std::min(shape.conv.B, std::max<int64_t>(worth / 4 * 4, 4));
   const BlockScratch scratch = divide_scratch(shape.band_rows * windows * F, shape.band_rows * windows * area, item);
   KernelPlan plan;
   const int64_t weights = at.conv.height.window * shape.part_count;
   plan.workspaces = {static_cast<size_t>(weights * shape.part_width * F * item)};
-  plan.steps.push_back(kernel_step(kernels.transpose_kernel[is_double], shape.conv.B > 0 ? weights : 0, shape));
+  plan.steps.push_back(kernel_step(kernels.transpose_kernel[is_double], shape.conv.B > 0 && F > 0 ? weights : 0, shape));
   plan.steps.push_back(
       kernel_step(kernels.backward_input[is_double], shape.conv.sample_tasks, shape, static_cast<size_t>(scratch.bytes)));
   return plan;
