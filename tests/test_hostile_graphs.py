@@ -13,6 +13,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,21 @@ def test_a_hostile_graph_is_refused_or_runs(op: str, tmp_path: Path) -> None:
                 continue
             count["ran"] += plan_and_run(loaded)
     assert count["refused"] >= 20 and count["ran"] >= 3, count
+
+
+def test_tens_of_thousands_of_values_that_live_together_are_planned(tmp_path: Path) -> None:
+    n = 30_000
+    graph: dict[str, Any] = {key: [] for key in ("inputs", "constants", "variables", "nodes", "bindings", "outputs")}
+    graph["inputs"] = [{"name": "x", "dtype": "float32", "shape": [16]}]
+    graph["nodes"] = [{"op": "exp", "inputs": [0], "attributes": {}, "layer": ""}] * n
+    graph["nodes"] += [{"op": "concatenate", "inputs": [*range(1, n + 1)], "attributes": {"axis": 0}, "layer": ""}]
+    graph["outputs"] = [n + 1]
+    path = tmp_path / "many.safetensors"
+    path.write_bytes(_core.safetensors_bytes({}, {"fastnn.format": "1", "fastnn.graphs": json.dumps({"predict": graph})}))
+    function = _core.load_function(path)
+    began = time.process_time()
+    assert function.describe([[16]])["arena_bytes"] == 64 * n
+    assert time.process_time() - began < 8
 
 
 READ = """
