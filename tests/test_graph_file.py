@@ -356,7 +356,10 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "a long name": (put("inputs", 0, "name", to="x" * 2000), 'name: "x{60}"...; expected at most 1000 bytes'),
     "a long list": (only([2], "transpose", axes=[0] * 1_000_000), "axes: 1000000 numbers; expected at most 65536"),
     "a list that is too long for its op": (only([2], "transpose", axes=[0] * 60_000), r"transpose: axes=\(0, .*, ...\) for"),
-    "a shape of many axes": (only([1], "broadcast_to", shape=[1] * 33), "broadcast_to: a result has 33 axes; expected at most 32"),
+    "a shape of many axes": (
+        only([1], "broadcast_to", shape=[1] * 33),
+        "broadcast_to: a result has 33 axes; expected at most 32",
+    ),
     "many operands": (
         both(only([1] * 32, "concatenate"), lambda graph: graph["nodes"][0].update(inputs=[0] * 1_000_000)),
         r"inputs\[60605\]: more axes; expected at most 2000000",

@@ -1,4 +1,4 @@
-"""Writes the inputs that fuzzing starts from: tests/fuzz/seeds.py FOLDER makes FOLDER/TARGET/NUMBER, and FOLDER/model.dict, words.
+"""Writes what fuzzing starts from: tests/fuzz/seeds.py FOLDER makes FOLDER/TARGET/NUMBER, and words, FOLDER/model.dict.
 
 Every op of the table is in some seed, as the smallest cases of its tests have it, and in the words, with its attributes.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness import OP_TABLE  # noqa: E402  (the tests' folder is no package)
-from test_hostile_graphs import graph_of, smallest  # noqa: E402
+from harness import OP_TABLE
+from test_hostile_graphs import graph_of, smallest
 
 GRAPH = {
     "version": 1,
