@@ -387,6 +387,10 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         only([1, 8, 8, 0], "conv2d_backward_kernel", 2, kernel_size=[HUGE, HUGE], padding="same"),
         "conv2d_backward_kernel: a window of .*; choose smaller ones",
     ),
+    "a huge dilation": (
+        only([1, 1, 1, 1], "depthwise_conv2d_backward_input", 2, image_size=[1, 1], dilation_rate=[2**63 - 1] * 2),
+        "depthwise_conv2d_backward_input: a window of 1 taps .*; choose smaller ones",
+    ),
     "a huge image": (
         only([1, 1, 1, 1], "conv2d_backward_input", 2, image_size=[2**63 - 1, 2**63 - 1], strides=[2**63 - 1] * 2),
         "conv2d_backward_input: a window of .*; choose smaller ones",
@@ -507,18 +511,52 @@ def test_a_plan_that_nobody_could_hold_is_refused(tmp_path: Path) -> None:
         function.describe([[2**41]])
 
 
-@pytest.mark.parametrize("op", ["softmax", "conv2d", "conv2d_backward_kernel"])
-def test_rows_without_elements_take_no_time(op: str, tmp_path: Path) -> None:
-    rows, graph = 2**38, {key: [] for key in good()}
-    shapes = {"softmax": [[rows, 0]], "conv2d": [[rows, 0, 3, 1], [1, 1, 1, 2]]}.get(op, [[rows, 0, 3, 1], [rows, 0, 3, 2]])
-    graph["inputs"] = [{"name": f"x{i}", "dtype": "float32", "shape": shape} for i, shape in enumerate(shapes)]
-    attributes = {} if op == "softmax" else {"padding": "same"} | ({"kernel_size": [1, 1]} if "kernel" in op else {})
+MANY = 2**38
+EMPTY: dict[str, tuple[list[list[int]], dict[str, Any]]] = {
+    "softmax": ([[MANY, 0]], {}),
+    "conv2d": ([[MANY, 0, 3, 1], [1, 1, 1, 2]], {"padding": "same"}),
+    "conv2d_backward_kernel": ([[MANY, 0, 3, 1], [MANY, 0, 3, 2]], {"padding": "same", "kernel_size": [1, 1]}),
+    "conv2d_block_backward_input": (
+        [[1, 1, 1, 0], [1, 1, 1, 0], [2**31, 1, 5, 0]],
+        {"padding": "same", "image_size": [2, 2], "pool_size": [2, 2]},
+    ),
+    "take_backward": ([[MANY, 0, 1], [0], [MANY, 0, 1]], {"axis": 1}),
+    "top_k_backward": ([[MANY, 0]] * 3, {}),
+    "sum": ([[2**30, 5, 0]], {"axes": [0, 2]}),
+}
+
+
+def run_one(path: Path, op: str, shapes: list[list[int]], attributes: dict[str, Any]) -> Any:
+    names = {"argmax": "uint8", "indices": "int64"}
+    graph: dict[str, Any] = {key: [] for key in good()}
+    for name, shape in zip(OP_TABLE[op]["inputs"], shapes):
+        graph["inputs"].append({"name": name, "dtype": names.get(name, "float32"), "shape": shape})
     graph["nodes"] = [{"op": op, "inputs": list(range(len(shapes))), "attributes": attributes, "layer": ""}]
     graph["outputs"] = [len(shapes)]
-    write(tmp_path / "empty.safetensors", graph)
-    arrays = [np.zeros(shape, np.float32) for shape in shapes]
-    (y,) = _core.load_function(tmp_path / "empty.safetensors").run(arrays, False)
-    assert not np.any(y)
+    write(path, graph)
+    arrays = [np.zeros(entry["shape"], entry["dtype"]) for entry in graph["inputs"]]
+    function = _core.load_function(path)
+    assert function.describe(shapes)["arena_bytes"] < 2**20
+    return function.run(arrays, False)[0]
+
+
+@pytest.mark.parametrize("op", EMPTY)
+def test_what_has_no_elements_takes_no_time(op: str, tmp_path: Path) -> None:
+    assert not np.any(run_one(tmp_path / "empty.safetensors", op, *EMPTY[op]))
+
+
+@pytest.mark.parametrize("op", ["conv2d_backward_input", "depthwise_conv2d_backward_input"])
+def test_a_stride_as_long_as_a_long_image_takes_no_time(op: str, tmp_path: Path) -> None:
+    attributes = {"image_size": [2**19, 1], "strides": [2**19, 1], "padding": "same"}
+    assert run_one(tmp_path / "stride.safetensors", op, [[1, 1, 1, 1], [1, 1, 1, 1]], attributes).shape == (1, 2**19, 1, 1)
+
+
+def test_borders_of_nothing_take_no_time(tmp_path: Path) -> None:
+    shape = [1] * 32
+    y = run_one(tmp_path / "pad.safetensors", "pad", [shape], {"paddings": [0] * 60 + [1, 1] * 2, "mode": "edge"})
+    assert y.shape == (1,) * 30 + (3, 3)
+    with pytest.raises(ValueError, match="expected at most 6 axes with a border"):
+        run_one(tmp_path / "pad.safetensors", "pad", [shape], {"paddings": [0, 1] * 32, "mode": "edge"})
 
 
 def test_files_that_are_not_there_or_cut_short(tmp_path: Path) -> None:

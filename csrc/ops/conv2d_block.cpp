@@ -137,7 +137,8 @@ bool sparse_pays(const Call& call, const Geometry& at, int64_t C, int64_t F, Isa
   const int64_t dense = at.pool.height.window * at.pool.width.window * KH * row;
   // The lists hold places in an image, or in the weights, as numbers of the lanes' width.
   const int64_t image = at.conv.height.image * at.conv.width.image * C, weights = F * (row + lanes);
-  return sparse < dense && std::max(image, weights) < std::numeric_limits<int32_t>::max();
+  // Without filters, of which a kernel of any height has no elements, nothing would be walked over at length.
+  return F > 0 && sparse < dense && std::max(image, weights) < std::numeric_limits<int32_t>::max();
 }
 bool input_is_sparse(const Call& call, Isa isa) {
   return sparse_pays(call, input_geometry(call), call.shape(2)[2].factor(), call.shape(2)[3].factor(), isa);
@@ -169,7 +170,7 @@ KernelPlan plan_sparse_input(const Call& call, Isa isa) {
   KernelPlan plan;
   const int64_t weights = at.conv.height.window * shape.part_count;
   plan.workspaces = {static_cast<size_t>(weights * shape.part_width * F * item)};
-  plan.steps.push_back(kernel_step(kernels.transpose_kernel[is_double], shape.conv.B > 0 && F > 0 ? weights : 0, shape));
+  plan.steps.push_back(kernel_step(kernels.transpose_kernel[is_double], shape.conv.B > 0 ? weights : 0, shape));
   plan.steps.push_back(
       kernel_step(kernels.backward_input[is_double], shape.conv.sample_tasks, shape, static_cast<size_t>(scratch.bytes)));
   return plan;

@@ -30,7 +30,7 @@ Dims strides_of(const Dims& dims) {
 
 class Boxes {
  public:
-  explicit Boxes(const Call& call) : call_(call), item_(static_cast<int64_t>(item_size(call.outputs[0].dtype))) {}
+  explicit Boxes(const Call& call) : item_(static_cast<int64_t>(item_size(call.outputs[0].dtype))) {}
 
   // Axes in the order of the result.
   void add(size_t to, size_t from, int64_t to_first, int64_t from_first, const std::vector<Steps>& axes) {
@@ -118,7 +118,6 @@ class Boxes {
     tasks_ += box.pieces * box.row_pieces * divide_up(box.blocks, box.blocks_per_task);
   }
 
-  const Call& call_;
   const int64_t item_;
   std::vector<Box> boxes_;
   int64_t tasks_ = 0;
