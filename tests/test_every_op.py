@@ -46,6 +46,16 @@ def test_there_are_as_many_cases_as_ever() -> None:
     assert sum(len(module.REFUSED) for module in tables().values()) >= 250
 
 
+def test_a_view_has_its_shape_as_attribute() -> None:
+    """Binding lengths writes it there; an op that is a view has no kernels."""
+    views = [op for op in OPS if not OP_TABLE[op]["variants"]]
+    assert views
+    for op in views:
+        assert OP_TABLE[op]["required"] == ["shape"]
+        with pytest.raises(TypeError, match="attribute 'shape' is missing"):
+            execute(Case(op, []), [np.ones(2, np.float32)])
+
+
 def test_the_reference_specifies_every_forward_op() -> None:
     assert {op for op in OPS if "_backward" not in op} == set(forward_ops)
     assert set(forward_ops) <= set(dir(ops)), "a forward op has no public function"

@@ -15,7 +15,9 @@ constexpr std::string_view kDTypeNames[] = {"float32", "float64", "int32", "int6
 template <typename Items>
 std::ostream& print_tuple(std::ostream& out, const Items& items) {
   out << '(';
-  for (size_t i = 0; i < items.size(); ++i) out << (i ? ", " : "") << items[i];
+  constexpr size_t kMost = 64;  // axes are fewer, but a file may hold any list where an op expects a short one
+  for (size_t i = 0; i < std::min(items.size(), kMost); ++i) out << (i ? ", " : "") << items[i];
+  if (items.size() > kMost) out << ", ...";
   return out << (items.size() == 1 ? ",)" : ")");
 }
 

@@ -159,21 +159,90 @@ bool Json::operator==(const Json& other) const { return value_ == other.value_; 
 
 // ---- Typed access ---------------------------------------------------------------------------------------------------------
 
-std::string JsonRef::place() const { return join(where_, path_); }
+JsonText::JsonText(std::string_view text, std::string where, const JsonLimits& limits) : text_(text), where_(std::move(where)) {
+  JsonReader reader(text, where_, {std::min<size_t>(limits.bytes, UINT32_MAX), limits.depth});
+  // Never too few, so that no growing vector is there twice; and most of what is too much is never touched.
+  places_.reserve(1 + static_cast<size_t>(
+                          std::ranges::count_if(text, [](char c) { return c == ',' || c == ':' || c == '[' || c == '{'; })));
+  read(reader);
+  reader.end();
+}
+
+JsonRef JsonText::root() const { return JsonRef(*this, 0, ""); }
+
+void JsonText::read(JsonReader& reader) {  // as deep as the reader's limit
+  const Json::Type type = reader.type();
+  const size_t place = places_.size();
+  places_.push_back({static_cast<uint32_t>(reader.position_), 0});
+  switch (type) {
+    case Json::Type::null:
+      reader.null();
+      break;
+    case Json::Type::boolean:
+      reader.boolean();
+      break;
+    case Json::Type::number:
+      reader.numeric();
+      break;
+    case Json::Type::string:
+      reader.string();
+      break;
+    case Json::Type::array:
+      reader.begin_array();
+      while (reader.next_item()) read(reader);
+      break;
+    case Json::Type::object:
+      reader.begin_object();
+      for (std::string key; reader.next_key(key);) {
+        places_.push_back({static_cast<uint32_t>(reader.key_), static_cast<uint32_t>(places_.size() + 1)});
+        read(reader);
+      }
+      break;
+  }
+  places_[place].behind = static_cast<uint32_t>(places_.size());
+}
+
+JsonReader JsonRef::reader(size_t place) const { return JsonReader(text_->text_, text_->places_[place].at); }
+
+JsonRef JsonRef::step(size_t place, size_t index) const {
+  JsonRef ref(*text_, place, path_);
+  append_step(ref.path_, index);
+  return ref;
+}
+
+JsonRef JsonRef::step(size_t place, std::string_view key) const {
+  JsonRef ref(*text_, place, path_);
+  append_step(ref.path_, key);
+  return ref;
+}
+
+std::string JsonRef::place() const { return join(text_->where_, path_); }
 
 void JsonRef::fail(const std::string& came, const std::string& expected) const {
   throw ValueError(concat(place(), ": ", came, "; expected ", expected, "; write the file again"));
 }
 
+Json::Type JsonRef::type() const { return reader(place_).type(); }
+
+void JsonRef::expect_type(Json::Type wanted) const {
+  if (const Json::Type came = type(); came != wanted) fail(name_of(came), name_of(wanted));
+}
+
 bool JsonRef::boolean() const {
-  if (const bool* value = value_->if_boolean()) return *value;
-  fail(name_of(value_->type()), "true or false");
+  if (const Json::Type came = type(); came != Json::Type::boolean) fail(name_of(came), "true or false");
+  return reader(place_).boolean();
+}
+
+std::variant<int64_t, double> JsonRef::numeric() const {
+  expect_type(Json::Type::number);
+  return reader(place_).numeric();
 }
 
 int64_t JsonRef::integer() const {
-  if (const int64_t* value = value_->if_integer()) return *value;
-  if (const double* value = value_->if_double()) fail(dump_json(*value, where_), "an integer from -2^63 to 2^63 - 1");
-  fail(name_of(value_->type()), "an integer");
+  if (const Json::Type came = type(); came != Json::Type::number) fail(name_of(came), "an integer");
+  const auto value = numeric();
+  if (const int64_t* integer = std::get_if<int64_t>(&value)) return *integer;
+  fail(dump_json(std::get<double>(value), ""), "an integer from -2^63 to 2^63 - 1");
 }
 
 int64_t JsonRef::integer(int64_t lowest, int64_t highest) const {
@@ -183,43 +252,27 @@ int64_t JsonRef::integer(int64_t lowest, int64_t highest) const {
 }
 
 double JsonRef::number() const {
-  if (const double* value = value_->if_double()) return *value;
-  if (const int64_t* value = value_->if_integer()) return static_cast<double>(*value);
-  fail(name_of(value_->type()), "a number");
+  return std::visit([](auto value) { return static_cast<double>(value); }, numeric());
 }
 
-const std::string& JsonRef::string() const {
-  if (const std::string* value = value_->if_string()) return *value;
-  fail(name_of(value_->type()), "a string");
+std::string JsonRef::string() const {
+  expect_type(Json::Type::string);
+  return reader(place_).string();
 }
 
-const Json::Array& JsonRef::array() const {
-  if (const Json::Array* value = value_->if_array()) return *value;
-  fail(name_of(value_->type()), "an array");
-}
-
-const Json::Object& JsonRef::object() const {
-  if (const Json::Object* value = value_->if_object()) return *value;
-  fail(name_of(value_->type()), "an object");
-}
-
-size_t JsonRef::size() const { return array().size(); }
-
-JsonRef JsonRef::operator[](size_t index) const {
-  const Json::Array& items = array();
-  if (index >= items.size()) fail(concat(items.size(), " items"), concat("more than ", index));
-  std::string path = path_;
-  append_step(path, index);
-  return JsonRef(items[index], where_, std::move(path));
+size_t JsonRef::size() const {
+  expect_type(Json::Type::array);
+  size_t size = 0;
+  for (size_t at = place_ + 1; at < behind(place_); at = behind(at)) ++size;
+  return size;
 }
 
 std::optional<JsonRef> JsonRef::find(std::string_view key) const {
-  const Json::Object& members = object();
-  const auto found = std::ranges::find(members, key, &Json::Member::key);
-  if (found == members.end()) return std::nullopt;
-  std::string path = path_;
-  append_step(path, key);
-  return JsonRef(found->value, where_, std::move(path));
+  expect_type(Json::Type::object);
+  for (size_t at = place_ + 1; at < behind(place_); at = behind(at + 1)) {
+    if (reader(at).string() == key) return step(at + 1, key);
+  }
+  return std::nullopt;
 }
 
 JsonRef JsonRef::operator[](std::string_view key) const {
@@ -228,12 +281,12 @@ JsonRef JsonRef::operator[](std::string_view key) const {
 }
 
 void JsonRef::expect_only(std::initializer_list<std::string_view> keys) const {
-  for (const Json::Member& member : object()) {
-    if (std::ranges::find(keys, member.key) != keys.end()) continue;
+  for_each_member([&](const std::string& key, const JsonRef&) {
+    if (std::ranges::find(keys, key) != keys.end()) return;
     std::string known;
-    for (std::string_view key : keys) known += concat(known.empty() ? "" : ", ", key);
-    fail("the key " + in_quotes(member.key), known.empty() ? "none" : "only " + known);
-  }
+    for (std::string_view each : keys) known += concat(known.empty() ? "" : ", ", each);
+    fail("the key " + in_quotes(key), known.empty() ? "none" : "only " + known);
+  });
 }
 
 // ---- Reading --------------------------------------------------------------------------------------------------------------
@@ -455,6 +508,7 @@ bool JsonReader::next_item() { return next(']'); }
 bool JsonReader::next_key(std::string& key) {
   if (!next('}')) return false;
   if (!at('"')) fail(here(), "a key in quotes");
+  key_ = position_;
   const size_t begin = position_ + 1;
   key = scan_string();
   Frame& frame = frames_.back();
@@ -473,35 +527,6 @@ void JsonReader::end() {
 }
 
 namespace {
-
-Json read_value(JsonReader& reader) {  // as deep as the reader's limit
-  switch (reader.type()) {
-    case Json::Type::null:
-      reader.null();
-      return {};
-    case Json::Type::boolean:
-      return reader.boolean();
-    case Json::Type::number:
-      return std::visit([](auto value) { return Json(value); }, reader.numeric());
-    case Json::Type::string:
-      return reader.string();
-    case Json::Type::array: {
-      Json::Array items;
-      reader.begin_array();
-      while (reader.next_item()) items.push_back(read_value(reader));
-      return items;
-    }
-    case Json::Type::object:
-      break;
-  }
-  Json::Object members;
-  reader.begin_object();
-  for (std::string key; reader.next_key(key);) {
-    Json value = read_value(reader);
-    members.push_back({std::move(key), std::move(value)});
-  }
-  return members;
-}
 
 // ---- Writing --------------------------------------------------------------------------------------------------------------
 
@@ -574,13 +599,6 @@ class Writer {
 };
 
 }  // namespace
-
-Json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits) {
-  JsonReader reader(text, where, limits);
-  Json value = read_value(reader);
-  reader.end();
-  return value;
-}
 
 std::string dump_json(const Json& value, const std::string& where) {
   Writer writer(where);

@@ -1,4 +1,4 @@
-// JSON (RFC 8259): a value, a strict parser, a writer.
+// JSON (RFC 8259): a strict parser, typed access to what it read, a value to build and its writer.
 //
 // What it accepts: the grammar of RFC 8259 and nothing beyond it. Refused as well are text longer than the caller's limit,
 // arrays and objects nested deeper than its limit, anything that is not UTF-8 (overlong forms, surrogates, numbers past
@@ -7,9 +7,9 @@
 // an integer is asked for; one beyond double is refused.
 // Writes: doubles with the fewest digits that read back to the same bits, and always with a fraction or an exponent, so that
 // a double stays one. NaN, infinities and strings that are not UTF-8 are refused. No locale takes part.
-// Memory: JsonReader allocates for the strings it returns and some 20 bytes for each key of the objects that are open. A Json has
-// 40 bytes, however short its text, so a hostile text can make parse_json use 50 times its own size: the limit of bytes should
-// be what the document deserves, and large documents are read with JsonReader.
+// Memory: JsonReader allocates for the strings it returns and some 50 bytes for each key of the objects that are open. JsonText
+// adds 8 bytes for each value and each key. A value and its comma have 2 bytes of text at least, a key 5 more: whatever the text,
+// reading takes at most ten times its size.
 // Errors: ValueError, with `where` (the caller's name for the text), the path and the byte:
 //     model.fastnn: graph.nodes[3].op (byte 93): a number; expected a string; write the file again
 #pragma once
@@ -33,7 +33,7 @@ struct JsonLimits {
   int depth = kJsonDepth;
 };
 
-// ---- Values ---------------------------------------------------------------------------------------------------------------
+// ---- Values to be written -------------------------------------------------------------------------------------------------
 
 class Json {
  public:
@@ -89,9 +89,6 @@ struct Json::Member {
   bool operator==(const Member&) const = default;
 };
 
-// The whole text as one value.
-Json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits);
-
 // Without any white space, nested as deep as the parser accepts. `where` names the value in errors.
 std::string dump_json(const Json& value, const std::string& where);
 
@@ -102,44 +99,91 @@ std::string in_quotes(std::string_view text, size_t limit = 60);
 
 bool is_utf8(std::string_view text);
 
-// ---- Typed access to a value that came from outside --------------------------------------------------------------------------
+// ---- Typed access to what came from outside ---------------------------------------------------------------------------------
+
+class JsonReader;
+class JsonRef;
+
+// A text that is one valid value, and where the values within it stand. Numbers and strings are taken from the text when they
+// are asked for.
+class JsonText {
+ public:
+  // Refers to the text, which has to outlive it. `where` names it in errors.
+  JsonText(std::string_view text, std::string where, const JsonLimits& limits);
+  JsonRef root() const;
+
+ private:
+  friend class JsonRef;
+  struct Place {
+    uint32_t at;      // of the first byte
+    uint32_t behind;  // the place of what comes after this value and all that is inside it
+  };
+  void read(JsonReader& reader);
+
+  std::string_view text_;
+  std::string where_;
+  std::vector<Place> places_;  // as the text orders them; the place of a key stands before that of its value
+};
 
 // A value and the path it stands at. Every accessor throws ValueError, with the path, when something else is there. Refers to
-// the value, which has to outlive it.
+// the JsonText, which has to outlive it.
 class JsonRef {
  public:
-  JsonRef(const Json& value, std::string where) : JsonRef(value, std::move(where), "") {}
+  Json::Type type() const;
+  bool is_null() const { return type() == Json::Type::null; }
 
   bool boolean() const;
+  std::variant<int64_t, double> numeric() const;
   int64_t integer() const;
   int64_t integer(int64_t lowest, int64_t highest) const;
   double number() const;  // integers too
-  const std::string& string() const;
-  bool is_null() const { return value_->type() == Json::Type::null; }
+  std::string string() const;
 
-  size_t size() const;                                                   // of an array
-  JsonRef operator[](size_t index) const;                                // of an array
+  size_t size() const;  // of an array
+  template <typename F>
+  void for_each_item(F&& f) const;  // of an array: f(item)
+  template <typename F>
+  void for_each_member(F&& f) const;                                     // of an object: f(key, value)
   JsonRef operator[](std::string_view key) const;                        // of an object
   std::optional<JsonRef> find(std::string_view key) const;               // of an object; nullopt where the key is missing
   void expect_only(std::initializer_list<std::string_view> keys) const;  // an object without other keys
 
-  const Json& value() const { return *value_; }
   std::string place() const;  // where it stands, as errors say it
   [[noreturn]] void fail(const std::string& came, const std::string& expected) const;
 
  private:
-  JsonRef(const Json& value, std::string where, std::string path)
-      : value_(&value), where_(std::move(where)), path_(std::move(path)) {}
-  const Json::Array& array() const;
-  const Json::Object& object() const;
+  friend class JsonText;
+  JsonRef(const JsonText& text, size_t place, std::string path) : text_(&text), place_(place), path_(std::move(path)) {}
+  void expect_type(Json::Type type) const;
+  size_t behind(size_t place) const { return text_->places_[place].behind; }
+  JsonReader reader(size_t place) const;
+  JsonRef step(size_t place, size_t index) const;
+  JsonRef step(size_t place, std::string_view key) const;
 
-  const Json* value_;
-  std::string where_, path_;
+  const JsonText* text_;
+  size_t place_;
+  std::string path_;
 };
+
+template <typename F>
+void JsonRef::for_each_item(F&& f) const {
+  expect_type(Json::Type::array);
+  size_t index = 0;
+  for (size_t at = place_ + 1; at < behind(place_); at = behind(at)) f(step(at, index++));
+}
+
+template <typename F>
+void JsonRef::for_each_member(F&& f) const {
+  expect_type(Json::Type::object);
+  for (size_t at = place_ + 1; at < behind(place_); at = behind(at + 1)) {
+    const std::string key = step(at, 0).string();
+    f(key, step(at + 1, key));
+  }
+}
 
 // ---- Reading without building values ----------------------------------------------------------------------------------------
 
-// Walks through a text value by value; for large documents of a known form. That a key occurs twice is found when its object ends.
+// Walks through a text value by value, in its order. That a key occurs twice is found when its object ends.
 //
 //     reader.begin_object();
 //     for (std::string key; reader.next_key(key);) {  // then exactly one value
@@ -172,6 +216,10 @@ class JsonReader {
   [[noreturn]] void fail(const std::string& came, const std::string& expected) const;
 
  private:
+  friend class JsonText;
+  friend class JsonRef;
+  JsonReader(std::string_view valid, size_t position) : text_(valid), position_(position) {}
+
   struct Frame {
     Json::Type type{};
     size_t count = 0;                        // items or members begun
@@ -195,8 +243,9 @@ class JsonReader {
 
   std::string_view text_;
   std::string where_;
-  int depth_limit_;
+  int depth_limit_ = 0;
   size_t position_ = 0;
+  size_t key_ = 0;             // where the last key began
   std::vector<Frame> frames_;  // the arrays and objects that are open
 };
 

@@ -111,6 +111,7 @@ Conv2dShape shape_of(const Shape& images, const ImageWindow& window, const Exten
 namespace {
 
 constexpr double kTaskFlops = 2e6;  // some 20 microseconds
+constexpr double kMostTasks = 1e9;
 
 double flops_of(const Conv2dShape& s) {
   return 2.0 * static_cast<double>(s.B * s.height.output * s.width.output) *
@@ -121,7 +122,7 @@ double flops_of(const Conv2dShape& s) {
 
 int64_t cut_images(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t inner) {
   const double flops = flops_of(shape);
-  const auto worth = static_cast<int64_t>(flops / kTaskFlops);
+  const auto worth = static_cast<int64_t>(std::min(flops / kTaskFlops, kMostTasks));
   // A multiple of four gives two or four threads equal shares. It is rounded down: where the map is tiny,
   // backward_input's tiles have a row per sample (5 x 5 maps in groups of 3 instead of 4: 76 against 109
   // GFLOP/s).
@@ -132,7 +133,7 @@ int64_t cut_images(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t in
   if (cuts > 1) {
     // Each task reads its part of the image and of the kernel. Cut what is larger: a deep layer's kernel.
     const int64_t image = shape.height.image * shape.width.image * shape.C;
-    const int64_t kernel = shape.height.window * shape.width.window * inner * columns;
+    const int64_t kernel = shape.height.window * shape.width.window * (inner / shape.groups) * columns;
     if (kernel > image && columns >= 64 && shape.groups == 1) {
       shape.column_block = parts(parts(columns, cuts), 32) * 32;
     } else {

@@ -198,7 +198,8 @@ bool sparse_pays(const Call& call, const Geometry& at, int64_t C, int64_t F, Isa
   const int64_t dense = at.pool.height.window * at.pool.width.window * KH * row;
   // The lists hold places in an image, or in the weights, as numbers of the lanes' width.
   const int64_t image = at.conv.height.image * at.conv.width.image * C, weights = F * (row + lanes);
-  return sparse < dense && std::max(image, weights) < std::numeric_limits<int32_t>::max();
+  // Without filters, of which a kernel of any height has no elements, nothing would be walked over at length.
+  return F > 0 && sparse < dense && std::max(image, weights) < std::numeric_limits<int32_t>::max();
 }
 bool input_is_sparse(const Call& call, Isa isa) {
   return sparse_pays(call, input_geometry(call), call.shape(2)[2].factor(), call.shape(2)[3].factor(), isa);
@@ -224,7 +225,8 @@ KernelPlan plan_sparse_input(const Call& call, Isa isa) {
   shape.band_rows = std::clamp<int64_t>(16 * 1024 / at_least_one(windows * F * 2 * item), 1, at.pool.height.output);
   const double flops = 2.0 * static_cast<double>(shape.conv.B * at.pool.height.output * windows) *
                        static_cast<double>(at.conv.height.window * row * F);
-  shape.conv.sample_tasks = std::min(shape.conv.B, std::max<int64_t>(static_cast<int64_t>(flops / 1e6) / 4 * 4, 4));
+  const auto worth = static_cast<int64_t>(std::min(flops / 1e6, 1e9));
+  shape.conv.sample_tasks = std::min(shape.conv.B, std::max<int64_t>(worth / 4 * 4, 4));
   const BlockScratch scratch = divide_scratch(shape.band_rows * windows * F, shape.band_rows * windows * area, item);
   KernelPlan plan;
   const int64_t weights = at.conv.height.window * shape.part_count;

@@ -50,15 +50,17 @@ FASTNN_INLINE Axis forward_axis(const Window& w) {
 // that is a convolution of stride 1 over the outputs. With dilation, where the stride is 1, tap k lies k *
 // dilation further back.
 FASTNN_INLINE Axis backward_axis(const Window& w, int64_t phase) {
-  auto taps_of_phase = [&](int64_t p) {
-    const int64_t remainder = (p + w.before) % w.stride;
-    return remainder < w.window ? (w.window - remainder + w.stride - 1) / w.stride : 0;
+  // How many taps the first n remainders have in all, which start again after each stride: without a loop, because a phase may
+  // be one of a million.
+  auto taps_until = [&](int64_t n) {
+    const int64_t r = n % w.stride;
+    return n / w.stride * w.window + w.window / w.stride * r + smaller(r, w.window % w.stride);
   };
-  const int64_t taps = taps_of_phase(phase), shift = (phase + w.before) / w.stride;
+  const int64_t begin = w.before % w.stride + phase, taps = taps_until(begin + 1) - taps_until(begin);
+  const int64_t shift = (phase + w.before) / w.stride;
   const int64_t results = phase < w.image ? (w.image - phase + w.stride - 1) / w.stride : 0;
-  Axis axis{results, phase, w.stride, w.output, shift - (taps - 1) * w.dilation, 1, taps, 0, w.dilation};
-  for (int64_t p = 0; p < phase; ++p) axis.taps_before += taps_of_phase(p);
-  return axis;
+  const int64_t taps_before = taps_until(begin) - taps_until(w.before % w.stride);
+  return {results, phase, w.stride, w.output, shift - (taps - 1) * w.dilation, 1, taps, taps_before, w.dilation};
 }
 
 // The part of the results that a task computes.

@@ -79,11 +79,6 @@ void expect_types(const Call& call, Types types) {
       concat(call.operand(0), " is ", dtype_name(call.dtype(0)), "; expected float32, float64, int32 or int64; cast it first"));
 }
 
-void expect_axes(const Call& call, const Shape& shape) {
-  if (shape.size() <= kMaxAxes) return;
-  call.fail_value(concat("the result has ", shape.size(), " axes; expected at most ", kMaxAxes, "; reshape the operands"));
-}
-
 namespace {
 
 void expect_limits(const Call& call) {
@@ -95,9 +90,7 @@ void expect_limits(const Call& call) {
 
 Shape broadcast_operands(const Call& call, size_t a, size_t b) {
   call.expect_same_dtype(a, b);
-  Shape shape = broadcast(std::string(call.name()), call.shape(a), call.shape(b));
-  expect_axes(call, shape);
-  return shape;
+  return broadcast(std::string(call.name()), call.shape(a), call.shape(b));
 }
 
 template <Types types>
@@ -144,7 +137,6 @@ std::vector<TensorType> infer_comparison(const Call& call) {
 std::vector<TensorType> infer_where(const Call& call) {
   expect_bool(call, 0);
   const Shape shape = broadcast(std::string(call.name()), call.shape(0), broadcast_operands(call, 1, 2));
-  expect_axes(call, shape);
   return {{call.dtype(1), shape}};
 }
 

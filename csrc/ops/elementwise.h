@@ -155,8 +155,6 @@ enum class Comparison { FASTNN_COMPARISON_ROWS(FASTNN_ENUMERATOR) FASTNN_LOGICAL
 // ---- Broadcasting ---------------------------------------------------------------------------------------------------------
 
 constexpr int64_t kTaskElements = 16384;  // 64 KB of float32 in and out: some 5 microseconds where memory is the limit
-constexpr size_t kMaxAxes = 32;
-void expect_axes(const Call& call, const Shape& shape);  // no more than these
 
 // A result and up to three operands laid over it, as rows that are contiguous in the result. Axes that broadcast alike are one
 // axis here: equal shapes are a single row, and (B, H, W, C) + (C,) is a row of C under one axis of B H W.

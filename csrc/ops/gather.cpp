@@ -117,7 +117,7 @@ KernelPlan plan_take_backward(const Call& call, Isa isa) {
   const KernelFn add = kernels.add_taken[call.dtype(1) == DType::int64][call.dtype(0) == DType::float64];
   const int64_t bytes = shape.outer * shape.rows * shape.inner_bytes;
   return {{kernel_step(kernels.set_zero, (bytes + kZeroBytes - 1) / kZeroBytes, shape),
-           kernel_step(add, shape.outer * shape.blocks, shape)}};
+           kernel_step(add, shape.indices > 0 ? shape.outer * shape.blocks : 0, shape)}};
 }
 
 Cost cost_take(const Call& call) {

@@ -108,7 +108,6 @@ std::vector<TensorType> infer_matmul(const Call& call) {
                            "; expected the columns of a to be the rows of b; reshape or transpose one of them"));
   }
   Shape shape = broadcast("matmul: leading axes", a.leading, b.leading);
-  expect_axes(call, shape);
   shape.push_back(a.rows);
   shape.push_back(b.columns);
   return {{call.dtype(0), shape}};

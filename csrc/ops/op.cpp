@@ -92,11 +92,17 @@ void infer(Call& call) {
       call.fail_value(concat("operand ", call.operand(i), " is missing; expected an array; pass it"));
     }
   }
+  const auto expect_array = [&](std::string_view what, const TensorType& type) {
+    if (type.shape.size() > kMaxAxes) {
+      call.fail_value(concat(what, " has ", type.shape.size(), " axes; expected at most ", kMaxAxes, "; reshape the operands"));
+    }
+    expect_size(op.name, what, type);
+  };
   for (size_t i = 0; i < call.inputs.size(); ++i) {
-    if (call.has(i)) expect_size(op.name, "an operand", call.input(i));
+    if (call.has(i)) expect_array("an operand", call.input(i));
   }
   call.outputs = op.infer(call);
-  for (const TensorType& output : call.outputs) expect_size(op.name, "a result", output);
+  for (const TensorType& output : call.outputs) expect_array("a result", output);
 }
 
 // ---- The table ------------------------------------------------------------------------------------------------------------

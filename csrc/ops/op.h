@@ -32,6 +32,7 @@ std::ostream& operator<<(std::ostream& out, const TensorType& type);  // float32
 // No array may have more, even with its axes of length 0 left out: then no plan's arithmetic on sizes overflows.
 constexpr int64_t kMaxBytes = int64_t{1} << 44;  // 16 TiB
 void expect_size(std::string_view where, std::string_view what, const TensorType& type);
+constexpr size_t kMaxAxes = 32;  // what every NumPy can hold; `infer` lets neither operands nor results have more
 
 // ---- Attributes -----------------------------------------------------------------------------------------------------------
 

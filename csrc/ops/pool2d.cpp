@@ -63,7 +63,8 @@ KernelPlan plan_rows(KernelFn kernel, const Shape& result, const ImageWindow& wi
 // What an output row reads and writes, `written` bytes for each of its elements.
 int64_t output_row_bytes(const Call& call, const ImageWindow& window, int64_t written) {
   const int64_t C = call.shape(0)[3].factor(), outputs = window.width.output * C;
-  const int64_t read = std::min(window.height.stride, window.height.window) * window.width.image * C;
+  const int64_t rows = std::min({window.height.stride, window.height.window, window.height.image});
+  const int64_t read = rows * window.width.image * C;
   return outputs > 0 ? read * static_cast<int64_t>(item_size(call.dtype(0))) + outputs * written : 0;
 }
 

@@ -47,7 +47,10 @@ TopKShape rows_of(const Call& call, size_t x) {
   return shape;
 }
 
-int64_t tasks_of(const TopKShape& shape) { return (shape.rows + shape.rows_per_task - 1) / shape.rows_per_task; }
+int64_t tasks_of(const TopKShape& shape) {
+  if (shape.N == 0 && shape.k == 0) return 0;
+  return (shape.rows + shape.rows_per_task - 1) / shape.rows_per_task;
+}
 
 KernelPlan plan_top_k(const Call& call, Isa isa) {
   TopKShape shape = rows_of(call, 0);

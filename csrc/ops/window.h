@@ -57,7 +57,7 @@ inline Window window_along(const Call& call, std::string_view axis, int64_t imag
   const bool convolves = dilation > 0;
   if (!convolves) dilation = 1;
   int64_t reach;
-  if (__builtin_mul_overflow(window - 1, dilation, &reach) || reach > kMostPositions || stride > kMostPositions) {
+  if (__builtin_mul_overflow(window - 1, dilation, &reach) || std::max({reach, stride, dilation}) > kMostPositions) {
     call.fail_value(concat("a window of ", window, " taps along the ", axis, ", ", dilation, " apart, and a stride of ", stride,
                            "; expected at most ", kMostPositions, " positions; choose smaller ones"));
   }

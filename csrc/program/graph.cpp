@@ -150,7 +150,7 @@ Graph Graph::bind(const Bindings& bindings) const {
   }
   for (Node& node : bound.nodes_) {
     // A view's shape as traced, in which -1 is resolved: at batch 0 there would be nothing to resolve it from.
-    if (node.op->view) node.attributes.set(0, type(node.outputs[0]).shape);
+    if (node.op->view) node.attributes.set("shape", type(node.outputs[0]).shape);
     node.attributes.bind(bindings);
     Call call = bound.call_of(node);
     infer(call);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <limits>
 #include <set>
 
 namespace fastnn {
@@ -9,8 +11,7 @@ namespace fastnn {
 namespace {
 
 constexpr size_t kMaxValues = 65'536;      // the planner compares buffers with each other
-constexpr size_t kMaxLengths = 1'000'000;  // axes and symbols of all values together
-constexpr size_t kMaxRank = 32;            // of an array in NumPy, and of a tensor in a file
+constexpr size_t kMaxLengths = 2'000'000;  // axes and symbols of all values and all operands together
 
 // ---- Extents --------------------------------------------------------------------------------------------------------------
 
@@ -36,12 +37,12 @@ Json to_json(const Extent& extent) {
 }
 
 Extent extent_from_json(const JsonRef& json) {
-  const std::string* text = json.value().if_string();
-  if (text == nullptr) return json.integer();
+  if (json.type() != Json::Type::string) return json.integer();
+  const std::string text = json.string();
   const auto refuse = [&]() {
-    json.fail(in_quotes(*text), "an integer, a name like \"batch\" or a product like \"2*batch*time\"");
+    json.fail(in_quotes(text), "an integer, a name like \"batch\" or a product like \"2*batch*time\"");
   };
-  std::string_view rest = *text;
+  std::string_view rest = text;
   int64_t factor = 1;
   if (!rest.empty() && rest[0] >= '1' && rest[0] <= '9') {
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), factor);
@@ -66,20 +67,52 @@ Json to_json(const Shape& shape) {
   return list;
 }
 
-Shape shape_from_json(const JsonRef& json) {
-  const size_t rank = json.size();
-  if (rank > kMaxRank) json.fail(concat(rank, " axes"), concat("at most ", kMaxRank));
-  Shape shape;
-  for (size_t axis = 0; axis < rank; ++axis) shape.push_back(extent_from_json(json[axis]));
-  return shape;
+// What f makes of each item, of which an array may have `most`.
+template <typename T, typename F>
+std::vector<T> list_from_json(const JsonRef& json, size_t most, std::string_view what, F&& f) {
+  const size_t size = json.size();
+  if (size > most) json.fail(concat(size, " ", what), concat("at most ", most));
+  std::vector<T> items;
+  items.reserve(size);
+  json.for_each_item([&](const JsonRef& item) { items.push_back(f(item)); });
+  return items;
 }
+
+// It may become part of an error.
+std::string text_from_json(const JsonRef& json) {
+  constexpr size_t kMost = 1000;
+  std::string text = json.string();
+  if (text.size() > kMost) json.fail(in_quotes(text), concat("at most ", kMost, " bytes"));
+  return text;
+}
+
+Shape shape_from_json(const JsonRef& json, size_t most) { return list_from_json<Extent>(json, most, "axes", extent_from_json); }
 
 // ---- Attributes -----------------------------------------------------------------------------------------------------------
 
-template <typename T>
-Json list_to_json(const std::vector<T>& items) {
+// What JSON has no numbers for.
+constexpr std::pair<std::string_view, double> kSpecial[] = {{"inf", std::numeric_limits<double>::infinity()},
+                                                            {"-inf", -std::numeric_limits<double>::infinity()},
+                                                            {"nan", std::numeric_limits<double>::quiet_NaN()}};
+
+double real_from_json(const JsonRef& json) {
+  if (json.type() != Json::Type::string) return json.number();
+  const std::string text = json.string();
+  for (const auto& [word, value] : kSpecial) {
+    if (text == word) return value;
+  }
+  json.fail(in_quotes(text), "a number, \"inf\", \"-inf\" or \"nan\"");
+}
+
+Json real_to_json(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  return value;
+}
+
+Json list_to_json(const Dims& items) {
   Json list = Json::array();
-  for (const T& item : items) list.append(item);
+  for (const int64_t item : items) list.append(item);
   return list;
 }
 
@@ -91,8 +124,14 @@ Json to_json(const AttributeValue& value) {
           return to_json(v);
         } else if constexpr (std::is_same_v<T, Axes>) {
           return v ? list_to_json(*v) : Json();
-        } else if constexpr (std::is_same_v<T, Dims> || std::is_same_v<T, std::vector<double>>) {
+        } else if constexpr (std::is_same_v<T, Dims>) {
           return list_to_json(v);
+        } else if constexpr (std::is_same_v<T, double>) {
+          return real_to_json(v);
+        } else if constexpr (std::is_same_v<T, std::vector<double>>) {
+          Json list = Json::array();
+          for (const double item : v) list.append(real_to_json(item));
+          return list;
         } else {
           return v;
         }
@@ -101,15 +140,7 @@ Json to_json(const AttributeValue& value) {
 }
 
 Dims integers_from_json(const JsonRef& json) {
-  Dims items;
-  for (size_t i = 0, n = json.size(); i < n; ++i) items.push_back(json[i].integer());
-  return items;
-}
-
-std::vector<double> numbers_from_json(const JsonRef& json) {
-  std::vector<double> items;
-  for (size_t i = 0, n = json.size(); i < n; ++i) items.push_back(json[i].number());
-  return items;
+  return list_from_json<int64_t>(json, kMaxValues, "numbers", [](const JsonRef& item) { return item.integer(); });
 }
 
 // A value of the type that `like` has.
@@ -122,15 +153,15 @@ AttributeValue attribute_from_json(const JsonRef& json, const AttributeValue& li
         } else if constexpr (std::is_same_v<T, int64_t>) {
           return json.integer();
         } else if constexpr (std::is_same_v<T, double>) {
-          return json.number();
+          return real_from_json(json);
         } else if constexpr (std::is_same_v<T, std::string>) {
-          return json.string();
+          return text_from_json(json);
         } else if constexpr (std::is_same_v<T, Dims>) {
           return integers_from_json(json);
         } else if constexpr (std::is_same_v<T, std::vector<double>>) {
-          return numbers_from_json(json);
+          return list_from_json<double>(json, kMaxValues, "numbers", real_from_json);
         } else if constexpr (std::is_same_v<T, Shape>) {
-          return shape_from_json(json);
+          return shape_from_json(json, kMaxValues);  // not only shapes: split has one length for each part
         } else {
           return json.is_null() ? Axes() : Axes(integers_from_json(json));
         }
@@ -139,24 +170,21 @@ AttributeValue attribute_from_json(const JsonRef& json, const AttributeValue& li
 }
 
 Attributes attributes_from_json(const JsonRef& json, const Op& op) {
+  if (json.type() != Json::Type::object) json.fail("not an object", "the attributes of the op by name");
   Attributes attributes(op);
-  size_t used = 0;
   for (size_t i = 0; i < op.attributes.size(); ++i) {
     const AttributeSpec& spec = op.attributes[i];
     if (const auto value = json.find(spec.name)) {
       attributes.set(i, attribute_from_json(*value, spec.value));
-      ++used;
     } else if (spec.required) {
       json.fail(concat("no attribute ", in_quotes(spec.name)), concat("one for the op ", op.name));
     }
   }
-  const Json::Object* members = json.value().if_object();
-  if (members == nullptr) json.fail("not an object", "the attributes of the op by name");
-  if (used == members->size()) return attributes;
-  const auto unknown = std::ranges::find_if(*members, [&](const Json::Member& member) {
-    return std::ranges::find(op.attributes, member.key, &AttributeSpec::name) == op.attributes.end();
+  json.for_each_member([&](const std::string& key, const JsonRef&) {
+    if (std::ranges::find(op.attributes, key, &AttributeSpec::name) != op.attributes.end()) return;
+    json.fail(concat("the attribute ", in_quotes(key)), concat("those of the op ", op.name));
   });
-  json.fail(concat("the attribute ", in_quotes(unknown->key)), concat("those of the op ", op.name));
+  return attributes;
 }
 
 // ---- Reading --------------------------------------------------------------------------------------------------------------
@@ -182,14 +210,13 @@ class GraphReader {
     json_.expect_only({"inputs", "constants", "variables", "nodes", "bindings", "outputs"});
     const JsonRef inputs = json_["inputs"], constants = json_["constants"], variables = json_["variables"];
     const JsonRef nodes = json_["nodes"], bindings = json_["bindings"], outputs = json_["outputs"];
-    for (size_t i = 0, n = inputs.size(); i < n; ++i) add_input(inputs[i]);
-    for (size_t i = 0, n = constants.size(); i < n; ++i) add_constant(constants[i]);
-    for (size_t i = 0, n = variables.size(); i < n; ++i) add_variable(variables[i]);
-    for (size_t i = 0, n = nodes.size(); i < n; ++i) add_node(nodes[i]);
-    for (size_t i = 0, n = bindings.size(); i < n; ++i) add_binding(bindings[i]);
-    std::vector<ValueId> results;
-    for (size_t i = 0, n = outputs.size(); i < n; ++i) results.push_back(value(outputs[i]));
-    graph_.set_outputs(std::move(results));
+    inputs.for_each_item([&](const JsonRef& entry) { add_input(entry); });
+    constants.for_each_item([&](const JsonRef& entry) { add_constant(entry); });
+    variables.for_each_item([&](const JsonRef& entry) { add_variable(entry); });
+    nodes.for_each_item([&](const JsonRef& entry) { add_node(entry); });
+    bindings.for_each_item([&](const JsonRef& entry) { add_binding(entry); });
+    graph_.set_outputs(
+        list_from_json<ValueId>(outputs, kMaxValues, "outputs", [&](const JsonRef& entry) { return value(entry); }));
     return std::move(graph_);
   }
 
@@ -197,8 +224,8 @@ class GraphReader {
   void add_input(const JsonRef& json) {
     json.expect_only({"name", "dtype", "shape"});
     const JsonRef dtype = json["dtype"];
-    TensorType type{at(dtype, [&] { return dtype_from_name(dtype.string()); }), shape_from_json(json["shape"])};
-    const std::string& name = json["name"].string();
+    TensorType type{at(dtype, [&] { return dtype_from_name(dtype.string()); }), shape_from_json(json["shape"], kMaxAxes)};
+    const std::string name = text_from_json(json["name"]);
     if (!inputs_.insert(name).second) json.fail("a second input " + in_quotes(name), "every name once");
     at(json, [&] { return graph_.add_input(name, std::move(type)); });
     account(json);
@@ -207,7 +234,7 @@ class GraphReader {
   // The tensor that an entry names; within one graph each only once, so that a short graph cannot ask for much memory.
   const StoredTensor& tensor(const JsonRef& json) {
     json.expect_only({"tensor"});
-    const std::string& name = json["tensor"].string();
+    const std::string name = json["tensor"].string();
     if (!tensors_.insert(name).second) json.fail("the tensor " + in_quotes(name) + " a second time", "every tensor once");
     const StoredTensor* found = file_.find(name);
     if (found == nullptr) json.fail("the tensor " + in_quotes(name), "one that the file has");
@@ -237,12 +264,13 @@ class GraphReader {
     const JsonRef name = json["op"], inputs = json["inputs"];
     const Op& op = *at(name, [&] { return &find_op(name.string()); });
     std::vector<ValueId> operands;
-    for (size_t i = 0, n = inputs.size(); i < n; ++i) {
-      const JsonRef input = inputs[i];
+    inputs.for_each_item([&](const JsonRef& input) {
       operands.push_back(input.is_null() ? kNoValue : value(input));
-    }
+      lengths_ += 1 + (input.is_null() ? 0 : lengths_of(graph_.type(operands.back())));
+      expect_few_lengths(input);
+    });
     Attributes attributes = attributes_from_json(json["attributes"], op);
-    const std::string& layer = json["layer"].string();
+    const std::string layer = text_from_json(json["layer"]);
     at(json, [&] { graph_.add_node(op, std::move(operands), std::move(attributes), {layer, ""}); });
     account(json);
   }
@@ -268,11 +296,20 @@ class GraphReader {
   // Text is cheap: what is made of it has a limit, counted as it is made.
   void account(const JsonRef& json) {
     const auto& values = graph_.values();
-    for (; counted_ < values.size(); ++counted_) {
-      for (const Extent& extent : values[counted_].type.shape) lengths_ += 1 + extent.symbols().size();
-    }
+    for (; counted_ < values.size(); ++counted_) lengths_ += lengths_of(values[counted_].type);
     if (counted_ > kMaxValues) json.fail("one more value", concat("at most ", kMaxValues, " in a graph"));
-    if (lengths_ > kMaxLengths) json.fail("more axes", concat("at most ", kMaxLengths, " of all values together"));
+    expect_few_lengths(json);
+  }
+
+  static size_t lengths_of(const TensorType& type) {
+    size_t lengths = 0;
+    for (const Extent& extent : type.shape) lengths += 1 + extent.symbols().size();
+    return lengths;
+  }
+
+  void expect_few_lengths(const JsonRef& json) const {
+    if (lengths_ <= kMaxLengths) return;
+    json.fail("more axes", concat("at most ", kMaxLengths, " of all values and operands together"));
   }
 
   const JsonRef& json_;

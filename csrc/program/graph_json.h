@@ -4,7 +4,7 @@
 // results are not written: the shape rules run again when a graph is read, and are the only authority.
 // Reading refuses, with ValueError naming the place, whatever does not fit: unknown ops, attributes, dtypes and keys, values that
 // are not defined yet, operands that a shape rule throws at, tensors that the file lacks or that one graph names twice.
-// Memory: at most some hundred bytes for each of a million lengths, and the constants and variables.
+// Memory: at most some hundred bytes for each of two million lengths, and the constants and variables.
 #pragma once
 
 #include <map>

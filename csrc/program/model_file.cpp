@@ -6,8 +6,7 @@ namespace fastnn {
 
 namespace {
 
-// A graph takes some 150 bytes of text for each node, and Json 50 times its text at worst.
-constexpr size_t kMaxGraphs = size_t{16} << 20;
+constexpr size_t kMaxGraphs = size_t{16} << 20;  // some 150 bytes for each node
 
 const std::string& metadata_of(const Safetensors& file, const std::string& key) {
   const auto found = file.metadata().find(key);
@@ -30,27 +29,31 @@ void expect_format(const Safetensors& file) {
                           "; a newer fastnn wrote this file, so update fastnn"));
 }
 
+const std::string& graphs_of(const Safetensors& file) {
+  expect_format(file);
+  return metadata_of(file, "fastnn.graphs");
+}
+
 }  // namespace
 
-ModelFile::ModelFile(Safetensors file) : file_(std::move(file)) {
-  expect_format(file_);
-  graphs_ = parse_json(metadata_of(file_, "fastnn.graphs"), file_.where() + ": fastnn.graphs", {.bytes = kMaxGraphs});
-  if (graphs_.if_object() == nullptr) {
-    JsonRef(graphs_, file_.where() + ": fastnn.graphs").fail("not an object", "graphs by name");
-  }
+ModelFile::ModelFile(Safetensors file)
+    : file_(std::move(file)), graphs_(graphs_of(file_), file_.where() + ": fastnn.graphs", {.bytes = kMaxGraphs}) {
+  if (graphs_.root().type() != Json::Type::object) graphs_.root().fail("not an object", "graphs by name");
 }
 
 std::vector<std::string> ModelFile::names() const {
   std::vector<std::string> names;
-  for (const Json::Member& member : *graphs_.if_object()) names.push_back(member.key);
+  graphs_.root().for_each_member([&](const std::string& name, const JsonRef&) { names.push_back(name); });
   return names;
 }
 
 Graph ModelFile::graph(std::string_view name) {
-  const JsonRef all(graphs_, file_.where() + ": fastnn.graphs");
-  if (const auto found = all.find(name)) return graph_from_json(*found, file_, variables_);
+  if (const auto found = graphs_.root().find(name)) return graph_from_json(*found, file_, variables_);
   std::string known;
-  for (const std::string& other : names()) known += (known.empty() ? "" : ", ") + in_quotes(other);
+  for (const std::string& other : names()) {
+    known += (known.empty() ? "" : ", ") + (known.size() < 500 ? in_quotes(other) : "...");
+    if (known.ends_with("...")) break;
+  }
   throw ValueError(concat(file_.where(), ": no graph ", in_quotes(name), "; expected ",
                           known.empty() ? "a file with graphs" : "one of " + known, "; save the model again"));
 }

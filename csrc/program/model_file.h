@@ -26,7 +26,7 @@ class ModelFile {
 
  private:
   Safetensors file_;
-  Json graphs_;
+  JsonText graphs_;  // of the metadata
   FileVariables variables_;
 };
 

@@ -111,21 +111,21 @@ class Planner {
       }
       in_commit_[i] = fits;
     }
-    // A node that moves to compute may free another to stay, so what is left is looked at again until nothing moves.
-    for (bool changed = true; changed;) {
-      changed = false;
-      std::vector<int> reads(graph_.values().size(), 0);  // by commit nodes, per memory
-      for (size_t i = 0; i < nodes.size(); ++i) {
-        if (!in_commit_[i]) continue;
-        for (ValueId input : nodes[i].inputs) {
-          if (input != kNoValue) ++reads[root(input)];
-        }
+    std::vector<int> reads(graph_.values().size(), 0);  // by commit nodes, per memory
+    const auto count_reads = [&](const Node& node, int change) {
+      for (ValueId input : node.inputs) {
+        if (input != kNoValue) reads[root(input)] += change;
       }
-      for (size_t i = 0; i < nodes.size() && !changed; ++i) {
-        if (!in_commit_[i]) continue;
-        changed = std::ranges::any_of(nodes[i].outputs, [&](ValueId output) { return reads[old_value[output]] > 1; });
-        if (changed) in_commit_[i] = 0;
-      }
+    };
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (in_commit_[i]) count_reads(nodes[i], 1);
+    }
+    // A node that moves to compute may free a later one to stay; one that stays stays, because reads only become fewer.
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (!in_commit_[i]) continue;
+      if (std::ranges::none_of(nodes[i].outputs, [&](ValueId output) { return reads[old_value[output]] > 1; })) continue;
+      in_commit_[i] = 0;
+      count_reads(nodes[i], -1);
     }
     for (size_t i = 0; i < nodes.size(); ++i) {
       if (!in_commit_[i]) continue;
@@ -216,19 +216,23 @@ class Planner {
       }
     }
     std::ranges::stable_sort(wanted, std::greater(), &Placed::bytes);
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      std::vector<const Placed*> alive;
-      for (size_t j = 0; j < i; ++j) {
-        if (wanted[j].first <= wanted[i].last && wanted[i].first <= wanted[j].last) alive.push_back(&wanted[j]);
-      }
-      std::ranges::sort(alive, {}, [](const Placed* p) { return *p->offset; });
+    struct Taken {
+      size_t begin, end;
+      int first, last;
+    };
+    std::vector<Taken> taken;  // kept in order, and together: otherwise tens of thousands of values would take a minute
+    taken.reserve(wanted.size());
+    for (const Placed& next : wanted) {
       size_t offset = 0;
-      for (const Placed* other : alive) {
-        if (offset + wanted[i].bytes <= *other->offset) break;
-        offset = std::max(offset, *other->offset + other->bytes);
+      for (const Taken& other : taken) {
+        if (other.first > next.last || next.first > other.last) continue;
+        if (offset + next.bytes <= other.begin) break;
+        offset = std::max(offset, other.end);
       }
-      *wanted[i].offset = offset;
-      program_.arena_bytes = std::max(program_.arena_bytes, offset + wanted[i].bytes);
+      *next.offset = offset;
+      taken.insert(std::ranges::upper_bound(taken, offset, {}, &Taken::begin),
+                   {offset, offset + next.bytes, next.first, next.last});
+      program_.arena_bytes = std::max(program_.arena_bytes, offset + next.bytes);
       if (program_.arena_bytes > static_cast<size_t>(kMaxBytes)) {  // no sum of offsets overflows
         throw ValueError(
             concat("plan: intermediate values of more than ", kMaxBytes, " bytes; expected fewer; use smaller arrays"));

@@ -161,22 +161,40 @@ std::unique_ptr<Function> load_function(const std::filesystem::path& path, const
 
 constexpr size_t kMostJsonBytes = size_t{64} << 20;
 
-py::object from_json(const Json& json) {
-  if (const bool* value = json.if_boolean()) return py::bool_(*value);
-  if (const int64_t* value = json.if_integer()) return py::int_(*value);
-  if (const double* value = json.if_double()) return py::float_(*value);
-  if (const std::string* value = json.if_string()) return py::str(*value);
-  if (const Json::Array* items = json.if_array()) {
-    py::list list;
-    for (const Json& item : *items) list.append(from_json(item));
-    return list;
+py::object read_value(JsonReader& reader) {  // as deep as the reader's limit
+  switch (reader.type()) {
+    case Json::Type::null:
+      reader.null();
+      return py::none();
+    case Json::Type::boolean:
+      return py::bool_(reader.boolean());
+    case Json::Type::number:
+      return std::visit([](auto value) -> py::object { return py::cast(value); }, reader.numeric());
+    case Json::Type::string:
+      return py::str(reader.string());
+    case Json::Type::array: {
+      py::list list;
+      reader.begin_array();
+      while (reader.next_item()) list.append(read_value(reader));
+      return list;
+    }
+    case Json::Type::object:
+      break;
   }
-  if (const Json::Object* members = json.if_object()) {
-    py::dict dict;
-    for (const Json::Member& member : *members) dict[py::str(member.key)] = from_json(member.value);
-    return dict;
+  py::dict dict;
+  reader.begin_object();
+  for (std::string key; reader.next_key(key);) {
+    const py::str name(key);
+    dict[name] = read_value(reader);
   }
-  return py::none();
+  return dict;
+}
+
+py::object from_json(std::string_view text, const std::string& where, const JsonLimits& limits) {
+  JsonReader reader(text, where, limits);
+  py::object value = read_value(reader);
+  reader.end();
+  return value;
 }
 
 Json to_json(py::handle value) {
@@ -197,10 +215,16 @@ Json to_json(py::handle value) {
 
 // What the accessor `kind` of JsonRef makes of the value behind `steps`.
 py::object json_get(const py::bytes& text, const py::list& steps, const std::string& kind) {
-  const Json json = parse_json(std::string_view(text), "test", {.bytes = std::string_view(text).size()});
-  JsonRef ref(json, "test");
+  const JsonText json(text, "test", {.bytes = std::string_view(text).size()});
+  JsonRef ref = json.root();
   for (py::handle step : steps) {
-    ref = py::isinstance<py::str>(step) ? ref[step.cast<std::string>()] : ref[step.cast<size_t>()];
+    if (py::isinstance<py::str>(step)) {
+      ref = ref[step.cast<std::string>()];
+      continue;
+    }
+    std::vector<JsonRef> items;
+    ref.for_each_item([&](const JsonRef& item) { items.push_back(item); });
+    ref = items.at(step.cast<size_t>());
   }
   if (kind == "boolean") return py::bool_(ref.boolean());
   if (kind == "integer") return py::int_(ref.integer());
@@ -240,9 +264,7 @@ void define_files(py::module_& m) {
 
   m.def(
       "parse_json",
-      [](const std::string& text, const std::string& where) {
-        return from_json(parse_json(text, where, {.bytes = kMostJsonBytes}));
-      },
+      [](const std::string& text, const std::string& where) { return from_json(text, where, {.bytes = kMostJsonBytes}); },
       py::arg("text"), py::arg("where"),
       "The value of a text, which `where` names in errors; at most 64 MB and 64 levels deep.");
   m.def(
@@ -253,7 +275,7 @@ void define_files(py::module_& m) {
   m.def(
       "_parse_json",
       [](const py::bytes& text, size_t max_bytes, int max_depth) {
-        return from_json(parse_json(std::string_view(text), "test", {.bytes = max_bytes, .depth = max_depth}));
+        return from_json(text, "test", {.bytes = max_bytes, .depth = max_depth});
       },
       py::arg("text"), py::arg("max_bytes") = size_t{1} << 20, py::arg("max_depth") = kJsonDepth);
   m.def("_dump_json", [](py::handle value) { return py::bytes(dump_json(to_json(value), "test")); }, py::arg("value"));

@@ -48,7 +48,7 @@ void check_same(const Graph& graph, const Graph& again) {
   for (size_t i = 0; i < graph.values().size(); ++i) require(graph.values()[i].type == again.values()[i].type);
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node &a = graph.nodes()[i], &b = again.nodes()[i];
-    require(a.op == b.op && a.attributes == b.attributes && a.inputs == b.inputs && a.source.layer == b.source.layer);
+    require(a.op == b.op && a.inputs == b.inputs && a.source.layer == b.source.layer);
   }
   require(graph.outputs() == again.outputs() && graph.bindings().size() == again.bindings().size());
 }
@@ -107,7 +107,9 @@ void run_with(const Graph& graph, int64_t length, int fill) {
 // What was read can be written and read: noexcept ends the program where it cannot.
 void check_round_trip(const Graph& graph) noexcept {
   const std::vector<std::byte> bytes = written_again(graph);
-  check_same(graph, ModelFile(Safetensors::parse(bytes, "fuzz")).graph("predict"));
+  const Graph again = ModelFile(Safetensors::parse(bytes, "fuzz")).graph("predict");
+  check_same(graph, again);
+  require(written_again(again) == bytes);  // attributes too, of which NaN is not equal to itself
 }
 
 void check_graph(Graph graph) {
@@ -158,9 +160,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } catch (const ValueError&) {
   }
   try {
-    const Json json = parse_json({reinterpret_cast<const char*>(data), size}, "fuzz", {.bytes = 1 << 20});
+    const JsonText json({reinterpret_cast<const char*>(data), size}, "fuzz", {.bytes = 1 << 20});
     FileVariables variables;
-    check_graph(graph_from_json(JsonRef(json, "fuzz"), tensors(), variables));
+    check_graph(graph_from_json(json.root(), tensors(), variables));
   } catch (const ValueError&) {
   }
   return 0;

@@ -1,4 +1,7 @@
-"""Writes the inputs that fuzzing starts from: tests/fuzz/seeds.py FOLDER makes FOLDER/TARGET/NUMBER."""
+"""Writes what fuzzing starts from: tests/fuzz/seeds.py FOLDER makes FOLDER/TARGET/NUMBER, and words, FOLDER/model.dict.
+
+Every op of the table is in some seed, as the smallest cases of its tests have it, and in the words, with its attributes.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,11 @@ import json
 import struct
 import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from harness import OP_TABLE
+from test_hostile_graphs import graph_of, smallest
 
 GRAPH = {
     "version": 1,
@@ -171,6 +179,7 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "model": [
         *(json.dumps(each, separators=(",", ":")).encode() for each in GRAPHS),
+        *(json.dumps(graph_of(case), separators=(",", ":")).encode() for op in sorted(OP_TABLE) for case in smallest(op)),
         safetensors_file(
             {"k": ("F32", [3, 3, 1, 2]), "f": ("F32", [2])}, FORMAT | {"fastnn.graphs": json.dumps({"predict": GRAPHS[0]})}
         ),
@@ -187,9 +196,13 @@ SEEDS: dict[str, list[bytes]] = {
     ],
 }
 
+# libFuzzer's form: a C string a line.
+WORDS = {json.dumps(op) for op in OP_TABLE} | {json.dumps(name) + ":" for op in OP_TABLE.values() for name in op["attributes"]}
+
 if __name__ == "__main__":
     for target, seeds in SEEDS.items():
         folder = Path(sys.argv[1]) / target
         folder.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(seeds):
             (folder / str(number)).write_bytes(seed)
+    (Path(sys.argv[1]) / "model.dict").write_text("".join(json.dumps(word) + "\n" for word in sorted(WORDS)))
