@@ -154,13 +154,16 @@ def plan_and_run(graph: _core.Graph) -> bool:
 
 @pytest.mark.parametrize("op", OPS)
 def test_a_hostile_graph_is_refused_or_runs(op: str, tmp_path: Path) -> None:
-    path = tmp_path / "hostile.safetensors"
-    count = {"refused": 0, "ran": 0}
+    count = {"tried": 0, "refused": 0, "ran": 0}
     for case in smallest(op):
         for graph in itertools.chain([graph_of(case)], variations(graph_of(case))):
             metadata = {"fastnn.format": "1", "fastnn.graphs": json.dumps({"predict": graph})}
-            path.write_bytes(_core.safetensors_bytes({}, metadata))  # write_safetensors would wait for the disk
+            # Not write_safetensors, and never one file again: both would wait for the disk.
+            path = tmp_path / f"{count['tried']}.safetensors"
+            path.write_bytes(_core.safetensors_bytes({}, metadata))
             loaded, message = attempt(_core.load_graphs, path)
+            path.unlink()
+            count["tried"] += 1
             if loaded is not None:
                 count["ran"] += plan_and_run(loaded["predict"])
                 continue
@@ -200,11 +203,8 @@ except ValueError as error:
 MIB = 2**20
 TEXT_BOMBS = {
     "a list of numbers": "0,",
-    "a list of lists": "[],",
     "a list of lists of one": "[0],",
-    "a list of objects": "{},",
     "a list of objects of one": '{"":0},',
-    "a list of texts": '"",',
     "a text of commas": ",",
     "a list of short texts": '"a",',
 }
