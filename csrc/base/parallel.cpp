@@ -140,7 +140,7 @@ class Workers {
   // Grows to `size` workers, the caller among them, or to what the system grants.
   int grow(int size) {
     try {
-      for (; threads_ < size - 1; ++threads_) {
+      for (; !openmp() && threads_ < size - 1; ++threads_) {
         std::thread([this, worker = threads_ + 1] { work(worker); }).detach();
       }
     } catch (const std::system_error&) {
@@ -161,8 +161,7 @@ class Workers {
     context_ = context;
     size_ = size;
 #if defined(FASTNN_PARALLEL_OPENMP)
-    // libgomp hangs in a forked child once the parent has run a parallel region: there our own workers take over.
-    if (!forked) {
+    if (openmp()) {
 #pragma omp parallel num_threads(size)
       {
         const FlushDenormals flush;
@@ -188,6 +187,15 @@ class Workers {
 
  private:
   static constexpr uint32_t kSizeBits = 9, kSizeMask = (1u << kSizeBits) - 1;  // kMaxThreads fits
+
+  // libgomp hangs in a forked child once the parent has run a parallel region: there our own workers take over.
+  static bool openmp() {
+#if defined(FASTNN_PARALLEL_OPENMP)
+    return !forked;
+#else
+    return false;
+#endif
+  }
 
   void work(int worker) {
     const FlushDenormals flush;
