@@ -339,6 +339,24 @@ def looping(*works):
             thread.join()
 
 
+@pytest.mark.skipif(_core.parallel_backend() == "serial", reason="built without threads")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="nobody says how many CPUs there are for this process")
+def test_no_more_workers_than_cpus():
+    f = fastnn.function(lambda x: ops.matmul(x, x))
+    x = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
+    fastnn.set_num_threads(64)
+    _core._serial_below(0.0)
+    crowded = f(x)
+    assert _core._last_run_threads() == 64  # as tests want it
+    _core._more_threads_than_cpus(False)
+    try:
+        np.testing.assert_array_equal(f(x), crowded)
+        assert 1 <= _core._last_run_threads() <= len(os.sched_getaffinity(0))
+    finally:
+        _core._more_threads_than_cpus(True)
+    assert fastnn.num_threads() == 64
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 class TestFork:
