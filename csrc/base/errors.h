@@ -4,6 +4,7 @@
 
 #include <sstream>
 
+#include "base/extent.h"  // its operator<< of shapes, which are std::vectors: seen from concat only if declared before it
 #include "fastnn/errors.h"
 
 namespace fastnn {

@@ -263,14 +263,15 @@ std::span<const Op> elementwise_ops() {
   static const std::vector<Op> ops = {
       FASTNN_UNARY_ROWS(FASTNN_UNARY_OP) FASTNN_BINARY_ROWS(FASTNN_BINARY_OP) FASTNN_PAIR_ROWS(FASTNN_PAIR_OP)
           FASTNN_TRIPLE_ROWS(FASTNN_TRIPLE_OP) FASTNN_COMPARISON_ROWS(FASTNN_OF_NUMBERS_OP)
-              FASTNN_LOGICAL_ROWS(FASTNN_OF_BOOLS_OP){.name = "where",
-                                                      .doc = "y = a where the condition holds, else b, broadcasting",
-                                                      .inputs = {"condition", "a", "b"},
-                                                      .outputs = {"y"},
-                                                      .infer = infer_where,
-                                                      .variants = {{"vector", nullptr, plan_where}},
-                                                      .cost = cost_rows<1>,
-                                                      .in_place = {{0, 1}, {0, 2}}},
+              FASTNN_EXCHANGED_ROWS(FASTNN_OF_NUMBERS_OP)
+                  FASTNN_LOGICAL_ROWS(FASTNN_OF_BOOLS_OP){.name = "where",
+                                                          .doc = "y = a where the condition holds, else b, broadcasting",
+                                                          .inputs = {"condition", "a", "b"},
+                                                          .outputs = {"y"},
+                                                          .infer = infer_where,
+                                                          .variants = {{"vector", nullptr, plan_where}},
+                                                          .cost = cost_rows<1>,
+                                                          .in_place = {{0, 1}, {0, 2}}},
       {.name = "cast",
        .doc = "y = x in another dtype",
        .inputs = {"x"},

@@ -132,9 +132,11 @@ namespace fastnn {
   row(equal,         a == b,  "y = whether a and b are the same number, broadcasting") \
   row(not_equal,     a != b,  "y = whether a and b differ, broadcasting") \
   row(less,          a < b,   "y = whether a < b, broadcasting") \
-  row(less_equal,    a <= b,  "y = whether a <= b, broadcasting") \
-  row(greater,       a > b,   "y = whether a > b, broadcasting") \
-  row(greater_equal, a >= b,  "y = whether a >= b, broadcasting")
+  row(less_equal,    a <= b,  "y = whether a <= b, broadcasting")
+
+#define FASTNN_EXCHANGED_ROWS(row) /* name, the row it is with its operands exchanged, in words */ \
+  row(greater,       less,        "y = whether a > b, broadcasting") \
+  row(greater_equal, less_equal,  "y = whether a >= b, broadcasting")
 
 #define FASTNN_LOGICAL_ROWS(row) \
   row(logical_and, a & b,  "y = a and b, broadcasting") \
@@ -149,7 +151,10 @@ void expect_types(const Call& call, Types types);  // of the first operand
 enum class Unary { FASTNN_UNARY_ROWS(FASTNN_ENUMERATOR) count };
 enum class Binary { FASTNN_BINARY_ROWS(FASTNN_ENUMERATOR) FASTNN_PAIR_ROWS(FASTNN_ENUMERATOR) count };
 enum class Triple { FASTNN_TRIPLE_ROWS(FASTNN_ENUMERATOR) count };
-enum class Comparison { FASTNN_COMPARISON_ROWS(FASTNN_ENUMERATOR) FASTNN_LOGICAL_ROWS(FASTNN_ENUMERATOR) count };
+enum class Comparison {
+  FASTNN_COMPARISON_ROWS(FASTNN_ENUMERATOR) FASTNN_EXCHANGED_ROWS(FASTNN_ENUMERATOR) FASTNN_LOGICAL_ROWS(FASTNN_ENUMERATOR)
+      count
+};
 #undef FASTNN_ENUMERATOR
 
 // ---- Broadcasting ---------------------------------------------------------------------------------------------------------

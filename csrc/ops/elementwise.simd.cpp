@@ -176,6 +176,13 @@ FASTNN_INLINE void binary_rows(T* y, const T* a, const T* b, const ElementwiseSh
 }
 
 template <typename T, typename Row>
+void pair(T* y, const T* a, const T* b, const ElementwiseShape& shape, int64_t task) {
+  for_each_rows<2>(shape.over, task, [&](const Rows& rows) __attribute__((always_inline)) {
+    binary_rows<T, Row, false, false>(y, a, b, shape, rows);
+  });
+}
+
+template <typename T, typename Row>
 void binary(T* y, const T* a, const T* b, const ElementwiseShape& shape, int64_t task) {
   for_each_rows<2>(shape.over, task, [&](const Rows& rows) __attribute__((always_inline)) {
     if (shape.over.step[0] == 0) {
@@ -214,19 +221,21 @@ void triple(T* y, const T* dy, const T* a, const T* b, const ElementwiseShape& s
   });
 }
 
+// `first` is the operand that a is: an op whose formula is another's with the operands exchanged is that other one.
 template <typename T, typename Row>
-void comparison(uint8_t* y, const T* a, const T* b, const ElementwiseShape& shape, int64_t task) {
+[[gnu::noinline]] void compare(uint8_t* y, const T* a, const T* b, const ElementwiseShape& shape, int64_t task, int first) {
   const Broadcast& over = shape.over;
+  const int second = 1 - first;
   for_each_rows<2>(over, task, [&](const Rows& rows) __attribute__((always_inline)) {
     for (int64_t r = 0; r < rows.rows; ++r) {
       uint8_t* row_y = y + rows.result + r * over.length;
-      const T* row_a = a + rows.operand[0] + r * over.row_stride[0];
-      const T* row_b = b + rows.operand[1] + r * over.row_stride[1];
+      const T* row_a = a + rows.operand[first] + r * over.row_stride[first];
+      const T* row_b = b + rows.operand[second] + r * over.row_stride[second];
       // One loop each, which the compiler turns into vectors.
-      if (over.step[0] == 0) {
+      if (over.step[first] == 0) {
         const T number = *row_a;
         for (int64_t i = 0; i < rows.n; ++i) row_y[i] = Row::of(number, row_b[i]);
-      } else if (over.step[1] == 0) {
+      } else if (over.step[second] == 0) {
         const T number = *row_b;
         for (int64_t i = 0; i < rows.n; ++i) row_y[i] = Row::of(row_a[i], number);
       } else {
@@ -234,6 +243,10 @@ void comparison(uint8_t* y, const T* a, const T* b, const ElementwiseShape& shap
       }
     }
   });
+}
+template <typename T, typename Row, bool exchanged>
+void comparison(uint8_t* y, const T* a, const T* b, const ElementwiseShape& shape, int64_t task) {
+  exchanged ? compare<T, Row>(y, b, a, shape, task, 1) : compare<T, Row>(y, a, b, shape, task, 0);
 }
 
 // Bits are moved, whatever they stand for: T is an unsigned integer of the operands' size.
@@ -313,6 +326,12 @@ constexpr void add_binary(KernelFn (&at)[4]) {
   }
 }
 template <typename Row, Types types>
+constexpr void add_pair(KernelFn (&at)[4]) {
+  static_assert(types == floats);
+  at[0] = kernel<pair<float, Row>>;
+  at[1] = kernel<pair<double, Row>>;
+}
+template <typename Row, Types types>
 constexpr void add_triple(KernelFn (&at)[4]) {
   static_assert(types == floats);
   at[0] = kernel<triple<float, Row>>;
@@ -321,30 +340,33 @@ constexpr void add_triple(KernelFn (&at)[4]) {
 
 template <typename Row>
 constexpr void add_logical(KernelFn (&at)[6]) {
-  at[int(DType::boolean)] = kernel<comparison<uint8_t, Row>>;
+  at[int(DType::boolean)] = kernel<comparison<uint8_t, Row, false>>;
 }
-template <typename Row>
+template <typename Row, bool exchanged = false>
 constexpr void add_comparison(KernelFn (&at)[6]) {
-  at[int(DType::float32)] = kernel<comparison<float, Row>>;
-  at[int(DType::float64)] = kernel<comparison<double, Row>>;
-  at[int(DType::int32)] = kernel<comparison<int32_t, Row>>;
-  at[int(DType::int64)] = kernel<comparison<int64_t, Row>>;
-  at[int(DType::uint8)] = at[int(DType::boolean)] = kernel<comparison<uint8_t, Row>>;
+  at[int(DType::float32)] = kernel<comparison<float, Row, exchanged>>;
+  at[int(DType::float64)] = kernel<comparison<double, Row, exchanged>>;
+  at[int(DType::int32)] = kernel<comparison<int32_t, Row, exchanged>>;
+  at[int(DType::int64)] = kernel<comparison<int64_t, Row, exchanged>>;
+  at[int(DType::uint8)] = at[int(DType::boolean)] = kernel<comparison<uint8_t, Row, exchanged>>;
 }
 
 #define FASTNN_ADD_UNARY(name, x, types, ...) add_unary<name##_row, types>(table.unary[int(Unary::name)]);
 #define FASTNN_ADD_BINARY(name, a, b, types, ...) add_binary<name##_row, types>(table.binary[int(Binary::name)]);
+#define FASTNN_ADD_PAIR(name, a, b, types, ...) add_pair<name##_row, types>(table.binary[int(Binary::name)]);
 #define FASTNN_ADD_TRIPLE(name, dy, a, b, types, ...) add_triple<name##_row, types>(table.triple[int(Triple::name)]);
 #define FASTNN_ADD_COMPARISON(name, ...) add_comparison<name##_row>(table.comparison[int(Comparison::name)]);
+#define FASTNN_ADD_EXCHANGED(name, of, ...) add_comparison<of##_row, true>(table.comparison[int(Comparison::name)]);
 #define FASTNN_ADD_LOGICAL(name, ...) add_logical<name##_row>(table.comparison[int(Comparison::name)]);
 
 constexpr ElementwiseKernels make_kernels() {
   ElementwiseKernels table{};
   FASTNN_UNARY_ROWS(FASTNN_ADD_UNARY)
   FASTNN_BINARY_ROWS(FASTNN_ADD_BINARY)
-  FASTNN_PAIR_ROWS(FASTNN_ADD_BINARY)
+  FASTNN_PAIR_ROWS(FASTNN_ADD_PAIR)
   FASTNN_TRIPLE_ROWS(FASTNN_ADD_TRIPLE)
   FASTNN_COMPARISON_ROWS(FASTNN_ADD_COMPARISON)
+  FASTNN_EXCHANGED_ROWS(FASTNN_ADD_EXCHANGED)
   FASTNN_LOGICAL_ROWS(FASTNN_ADD_LOGICAL)
   table.where[int(DType::float32)] = table.where[int(DType::int32)] = kernel<where<uint32_t>>;
   table.where[int(DType::float64)] = table.where[int(DType::int64)] = kernel<where<uint64_t>>;
