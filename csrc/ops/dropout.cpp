@@ -61,6 +61,16 @@ Cost cost_uniform(const Call& call) {
 
 }  // namespace
 
+void draw_uniform(float* y, int64_t elements, uint64_t seed, uint64_t stream, uint64_t step) {
+  DropoutShape shape{};
+  shape.elements = elements;
+  shape.stream = stream;
+  int64_t random_state[2] = {static_cast<int64_t>(seed), static_cast<int64_t>(step)};
+  void* const buffers[] = {y, nullptr, random_state};
+  const KernelFn uniform = dropout_kernels(current_isa()).uniform[0];
+  for (int64_t task = 0; task < tasks_of(shape); ++task) uniform({buffers, &shape, nullptr, nullptr}, task);
+}
+
 std::span<const Op> dropout_ops() {
   static const std::vector<Op> ops = {
       {.name = "dropout",

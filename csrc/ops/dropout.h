@@ -42,4 +42,7 @@ struct DropoutKernels {  // [0] for float, [1] for double
 };
 FASTNN_PER_ISA(DropoutKernels, dropout_kernels)
 
+// random_uniform for the host: the same numbers.
+void draw_uniform(float* y, int64_t elements, uint64_t seed, uint64_t stream, uint64_t step);
+
 }  // namespace fastnn

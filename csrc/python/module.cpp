@@ -9,6 +9,7 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "ops/dropout.h"
 #include "program/function.h"
 #include "program/graph_json.h"
 #include "program/passes.h"
@@ -269,30 +270,26 @@ py::object run_function(Function& function, const py::list& inputs, bool commit,
 
 // ---- Random numbers for the host ------------------------------------------------------------------------------------------
 
-template <typename Real>
-py::array uniform_array(uint64_t key, uint64_t step, const std::vector<py::ssize_t>& dims) {
-  py::array_t<Real> array(dims);
-  Real* data = array.mutable_data();
-  const int64_t n = array.size();
-  constexpr int64_t kPerCounter = sizeof(Real) == 4 ? 4 : 2;
-  for (int64_t first = 0; first < n; first += kPerCounter) {
-    const Philox words = philox(key, static_cast<uint64_t>(first / kPerCounter), step);
-    for (int64_t i = 0; i < std::min(kPerCounter, n - first); ++i) {
-      if constexpr (sizeof(Real) == 4)
-        data[first + i] = uniform_float(words.value[i]);
-      else
-        data[first + i] = uniform_double(words.value[2 * i], words.value[2 * i + 1]);
-    }
-  }
-  return array;
-}
-
+// Element i is word i % 4 of counter i / 4 as a float, and words 2 (i % 2) and 2 (i % 2) + 1 of counter i / 2 as a double.
 py::array random_uniform(uint64_t seed, uint64_t stream, uint64_t step, const std::vector<py::ssize_t>& dims,
                          const std::string& dtype) {
+  if (dtype == "float32") {
+    py::array_t<float> array(dims);
+    draw_uniform(array.mutable_data(), array.size(), seed, stream, step);
+    return array;
+  }
+  if (dtype != "float64") {
+    throw TypeError(concat("random_uniform: dtype '", dtype, "'; expected float32 or float64; cast the result"));
+  }
+  py::array_t<double> array(dims);
+  double* data = array.mutable_data();
   const uint64_t key = philox_key(seed, stream);
-  if (dtype == "float64") return uniform_array<double>(key, step, dims);
-  if (dtype == "float32") return uniform_array<float>(key, step, dims);
-  throw TypeError(concat("random_uniform: dtype '", dtype, "'; expected float32 or float64; cast the result"));
+  for (int64_t i = 0; i < array.size(); i += 2) {
+    const Philox words = philox(key, static_cast<uint64_t>(i / 2), step);
+    data[i] = uniform_double(words.value[0], words.value[1]);
+    if (i + 1 < array.size()) data[i + 1] = uniform_double(words.value[2], words.value[3]);
+  }
+  return array;
 }
 
 // Fisher and Yates' shuffle of 0..n-1, from the last place to the first.

@@ -95,13 +95,18 @@ def current_trace() -> Trace | None:
     return _state.traces[-1] if _state.traces else None
 
 
-@contextmanager
-def layer_scope(name: str) -> Iterator[None]:
+class layer_scope:
     """Names the layer that the ops inside belong to; scopes nest into a path such as `sequential/conv2d`."""
-    _state.layers.append(_state.scopes.get(name, name))
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        _state.layers.append(_state.scopes.get(self._name, self._name))
+
+    def __exit__(self, *error: object) -> None:
         _state.layers.pop()
 
 
@@ -123,16 +128,17 @@ def layer_path() -> str:
 def _user_line() -> str:
     """Where the caller outside this package stands, as `model.py:12`."""
     frame = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while not (name := _name_outside(frame.f_code.co_filename)):
         if frame.f_back is None:
             return ""
         frame = frame.f_back
-    return f"{_basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+    return f"{name}:{frame.f_lineno}"
 
 
 @functools.cache
-def _basename(path: str) -> str:
-    return os.path.basename(path)
+def _name_outside(path: str) -> str:
+    """The name of a file, empty if it is one of this package."""
+    return "" if path.startswith(_PACKAGE) else os.path.basename(path)
 
 
 class _Operators:
@@ -491,8 +497,13 @@ def _weak_dtype(operands: Sequence[Any]) -> str:
         if isinstance(operand, (Tensor, Variable, Symbolic)):
             return str(operand.dtype)
         if isinstance(operand, (np.ndarray, np.generic)):
-            return operand.dtype.name
+            return _dtype_name(operand.dtype)
     return "float32"
+
+
+@functools.cache
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return dtype.name  # NumPy composes it anew each time
 
 
 def made_by(x: Any) -> str | None:
@@ -513,7 +524,8 @@ def apply(op: str, operands: Sequence[Any], *, outputs: None = None, **attribute
 def apply(op: str, operands: Sequence[Any], *, outputs: int, **attributes: Any) -> tuple[Any, ...]: ...
 def apply(op: str, operands: Sequence[Any], *, outputs: int | None = None, **attributes: Any) -> Any:
     """Runs or records one op. Returns its only result, or with `outputs` a tuple of all of them."""
-    weak = _weak_dtype(operands)
+    # Most ops meet no Python number, and a dtype's name is not for free.
+    weak = _weak_dtype(operands) if any([isinstance(x, (bool, int, float)) for x in operands]) else "float32"
     trace = current_trace()
     try:
         if trace is not None:
@@ -556,6 +568,8 @@ def flatten(tree: Any) -> tuple[list[Any], Any]:
 
     Named tuples keep their type; other subclasses become tuple, list or dict. Dicts are taken in the order of their keys.
     """
+    if isinstance(tree, Tensor):
+        return [tree], None
     leaves: list[Any] = []
 
     def walk(node: Any) -> Any:

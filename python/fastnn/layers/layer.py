@@ -65,6 +65,7 @@ def unique_name(base: str) -> str:
     return base if number == 0 else f"{base}_{number}"
 
 
+@functools.cache
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])", "_", name).lower()
 
@@ -73,6 +74,12 @@ def _snake_case(name: str) -> str:
 def takes_training(call: Callable[..., Any]) -> bool:
     """Whether a layer's `call` wants to know."""
     return "training" in inspect.signature(call).parameters
+
+
+@functools.cache
+def _may_hold_layers(kind: Any) -> bool:
+    """Whether an object of this class is a layer or can hold some: few attributes are."""
+    return issubclass(kind, (Layer, list, tuple, dict))
 
 
 class Layer:
@@ -286,13 +293,15 @@ class Layer:
                 found[name] = value
             elif isinstance(value, (list, tuple)):
                 for i, item in enumerate(value):
-                    look(f"{name}/{i}", item)
+                    if _may_hold_layers(type(item)):
+                        look(f"{name}/{i}", item)
             elif isinstance(value, dict):
                 for key, item in value.items():
-                    look(f"{name}/{key}", item)
+                    if _may_hold_layers(type(item)):
+                        look(f"{name}/{key}", item)
 
         for name, value in vars(self).items():
-            if isinstance(value, (Layer, list, tuple, dict)) and value and name != "_weights":
+            if _may_hold_layers(type(value)) and name != "_weights":
                 look(name.lstrip("_"), value)
         return found
 
@@ -315,9 +324,10 @@ class Layer:
         Raises:
             ValueError: two of one name.
         """
-        named = self.named_weights()
+        below = list(self._walk())
+        named = {path + name: weight for path, layer in below for name, weight in layer._weights.items()}
         weights = {id(w) for w in named.values()}
-        for path, layer in self._walk():
+        for path, layer in below:
             for name, variable in named_variables(layer).items():
                 if id(variable) in weights:
                     continue
@@ -342,8 +352,9 @@ class Layer:
     @property
     def trainable_variables(self) -> list[Variable]:
         """The weights that training changes."""
-        frozen = {id(w) for _, layer in self._walk() if not layer.trainable for w in layer._weights.values()}
-        return [w for w in self.weights if w.trainable and id(w) not in frozen]
+        below = [layer for _, layer in self._walk()]
+        frozen = {id(w) for layer in below if not layer._trainable for w in layer._weights.values()}
+        return [w for layer in below for w in layer._weights.values() if w.trainable and id(w) not in frozen]
 
     @property
     def losses(self) -> list[Any]:
