@@ -293,15 +293,15 @@ class Layer:
                 found[name] = value
             elif isinstance(value, (list, tuple)):
                 for i, item in enumerate(value):
-                    if _may_hold_layers(type(item)):
+                    if _may_hold_layers(item.__class__):
                         look(f"{name}/{i}", item)
             elif isinstance(value, dict):
                 for key, item in value.items():
-                    if _may_hold_layers(type(item)):
+                    if _may_hold_layers(item.__class__):
                         look(f"{name}/{key}", item)
 
         for name, value in vars(self).items():
-            if _may_hold_layers(type(value)) and name != "_weights":
+            if _may_hold_layers(value.__class__) and name != "_weights":
                 look(name.lstrip("_"), value)
         return found
 
