@@ -187,21 +187,75 @@ def test_a_samples_bits_do_not_depend_on_the_batch(isa: str) -> None:
         assert np.array_equal(kernels.conv2d(x[i : i + 1], w, padding="same")[0], together[i])
 
 
-@pytest.mark.parametrize("op", ["conv2d", "conv2d_backward_input"])
-def test_winograd_hides_no_nan(op: str) -> None:
-    """What reads a NaN is one; of what does not, only outputs of the same 2 x 2 tile may be one."""
+def _by(variant: str, op: str, operands: list[Any], **attributes: Any) -> Any:
+    _core._use_variant(op, variant)
+    return _core.execute(op, operands, attributes)[0]
+
+
+def test_winograd_hides_no_nan() -> None:
+    """What reads a NaN is one; of what does not, only numbers of the same tile may be one."""
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((1, 12, 12, 32), dtype="float32"), rng.standard_normal((3, 3, 32, 32), dtype="float32")
-    x[0, 5, 6, 3] = np.nan
-    attributes = {"padding": "same"} if op == "conv2d" else {"padding": "same", "image_size": (12, 12)}
-    results = {}
-    for variant in ("winograd", "direct"):
-        _core._use_variant(op, variant)
-        results[variant] = np.isnan(_core.execute(op, [x, w], attributes)[0]).any(-1)[0]
-    assert results["direct"].sum() == 9
-    assert results["winograd"][results["direct"]].all()
-    tiles = results["direct"].reshape(6, 2, 6, 2).any((1, 3)).repeat(2, 0).repeat(2, 1)
-    assert not results["winograd"][~tiles].any()
+    bad = x.copy()
+    bad[0, 5, 6, 3] = np.nan
+
+    direct, winograd = (np.isnan(_by(v, "conv2d", [bad, w], padding="same")).any(-1)[0] for v in ("direct", "winograd"))
+    assert direct.sum() == 9 and winograd[direct].all()
+    tiles = direct.reshape(6, 2, 6, 2).any((1, 3)).repeat(2, 0).repeat(2, 1)
+    assert not winograd[~tiles].any()
+
+    gradient = {"padding": "same", "image_size": (12, 12)}
+    direct, winograd = (
+        np.isnan(_by(v, "conv2d_backward_input", [bad, w], **gradient)).any(-1)[0] for v in ("direct", "winograd")
+    )
+    assert direct.sum() == 9 and winograd[direct].all()
+    winograd[2:7, 5:10] = False  # the patch of the tile of rows 3 to 5 and columns 6 to 8
+    assert not winograd.any()
+
+    for x_or_dy in ([bad[:, 3:9, 3:9], x[:, :6, :6]], [x[:, :6, :6], bad[:, 3:9, 3:9]]):
+        direct, winograd = (
+            np.isnan(_by(v, "conv2d_backward_kernel", x_or_dy, kernel_size=(3, 3), padding="same"))
+            for v in ("direct", "winograd")
+        )
+        assert direct.any() and winograd[direct].all()
+        others = np.arange(32) != 3
+        assert not winograd[:, :, others][..., others].any()
+
+
+B3 = np.array([[2, -1, -2, 1, 0], [0, -2, -1, 1, 0], [0, 2, -3, 1, 0], [0, -1, 0, 1, 0], [0, 2, -1, -2, 1]], "d")  # B'
+G3 = np.array([[3, 0, 0], [-3, -3, -3], [-1, 1, -1], [1, 2, 4], [0, 0, 6]], "d") / 6
+A3 = np.array([[1, 1, 1, 1, 0], [0, 1, -1, 2, 0], [0, 1, 1, 4, 1]], "d")  # A'
+
+
+def _uneven(rng: np.random.Generator, *shape: int) -> Any:
+    """Large and small numbers side by side."""
+    return (rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 4, shape)).astype("float32")
+
+
+def test_gradients_by_winograd_round_as_documented() -> None:
+    """The bound is that of csrc/ops/winograd.h: the formula with absolute values. Images of 2 x 2 tiles, without padding."""
+    rng = np.random.default_rng(2)
+    x, dy, w = _uneven(rng, 5, 8, 8, 32), _uneven(rng, 5, 6, 6, 40), _uneven(rng, 3, 3, 32, 40)
+    eps = np.finfo("float32").eps
+    two_sided = "pi,qj,...ijc->...pqc"
+    tiles = np.abs(dy).astype("d").reshape(5, 2, 3, 2, 3, 40).swapaxes(2, 3)  # (sample, 2, 2, 3, 3, filter)
+    of_dy = np.einsum(two_sided, np.abs(A3).T, np.abs(A3).T, tiles)
+    of_w = np.einsum("pi,qj,ijcf->pqcf", np.abs(G3), np.abs(G3), np.abs(w).astype("d"))
+
+    dx = _by("winograd", "conv2d_backward_input", [dy, w], image_size=(8, 8))
+    patches = np.einsum(two_sided, np.abs(B3).T, np.abs(B3).T, np.einsum("bijpqf,pqcf->bijpqc", of_dy, of_w))
+    bound = np.zeros(x.shape)
+    for i, j in product(range(2), range(2)):
+        bound[:, 3 * i : 3 * i + 5, 3 * j : 3 * j + 5] += patches[:, i, j]
+    exact = _by("direct", "conv2d_backward_input", [dy.astype("d"), w.astype("d")], image_size=(8, 8))
+    assert (np.abs(dx - exact) <= (40 + 24) * eps * bound).all()
+
+    dw = _by("winograd", "conv2d_backward_kernel", [x, dy], kernel_size=(3, 3))
+    windows = np.lib.stride_tricks.sliding_window_view(np.abs(x).astype("d"), (5, 5), (1, 2))[:, ::3, ::3]
+    of_x = np.einsum(two_sided, np.abs(B3), np.abs(B3), np.moveaxis(windows, 3, -1))
+    bound = np.einsum("pi,qj,pqcf->ijcf", np.abs(G3), np.abs(G3), np.einsum("bijpqc,bijpqf->pqcf", of_x, of_dy))
+    exact = _by("direct", "conv2d_backward_kernel", [x.astype("d"), dy.astype("d")], kernel_size=(3, 3))
+    assert (np.abs(dw - exact) <= (5 * 4 + 24) * eps * bound).all()
 
 
 def test_winograd_rounds_as_documented() -> None:

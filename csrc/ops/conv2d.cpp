@@ -179,42 +179,37 @@ bool is_winograd(const Call& call, Isa) {
   const ImageWindow window = forward_window(call);
   const Shape& w = call.shape(1);
   return call.attributes.integer("groups") == 1 && w[3].is_int() &&
-         winograd_pays(window, window.height.output, window.width.output, window.height.output, window.width.output,
-                       w[2].factor(), w[3].factor());
+         winograd_pays(window, window.height.output, window.width.output, w[2].factor(), w[3].factor());
 }
 bool input_is_winograd(const Call& call, Isa) {
-  const ImageWindow window = input_window(call);
   const Shape& w = call.shape(1);
+  return call.attributes.integer("groups") == 1 && winograd_pays_for_input(input_window(call), w[2].factor(), w[3].factor());
+}
+bool kernel_is_winograd(const Call& call, Isa) {
   return call.attributes.integer("groups") == 1 &&
-         winograd_pays(window, window.height.output, window.width.output, window.height.image, window.width.image,
-                       w[3].factor(), w[2].factor());
+         winograd_pays_for_kernel(kernel_window(call), call.shape(0)[3].factor(), call.shape(1)[3].factor());
+}
+
+WinogradShape winograd_shape_of(const Extent& B, const ImageWindow& window, const Extent& C, const Extent& F) {
+  return winograd_shape(B, window, window.height.output, window.width.output, C, F);
 }
 
 KernelPlan plan_conv2d_winograd(const Call& call, Isa isa) {
-  const ImageWindow window = forward_window(call);
-  WinogradShape shape{};
-  shape.B = call.shape(0)[0].factor(), shape.H = window.height.image, shape.W = window.width.image;
-  shape.C = call.shape(1)[2].factor(), shape.F = call.shape(1)[3].factor();
-  shape.before_h = window.height.before, shape.before_w = window.width.before;
-  shape.rows = window.height.output, shape.columns = window.width.output;
+  const Shape& w = call.shape(1);
   const bool is_double = call.dtype(0) == DType::float64;
   const WinogradKernels& kernels = winograd_kernels(isa);
-  return plan_winograd(shape, kernels.transform[is_double], kernels.convolve[is_double], item_size(call.dtype(0)),
-                       {{0}, 1, 2, {3}, 4});
+  return plan_winograd(winograd_shape_of(call.shape(0)[0], forward_window(call), w[2], w[3]), kernels.transform[is_double],
+                       kernels.convolve[is_double], item_size(call.dtype(0)), {{0}, 1, 2, {3}, 4});
 }
-
 KernelPlan plan_conv2d_winograd_input(const Call& call, Isa isa) {
-  const ImageWindow window = input_window(call);
-  WinogradShape shape{};
-  shape.B = call.shape(0)[0].factor(), shape.H = window.height.output, shape.W = window.width.output;
-  shape.C = call.shape(1)[3].factor(), shape.F = call.shape(1)[2].factor();
-  shape.before_h = 2 - window.height.before, shape.before_w = 2 - window.width.before;
-  shape.rows = window.height.image, shape.columns = window.width.image;
-  shape.turned = true;
-  const bool is_double = call.dtype(0) == DType::float64;
-  const WinogradKernels& kernels = winograd_kernels(isa);
-  return plan_winograd(shape, kernels.transform[is_double], kernels.gradient[is_double], item_size(call.dtype(0)),
-                       {{0}, 1, 2, {}, 3});
+  const Shape& w = call.shape(1);
+  return plan_winograd_input(winograd_shape_of(call.shape(0)[0], input_window(call), w[2], w[3]), winograd_kernels(isa),
+                             call.dtype(0) == DType::float64);
+}
+KernelPlan plan_conv2d_winograd_kernel(const Call& call, Isa isa) {
+  const Shape &x = call.shape(0), &dy = call.shape(1);
+  return plan_winograd_kernel(winograd_shape_of(x[0], kernel_window(call), x[3], dy[3]), winograd_kernels(isa),
+                              call.dtype(0) == DType::float64);
 }
 
 KernelPlan plan_conv2d_backward_kernel(const Call& call, Isa isa) {
@@ -300,7 +295,8 @@ std::span<const Op> conv2d_ops() {
        .outputs = {"dw"},
        .attributes = {{"kernel_size", Dims{1, 1}, true}, strides, padding, dilation, groups},
        .infer = infer_conv2d_backward_kernel,
-       .variants = {{"direct", nullptr, plan_conv2d_backward_kernel}},
+       .variants = {{"winograd", kernel_is_winograd, plan_conv2d_winograd_kernel},
+                    {"direct", nullptr, plan_conv2d_backward_kernel}},
        .cost = cost_conv2d_backward_kernel},
   };
   return ops;

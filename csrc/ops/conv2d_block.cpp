@@ -171,17 +171,15 @@ KernelPlan plan_short_kernel(const Call& call, Isa isa) {
 bool block_is_winograd(const Call& call, Isa) {
   const Geometry at = forward_geometry(call);
   return at.pool.height.window == 2 && at.pool.width.window == 2 &&
-         winograd_pays(at.conv, 2 * at.pool.height.output, 2 * at.pool.width.output, 2 * at.pool.height.output,
-                       2 * at.pool.width.output, call.shape(1)[2].factor(), call.shape(1)[3].factor());
+         winograd_pays(at.conv, 2 * at.pool.height.output, 2 * at.pool.width.output, call.shape(1)[2].factor(),
+                       call.shape(1)[3].factor());
 }
 
 KernelPlan plan_block_winograd(const Call& call, Isa isa) {
   const Geometry at = forward_geometry(call);
-  WinogradShape shape{};
-  shape.B = call.shape(0)[0].factor(), shape.H = at.conv.height.image, shape.W = at.conv.width.image;
-  shape.C = call.shape(1)[2].factor(), shape.F = call.shape(1)[3].factor();
-  shape.before_h = at.conv.height.before, shape.before_w = at.conv.width.before;
-  shape.rows = 2 * at.pool.height.output, shape.columns = 2 * at.pool.width.output;
+  const Shape& w = call.shape(1);
+  WinogradShape shape =
+      winograd_shape(call.shape(0)[0], at.conv, 2 * at.pool.height.output, 2 * at.pool.width.output, w[2], w[3]);
   shape.relu = is_relu(call);
   const bool is_double = call.dtype(0) == DType::float64;
   const WinogradKernels& kernels = winograd_kernels(isa);
@@ -275,10 +273,11 @@ Call call_of(std::string_view name, std::vector<std::optional<TensorType>> input
   return call;
 }
 
-// Appends the steps of another op on the buffers `operands` of this one.
+// Appends the steps of another op on the buffers `operands` of this one, by the way that every call can take: Winograd's rounds
+// by the size of what lies around a number, and here most of it is 0.
 void append(KernelPlan& plan, Call call, Isa isa, std::vector<size_t> operands, size_t first_workspace) {
   infer(call);
-  KernelPlan other = choose_variant(call, isa).plan(call, isa);
+  KernelPlan other = call.op->variants.back().plan(call, isa);
   for (size_t bytes : other.workspaces) {
     operands.push_back(first_workspace + plan.workspaces.size());
     plan.workspaces.push_back(bytes);

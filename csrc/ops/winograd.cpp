@@ -4,6 +4,8 @@ namespace fastnn {
 
 namespace {
 
+int64_t at_least_one(int64_t n) { return std::max<int64_t>(n, 1); }
+
 // The taps inside the image, of all these outputs together: at most 3 of one, and all of it but at the borders.
 double taps_inside_of(const Window& axis, int64_t outputs) {
   int64_t taps = 0;
@@ -18,39 +20,79 @@ double taps_inside_of(const Window& axis, int64_t outputs) {
   return static_cast<double>(taps);
 }
 
-}  // namespace
-
-bool winograd_pays(const ImageWindow& window, int64_t outputs_h, int64_t outputs_w, int64_t rows, int64_t columns, int64_t C,
-                   int64_t F) {
+bool is_three_by_three(const ImageWindow& window) {
   for (const Window& axis : {window.height, window.width}) {
     if (axis.window != 3 || axis.stride != 1 || axis.dilation != 1) return false;
   }
+  return true;
+}
+
+// Multiply-adds of the direct way against those of the places and of the transforms: of patches, for each channel and filter, and of
+// w, whose share of a sample is that of a batch of 16. (Measured in vector instructions, AVX-512.)
+bool gradient_pays(const ImageWindow& window, int64_t C, int64_t F) {
+  if (!is_three_by_three(window)) return false;
+  const double direct = taps_inside_of(window.height, window.height.output) * taps_inside_of(window.width, window.width.output);
+  const double tiles = static_cast<double>(parts(window.height.output, 3) * parts(window.width.output, 3));
+  const double products = static_cast<double>(C) * static_cast<double>(F);
+  return direct * products > 1.2 * (tiles * (25 * products + 100.0 * static_cast<double>(C + F)) + 5 * products);
+}
+
+// Some 5 microseconds at least, of so many multiply-adds.
+int64_t tasks_worth(double products) {
+  const auto worth = static_cast<int64_t>(std::min(2 * products / 5e5, 1e9));
+  return worth < 4 ? at_least_one(worth) : worth / 4 * 4;
+}
+
+void tile_by(WinogradShape& shape, int64_t m) {
+  shape.tile_rows = parts(shape.rows, m), shape.tile_columns = parts(shape.columns, m);
+  shape.kernel_plane = shape.C * shape.F + 16;
+}
+int64_t tiles_of(const WinogradShape& shape) { return shape.B * shape.tile_rows * shape.tile_columns; }
+double products_of(const WinogradShape& shape, int64_t places) {
+  return static_cast<double>(places * tiles_of(shape)) * static_cast<double>(shape.C) * static_cast<double>(shape.F);
+}
+
+}  // namespace
+
+WinogradShape winograd_shape(const Extent& B, const ImageWindow& window, int64_t rows, int64_t columns, const Extent& C,
+                             const Extent& F) {
+  WinogradShape shape{};
+  shape.B = B.factor(), shape.H = window.height.image, shape.W = window.width.image;
+  shape.C = C.factor(), shape.F = F.factor();
+  shape.before_h = window.height.before, shape.before_w = window.width.before;
+  shape.rows = rows, shape.columns = columns;
+  return shape;
+}
+
+bool winograd_pays(const ImageWindow& window, int64_t rows, int64_t columns, int64_t C, int64_t F) {
+  if (!is_three_by_three(window)) return false;
   // Multiply-adds of the direct way against those of 16 places and the transforms, for each channel and filter.
-  const double direct = taps_inside_of(window.height, outputs_h) * taps_inside_of(window.width, outputs_w);
+  const double direct = taps_inside_of(window.height, rows) * taps_inside_of(window.width, columns);
   const double tiles = static_cast<double>(parts(rows, 2) * parts(columns, 2));
   const double products = static_cast<double>(C) * static_cast<double>(F);
   return direct * products > 1.2 * tiles * (16 * products + 64.0 * static_cast<double>(C + F));
 }
+bool winograd_pays_for_input(const ImageWindow& window, int64_t C, int64_t F) { return gradient_pays(window, C, F); }
+bool winograd_pays_for_kernel(const ImageWindow& window, int64_t C, int64_t F) {
+  // The patches of the whole batch are kept: those of small images.
+  return gradient_pays(window, C, F) && parts(window.height.output, 3) * parts(window.width.output, 3) <= 4;
+}
 
 KernelPlan plan_winograd(WinogradShape shape, KernelFn transform, KernelFn last, size_t item,
                          const WinogradOperands& operands) {
-  shape.tile_rows = parts(shape.rows, 2), shape.tile_columns = parts(shape.columns, 2);
+  tile_by(shape, 2);
   // 42 tiles are rows of three register tiles of 14, or seven of 6; with many channels one of 14 leaves room in the cache.
   const auto size = static_cast<int64_t>(item);
   shape.chunk = 16 * 42 * shape.C * size <= int64_t{384} * 1024 ? 42 : 14;
-  shape.filters = std::min<int64_t>(shape.F, 32);
-  const int64_t tiles = shape.B * shape.tile_rows * shape.tile_columns;
-  const double flops = 32.0 * static_cast<double>(tiles) * static_cast<double>(shape.C) * static_cast<double>(shape.F);
-  // Some 5 microseconds at least; whole chunks where they make tasks enough.
-  const auto worth = static_cast<int64_t>(flops / 5e5);
-  const int64_t chunks = parts(tiles, shape.chunk), most = chunks < 8 ? parts(tiles, 7) : chunks;
-  shape.tasks = std::min(worth < 4 ? std::max<int64_t>(worth, 1) : worth / 4 * 4, most);
-  shape.transformed_channels = std::max<int64_t>(parts(8192, std::max<int64_t>(shape.F, 1)), 1);
-  shape.kernel_plane = shape.C * shape.F + 16;
-  const int64_t scratch = 16 * shape.chunk * (shape.C + shape.filters) * size;
+  shape.block = std::min<int64_t>(shape.F, 32);
+  // Whole chunks where they make tasks enough.
+  const int64_t tiles = tiles_of(shape), chunks = parts(tiles, shape.chunk), most = chunks < 8 ? parts(tiles, 7) : chunks;
+  shape.tasks = std::min(tasks_worth(products_of(shape, 16)), most);
+  shape.transformed_rows = at_least_one(parts(8192, at_least_one(shape.F)));
+  const int64_t scratch = 16 * shape.chunk * (shape.C + shape.block) * size;
   KernelPlan plan;
   plan.workspaces = {static_cast<size_t>(16 * shape.kernel_plane) * item};
-  plan.steps.push_back(kernel_step(transform, tiles > 0 ? parts(shape.C, shape.transformed_channels) : 0, shape));
+  plan.steps.push_back(kernel_step(transform, tiles > 0 ? parts(shape.C, shape.transformed_rows) : 0, shape));
   plan.steps.back().operands = {operands.workspace, operands.w};
   plan.steps.push_back(kernel_step(last, shape.tasks, shape, static_cast<size_t>(scratch)));
   std::vector<size_t>& named = plan.steps.back().operands;
@@ -58,6 +100,45 @@ KernelPlan plan_winograd(WinogradShape shape, KernelFn transform, KernelFn last,
   named.push_back(operands.source);
   named.push_back(operands.workspace);
   named.insert(named.end(), operands.bias.begin(), operands.bias.end());
+  return plan;
+}
+
+KernelPlan plan_winograd_input(WinogradShape shape, const WinogradKernels& kernels, bool is_double) {
+  tile_by(shape, 3);
+  const int64_t item = is_double ? 8 : 4, tiles = tiles_of(shape);
+  shape.chunk = 25 * 14 * shape.F * item <= int64_t{192} * 1024 ? 14 : 6;
+  shape.block = std::min<int64_t>(shape.C, 64);
+  // The transformed w is read once per chunk: rather few tasks than chunks of a few tiles.
+  const int64_t chunks = parts(tiles, shape.chunk), most = chunks < 8 ? parts(tiles, 8) : chunks;
+  shape.tasks = std::min({tasks_worth(products_of(shape, 25)), most, shape.B});
+  shape.transformed_rows = 16;  // filters: the rows of a square
+  const int64_t scratch = 25 * shape.chunk * (shape.F + shape.block) * item;
+  KernelPlan plan;
+  plan.workspaces = {static_cast<size_t>(25 * shape.kernel_plane * item)};
+  const int64_t squares = tiles > 0 ? parts(shape.F, shape.transformed_rows) : 0;
+  plan.steps.push_back(kernel_step(kernels.transform_turned[is_double], squares, shape));
+  plan.steps.back().operands = {3, 2};
+  plan.steps.push_back(kernel_step(kernels.backward_input[is_double], shape.tasks, shape, static_cast<size_t>(scratch)));
+  plan.steps.back().operands = {0, 1, 3};
+  return plan;
+}
+
+KernelPlan plan_winograd_kernel(WinogradShape shape, const WinogradKernels& kernels, bool is_double) {
+  tile_by(shape, 3);
+  const int64_t item = is_double ? 8 : 4, tiles = tiles_of(shape);
+  shape.x_plane = tiles * shape.C + 16, shape.dy_plane = tiles * shape.F + 16;
+  // 8 tiles of 64 channels and filters are some 5 microseconds.
+  shape.tasks = std::min(at_least_one(tiles * (shape.C + shape.F) / 1024), tiles);
+  shape.transformed_rows = at_least_one(parts(4096, at_least_one(shape.F)));
+  KernelPlan plan;
+  plan.workspaces = {static_cast<size_t>(25 * shape.x_plane * item), static_cast<size_t>(25 * shape.dy_plane * item),
+                     static_cast<size_t>(25 * shape.kernel_plane * item)};
+  plan.steps.push_back(kernel_step(kernels.patches[is_double], shape.tasks, shape));
+  plan.steps.back().operands = {3, 4, 1, 2};
+  plan.steps.push_back(kernel_step(kernels.products[is_double], 25, shape));
+  plan.steps.back().operands = {5, 3, 4};
+  plan.steps.push_back(kernel_step(kernels.backward_kernel[is_double], parts(shape.C, shape.transformed_rows), shape));
+  plan.steps.back().operands = {0, 5};
   return plan;
 }
 

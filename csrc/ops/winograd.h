@@ -1,24 +1,33 @@
-// 3 x 3 convolution of stride 1 by Winograd's F(2x2, 3x3): a way to compute conv2d, its input gradient and conv2d_block.
+// 3 x 3 convolution of stride 1 by Winograd's way F(m x m, 3 x 3): conv2d and conv2d_block with m = 2, the gradients of conv2d with
+// m = 3.
 //
 //     y = A' [ (G w G') * (B' d B) ] A
 //
-// for each tile of 2 x 2 outputs and the 4 x 4 patch d of the image that it reads, where * multiplies element by element and sums over
-// channels: of 16 matrix products, one for each place of the patch, 16 multiplications stand for 36. A tile is a window of a 2 x 2
-// max-pool, which can then be taken before anything is stored.
+// for each tile of m x m outputs and the patch d of (m + 2) x (m + 2) numbers that it reads, where * multiplies element by element and
+// sums over channels: of (m + 2)^2 matrix products, one for each place of a patch. With m = 2, 16 multiplications stand for 36, and a
+// tile is a window of a 2 x 2 max-pool, which can then be taken before anything is stored. With m = 3, 25 stand for 81.
 //
-// Shapes     source (B, H, W, C), w (3, 3, C, F), results (B, OH, OW, F). For the input gradient the source is dy, w is turned round
-//            and has its channels for filters.
-// Writes     every element of the results once; the workspace: G w G', (16, C, F) and a gap behind each C, F.
+// The sum above is linear in d and in w; its gradients are the same three steps turned round, dy being the tile's m x m numbers:
+//
+//     dd = B [ (G w G') * (A dy A') ] B'  of each tile, where patches overlap added up
+//     dw = G' [ the sum over tiles of (B' d B) * (A dy A') ] G
+//
+// Shapes     forward: source (B, H, W, C), w (3, 3, C, F), results (B, OH, OW, F). Gradients as in ops/conv2d.h.
+// Writes     every element of the results once, of dx while it is summed, always the same task. Workspaces: G w G', (patch, C, F) or
+//            (patch, F, C), and a gap behind each matrix; for dw all patches, (patch, tiles, C) and (patch, tiles, F), and their
+//            products.
 // Aliasing   none.
-// Scratch    the patches of some tiles and their products.
+// Scratch    the patches of some tiles and their products; not for dw.
 // Requires   float or double.
 // Edges      Taps outside the image count as 0. A NaN or an infinity in a patch makes every output of its tile a NaN or an infinity,
-//            also those that do not read it.
-// Tasks      ranges of tiles; of the first step, channels.
-// Numerics   each output is one chain per place over the channels, in a fixed order, whatever the batch. |error| <= (C + 12) * eps *
-//            36 * the sum over channels of (the largest |number| of the patch) * (the sum of |w|).
-// Cost       C F multiply-adds for each of 16 places of a tile, instead of 36, and some 4 (C + F) additions.
-// Source     Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.
+//            also those that do not read it; in dy, every number of the patch; for dw, every element for its channel or filter.
+// Tasks      ranges of tiles, for dx of samples, for dw of places; of the steps before and after, tiles, channels or filters.
+// Numerics   each output is one chain per place over the channels (for dw over the tiles), in a fixed order, whatever the batch.
+//            |error| <= (length of that chain + 24) * eps * the formula above with the absolute value of every matrix and number. Of
+//            m = 2 that is at most 36 * the sum over channels of (the largest |number| of the patch) * (the sum of |w|).
+// Cost       C F multiply-adds for each place of a tile, and some 4 (C + F) additions (m = 2), 10 (m = 3).
+// Source     Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016. For m = 3 the points are 0, 1, -1, 2 and
+//            infinity.
 #pragma once
 
 #include "ops/conv2d.h"
@@ -26,33 +35,44 @@
 namespace fastnn {
 
 struct WinogradShape {
-  int64_t B, H, W, C, F;       // of the source and the results
-  int64_t before_h, before_w;  // the padding before the source
-  int64_t rows, columns;       // of results
+  int64_t B, H, W, C, F;       // of x, and the filters
+  int64_t before_h, before_w;  // the padding before x
+  int64_t rows, columns;       // of y
   int64_t tile_rows, tile_columns;
-  bool turned;  // w is that of the convolution whose gradient this is
   bool relu;
-  int64_t chunk;    // tiles that are transformed and multiplied at a time
-  int64_t filters;  // likewise
+  int64_t chunk;  // tiles that are transformed and multiplied at a time
+  int64_t block;  // columns of a product, likewise
   int64_t tasks;
-  int64_t transformed_channels;  // per task of the first step
-  int64_t kernel_plane;  // from one place of the transformed w to the next: powers of two apart they would share cache lines
+  int64_t transformed_rows;  // of w, per task of the first step
+  // From one place to the next of the transformed w and, for dw, of the patches of x and dy: powers of two apart they would share
+  // cache lines.
+  int64_t kernel_plane, x_plane, dy_plane;
 };
 
-struct WinogradKernels {  // [0] for float, [1] for double
-  KernelFn transform[2];  // workspace, w
-  KernelFn convolve[2];   // y, source, workspace, bias or null
-  KernelFn gradient[2];   // dx, dy, workspace
-  KernelFn pool[2];       // y, argmax, source, workspace, bias or null
+struct WinogradKernels {         // [0] for float, [1] for double
+  KernelFn transform[2];         // workspace, w
+  KernelFn convolve[2];          // y, x, workspace, bias or null
+  KernelFn pool[2];              // y, argmax, x, workspace, bias or null
+  KernelFn transform_turned[2];  // workspace, w: for the gradient
+  KernelFn backward_input[2];    // dx, dy, workspace
+  KernelFn patches[2];           // x's, dy's, x, dy
+  KernelFn products[2];          // products, x's, dy's
+  KernelFn backward_kernel[2];   // dw, products
 };
 FASTNN_PER_ISA(WinogradKernels, winograd_kernels)
 
-// Does it save enough for `rows` by `columns` results, where the direct way computes `window` for its first outputs, so many along
-// each axis? A question of the layer alone, not of the batch, so that a sample gets the same bits in any.
-bool winograd_pays(const ImageWindow& window, int64_t outputs_h, int64_t outputs_w, int64_t rows, int64_t columns, int64_t C,
-                   int64_t F);
+// Of outputs 0 .. rows and columns of a convolution.
+WinogradShape winograd_shape(const Extent& B, const ImageWindow& window, int64_t rows, int64_t columns, const Extent& C,
+                             const Extent& F);
 
-// The steps; `results` are the operands that the last one gets before the source, `workspace` is a buffer's number like the others.
+// Does it save enough, of so many outputs? A question of the layer alone, not of the batch, so that a sample gets the same bits in
+// any.
+bool winograd_pays(const ImageWindow& window, int64_t rows, int64_t columns, int64_t C, int64_t F);
+bool winograd_pays_for_input(const ImageWindow& window, int64_t C, int64_t F);
+bool winograd_pays_for_kernel(const ImageWindow& window, int64_t C, int64_t F);
+
+// The steps of the forward ops; `results` are the operands that the last one gets before x, `workspace` is a buffer's number like the
+// others.
 struct WinogradOperands {
   std::vector<size_t> results;
   size_t source, w;
@@ -60,5 +80,7 @@ struct WinogradOperands {
   size_t workspace;
 };
 KernelPlan plan_winograd(WinogradShape shape, KernelFn transform, KernelFn last, size_t item, const WinogradOperands& operands);
+KernelPlan plan_winograd_input(WinogradShape shape, const WinogradKernels& kernels, bool is_double);
+KernelPlan plan_winograd_kernel(WinogradShape shape, const WinogradKernels& kernels, bool is_double);
 
 }  // namespace fastnn

@@ -2,53 +2,127 @@
 
 #include "ops/max_of_window.h"
 #include "simd/tile.h"
+#include "simd/transpose.h"
 
 namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-template <typename Real>
-using Patch = Vec<Real>[4][4];
+// ---- The matrices ---------------------------------------------------------------------------------------------------------
 
-// G w G' for some channels.
-template <typename Real>
-void transform(Real* transformed, const Real* w, const WinogradShape& shape, int64_t task) {
-  const int64_t C = shape.C, F = shape.F, first = task * shape.transformed_channels;
-  const int64_t end = first + shape.transformed_channels < C ? first + shape.transformed_channels : C;
-  const Vec<Real> half = broadcast(Real(0.5));
-  // Along one axis: g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2.
-  const auto along = [half](Vec<Real> a, Vec<Real> b, Vec<Real> c, int i) __attribute__((always_inline)) {
-    return i == 0 ? a : i == 1 ? half * (a + b + c) : i == 2 ? half * (a - b + c) : c;
-  };
-  const auto write = [&](const Vec<Real>(&g)[3][3], int64_t at, auto filters) __attribute__((always_inline)) {
-    FASTNN_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      Vec<Real> row[3];
-      FASTNN_UNROLL
-      for (int k = 0; k < 3; ++k) row[k] = along(g[0][k], g[1][k], g[2][k], i);
-      FASTNN_UNROLL
-      for (int j = 0; j < 4; ++j)
-        filters.write(transformed + (i * 4 + j) * shape.kernel_plane + at, along(row[0], row[1], row[2], j));
+template <int m>
+struct Scheme;  // patch is B', kernel G, output A'
+template <>
+struct Scheme<2> {
+  static constexpr double patch[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
+  static constexpr double kernel[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+  static constexpr double output[2][4] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
+};
+template <>
+struct Scheme<3> {
+  static constexpr double patch[5][5] = {
+      {2, -1, -2, 1, 0}, {0, -2, -1, 1, 0}, {0, 2, -3, 1, 0}, {0, -1, 0, 1, 0}, {0, 2, -1, -2, 1}};
+  static constexpr double sixth = 1.0 / 6;
+  static constexpr double kernel[5][3] = {
+      {0.5, 0, 0}, {-0.5, -0.5, -0.5}, {-sixth, sixth, -sixth}, {sixth, 2 * sixth, 4 * sixth}, {0, 0, 1}};
+  static constexpr double output[3][5] = {{1, 1, 1, 1, 0}, {0, 1, -1, 2, 0}, {0, 1, 1, 4, 1}};
+};
+
+// Row i of a matrix, or with `turned` column i, times n vectors `step` apart. Both are constants where it is inlined, and what is
+// multiplied by 0 or 1 is not.
+template <bool turned, int n, typename Real, int rows, int columns>
+FASTNN_INLINE Vec<Real> combine(const double (&matrix)[rows][columns], int i, const Vec<Real>* x, int step) {
+  Vec<Real> sum = zero<Real>();
+  bool first = true;
+  FASTNN_UNROLL
+  for (int k = 0; k < n; ++k) {
+    const double factor = turned ? matrix[k][i] : matrix[i][k];
+    if (factor == 0) continue;
+    const Vec<Real> number = x[k * step];
+    if (first) {
+      sum = factor == 1 ? number : factor == -1 ? -number : broadcast(static_cast<Real>(factor)) * number;
+    } else if (factor == 1 || factor == -1) {
+      sum = factor == 1 ? sum + number : sum - number;
+    } else {
+      sum = fma(broadcast(static_cast<Real>(factor)), number, sum);
     }
-  };
+    first = false;
+  }
+  return sum;
+}
+
+// matrix * x * matrix', of n x n numbers that read(row, column) gives; write(row, column, result) takes the r x r results.
+template <typename Real, int n, int r, bool turned, typename Matrix, typename Read, typename Write>
+FASTNN_INLINE void two_sided(const Matrix& matrix, Read read, Write write) {
+  Vec<Real> half[r][n];
+  FASTNN_UNROLL
+  for (int k = 0; k < n; ++k) {
+    Vec<Real> column[n];
+    FASTNN_UNROLL
+    for (int i = 0; i < n; ++i) column[i] = read(i, k);
+    FASTNN_UNROLL
+    for (int i = 0; i < r; ++i) half[i][k] = combine<turned, n, Real>(matrix, i, column, 1);
+  }
+  FASTNN_UNROLL
+  for (int i = 0; i < r; ++i) {
+    FASTNN_UNROLL
+    for (int j = 0; j < r; ++j) write(i, j, combine<turned, n, Real>(matrix, j, half[i], 1));
+  }
+}
+
+// ---- The kernel -------------------------------------------------------------------------------------------------------------
+
+// G w G' as (patch, C, F), for some channels.
+template <typename Real, int m>
+void transform(Real* transformed, const Real* w, const WinogradShape& shape, int64_t task) {
+  constexpr int n = m + 2;
+  const int64_t C = shape.C, F = shape.F, first = task * shape.transformed_rows;
+  const int64_t end = first + shape.transformed_rows < C ? first + shape.transformed_rows : C;
   for (int64_t c = first; c < end; ++c) {
     for_channels<Real>(F, [&](int64_t f, auto filters) __attribute__((always_inline)) {
       Vec<Real> g[3][3];
-      if (shape.turned) {  // w is (3, 3, F, C), and each filter's numbers lie C apart
-        const int n = filters.tail > 0 ? filters.tail : kLanes<Real>;
-        for (int t = 0; t < 9; ++t) {
-          Real numbers[kLanes<Real>] = {};
-          for (int i = 0; i < n; ++i) numbers[i] = w[((8 - t) * F + f + i) * C + c];
-          g[t / 3][t % 3] = load(numbers);
-        }
-      } else {
+      FASTNN_UNROLL
+      for (int t = 0; t < 9; ++t) g[t / 3][t % 3] = filters.read(w + (t * C + c) * F + f);
+      FASTNN_UNROLL
+      for (int i = 0; i < n; ++i) {
+        Vec<Real> row[3];
         FASTNN_UNROLL
-        for (int t = 0; t < 9; ++t) g[t / 3][t % 3] = filters.read(w + (t * C + c) * F + f);
+        for (int k = 0; k < 3; ++k) row[k] = combine<false, 3, Real>(Scheme<m>::kernel, i, &g[0][k], 3);
+        FASTNN_UNROLL
+        for (int j = 0; j < n; ++j) {
+          filters.write(transformed + (i * n + j) * shape.kernel_plane + c * F + f,
+                        combine<false, 3, Real>(Scheme<m>::kernel, j, row, 1));
+        }
       }
-      write(g, c * F + f, filters);
     });
   }
 }
+
+// The same as (patch, F, C), for some filters: squares of w are transposed on the way.
+template <typename Real, int m>
+void transform_turned(Real* transformed, const Real* w, const WinogradShape& shape, int64_t task) {
+  constexpr int n = m + 2, lanes = kLanes<Real>;
+  const int64_t C = shape.C, F = shape.F, first = task * shape.transformed_rows;
+  const int64_t end = first + shape.transformed_rows < F ? first + shape.transformed_rows : F;
+  Real square[9][lanes * lanes];  // (filters, channels) of each tap
+  for (int64_t f = first; f < end; f += lanes) {
+    const int64_t filters = end - f < lanes ? end - f : lanes;
+    for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
+      const int64_t count = C - c < lanes ? C - c : lanes;
+      for (int t = 0; t < 9; ++t) transpose(square[t], lanes, w + (t * C + c) * F + f, F, count, filters);
+      for (int64_t i = 0; i < filters; ++i) {
+        two_sided<Real, 3, n, false>(
+            Scheme<m>::kernel,
+            [&](int h, int v) __attribute__((always_inline)) { return channels.read(square[h * 3 + v] + i * lanes); },
+            [&](int h, int v, Vec<Real> number) __attribute__((always_inline)) {
+              channels.write(transformed + (h * n + v) * shape.kernel_plane + (f + i) * C + c, number);
+            });
+      }
+    });
+  }
+}
+
+// ---- Tiles ------------------------------------------------------------------------------------------------------------------
 
 struct TilePlace {
   int64_t sample, i, j;
@@ -58,150 +132,227 @@ FASTNN_INLINE TilePlace place_of(const WinogradShape& shape, int64_t tile) {
   return {row / shape.tile_rows, row % shape.tile_rows, tile % shape.tile_columns};
 }
 
-// B' d B of `count` tiles from `first` on: (16, chunk, C).
-template <typename Real>
-void transform_patches(Real* patches, const Real* source, const WinogradShape& shape, int64_t first, int64_t count) {
-  const int64_t C = shape.C, plane = shape.chunk * C;
-  // Along one axis: d0 - d2, d1 + d2, d2 - d1, d1 - d3.
-  const auto along = [](Vec<Real> a, Vec<Real> b, Vec<Real> c, Vec<Real> d, int i) __attribute__((always_inline)) {
-    return i == 0 ? a - c : i == 1 ? b + c : i == 2 ? c - b : b - d;
+// n x n numbers of some channels, of an image of height x width, from (h, v) on, which may lie outside.
+template <typename Real, int n, int r, bool turned, typename Matrix>
+FASTNN_INLINE void transform_square(Real* to, int64_t plane, const Matrix& matrix, const Real* image, int64_t height,
+                                    int64_t width, int64_t channels_of_pixel, int64_t h, int64_t v) {
+  const Real* const from = image + (h * width + v) * channels_of_pixel;
+  const auto transform_with = [&](auto is_inside) __attribute__((always_inline)) {
+    for_channels<Real>(channels_of_pixel, [&](int64_t c, auto channels) __attribute__((always_inline)) {
+      two_sided<Real, n, r, turned>(
+          matrix,
+          [&](int i, int j) __attribute__((always_inline)) {
+            const bool exists = is_inside || (h + i >= 0 && h + i < height && v + j >= 0 && v + j < width);
+            return exists ? channels.read(from + (i * width + j) * channels_of_pixel + c) : zero<Real>();
+          },
+          [&](int i, int j, Vec<Real> number)
+              __attribute__((always_inline)) { channels.write(to + (i * r + j) * plane + c, number); });
+    });
   };
-  for (int64_t t = 0; t < count; ++t) {
-    const TilePlace place = place_of(shape, first + t);
-    const int64_t h = place.i * 2 - shape.before_h, v = place.j * 2 - shape.before_w;
-    const Real* const from = source + ((place.sample * shape.H + h) * shape.W + v) * C;
-    const bool inside = h >= 0 && v >= 0 && h + 4 <= shape.H && v + 4 <= shape.W;
-    const auto transform_with = [&](auto is_inside) __attribute__((always_inline)) {
-      for_channels<Real>(C, [&](int64_t c, auto channels) __attribute__((always_inline)) {
-        Patch<Real> d;
-        FASTNN_UNROLL
-        for (int k = 0; k < 4; ++k) {
-          Vec<Real> column[4];
-          FASTNN_UNROLL
-          for (int i = 0; i < 4; ++i) {
-            const bool exists = is_inside || (h + i >= 0 && h + i < shape.H && v + k >= 0 && v + k < shape.W);
-            column[i] = exists ? channels.read(from + (i * shape.W + k) * C + c) : zero<Real>();
-          }
-          FASTNN_UNROLL
-          for (int i = 0; i < 4; ++i) d[i][k] = along(column[0], column[1], column[2], column[3], i);
-        }
-        FASTNN_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          FASTNN_UNROLL
-          for (int j = 0; j < 4; ++j) {
-            channels.write(patches + (i * 4 + j) * plane + t * C + c, along(d[i][0], d[i][1], d[i][2], d[i][3], j));
-          }
-        }
-      });
-    };
-    if (inside) {
-      transform_with(std::true_type());
-    } else {
-      transform_with(std::false_type());
-    }
+  if (h >= 0 && v >= 0 && h + n <= height && v + n <= width) {
+    transform_with(std::true_type());
+  } else {
+    transform_with(std::false_type());
   }
 }
+
+// B' d B of a tile of x, C channels.
+template <typename Real, int m>
+FASTNN_INLINE void transform_patch(Real* to, int64_t plane, const Real* x, const WinogradShape& shape, TilePlace place) {
+  transform_square<Real, m + 2, m + 2, false>(to, plane, Scheme<m>::patch, x + place.sample * shape.H * shape.W * shape.C,
+                                              shape.H, shape.W, shape.C, place.i * m - shape.before_h,
+                                              place.j * m - shape.before_w);
+}
+// A dy A' of a tile of y, F channels.
+template <typename Real, int m>
+FASTNN_INLINE void expand_outputs(Real* to, int64_t plane, const Real* dy, const WinogradShape& shape, TilePlace place) {
+  transform_square<Real, m, m + 2, true>(to, plane, Scheme<m>::output, dy + place.sample * shape.rows * shape.columns * shape.F,
+                                         shape.rows, shape.columns, shape.F, place.i * m, place.j * m);
+}
+
+// The products of `count` tiles of some columns: (places, tiles, K) times (places, K, all columns), places side by side.
+template <typename Real>
+FASTNN_INLINE void multiply_places(Real* products, const Real* patches, const Real* transformed, int places, int64_t K,
+                                   int64_t all_columns, int64_t count, int64_t columns, const WinogradShape& shape) {
+  for (int place = 0; place < places; ++place) {
+    Tile<Real> tile{};
+    tile.a = patches + place * shape.chunk * K, tile.b = transformed + place * shape.kernel_plane;
+    tile.c = products + place * shape.chunk * shape.block;
+    tile.a_k = 1, tile.b_k = all_columns, tile.k = K, tile.segments = tile.blocks = 1;
+    run_strided_tiles(tile, K, shape.block, count, columns);
+  }
+}
+
+// ---- Forward ----------------------------------------------------------------------------------------------------------------
 
 // Computes the tiles of a task, chunk by chunk, and calls finish(place, first filter, number of filters, products, plane) for each
 // tile and some filters: products[k * plane + n] belongs to place k of the patch and filter n.
-template <typename Real, typename Finish>
-FASTNN_INLINE void for_tiles(const Real* source, const Real* transformed, Scratch scratch, const WinogradShape& shape,
-                             int64_t task, Finish finish) {
-  const int64_t C = shape.C, F = shape.F, plane = shape.chunk * shape.filters;
+template <typename Real, int m, typename Finish>
+FASTNN_INLINE void for_tiles(const Real* x, const Real* transformed, Scratch scratch, const WinogradShape& shape, int64_t task,
+                             Finish finish) {
+  constexpr int places = (m + 2) * (m + 2);
+  const int64_t C = shape.C, F = shape.F, plane = shape.chunk * shape.block;
   Real* const patches = scratch.as<Real>();
-  Real* const products = patches + 16 * shape.chunk * C;
+  Real* const products = patches + places * shape.chunk * C;
   const int64_t tiles = shape.B * shape.tile_rows * shape.tile_columns, end = tiles * (task + 1) / shape.tasks;
   for (int64_t first = tiles * task / shape.tasks; first < end; first += shape.chunk) {
     const int64_t count = end - first < shape.chunk ? end - first : shape.chunk;
-    transform_patches(patches, source, shape, first, count);
-    for (int64_t f = 0; f < F; f += shape.filters) {
-      const int64_t filters = F - f < shape.filters ? F - f : shape.filters;
-      for (int64_t k = 0; k < 16; ++k) {
-        Tile<Real> tile{};
-        tile.a = patches + k * shape.chunk * C, tile.b = transformed + k * shape.kernel_plane + f,
-        tile.c = products + k * plane;
-        tile.a_k = 1, tile.b_k = F, tile.k = C, tile.segments = tile.blocks = 1;
-        run_strided_tiles(tile, C, shape.filters, count, filters);
-      }
-      for (int64_t t = 0; t < count; ++t) finish(place_of(shape, first + t), f, filters, products + t * shape.filters, plane);
+    for (int64_t t = 0; t < count; ++t) {
+      transform_patch<Real, m>(patches + t * C, shape.chunk * C, x, shape, place_of(shape, first + t));
+    }
+    for (int64_t f = 0; f < F; f += shape.block) {
+      const int64_t filters = F - f < shape.block ? F - f : shape.block;
+      multiply_places(products, patches, transformed + f, places, C, F, count, filters, shape);
+      for (int64_t t = 0; t < count; ++t) finish(place_of(shape, first + t), f, filters, products + t * shape.block, plane);
     }
   }
 }
 
-// A' m A: the four outputs of a tile.
-template <typename Real, typename Channels>
-FASTNN_INLINE void outputs_of(Vec<Real> (&out)[4], const Real* products, int64_t plane, Channels filters) {
-  Vec<Real> row[2][4];
-  FASTNN_UNROLL
-  for (int k = 0; k < 4; ++k) {
-    Vec<Real> m[4];
-    FASTNN_UNROLL
-    for (int i = 0; i < 4; ++i) m[i] = filters.read(products + (i * 4 + k) * plane);
-    row[0][k] = m[0] + m[1] + m[2];
-    row[1][k] = m[1] - m[2] - m[3];
-  }
-  FASTNN_UNROLL
-  for (int i = 0; i < 2; ++i) {
-    out[2 * i] = row[i][0] + row[i][1] + row[i][2];
-    out[2 * i + 1] = row[i][1] - row[i][2] - row[i][3];
-  }
+// A' p A: the outputs of a tile.
+template <typename Real, int m, typename Channels>
+FASTNN_INLINE void outputs_of(Vec<Real> (&out)[m * m], const Real* products, int64_t plane, Channels filters) {
+  two_sided<Real, m + 2, m, false>(
+      Scheme<m>::output,
+      [&](int i, int j) __attribute__((always_inline)) { return filters.read(products + (i * (m + 2) + j) * plane); },
+      [&](int i, int j, Vec<Real> number) __attribute__((always_inline)) { out[i * m + j] = number; });
 }
 
-template <typename Real>
-void convolve(Real* y, const Real* source, const Real* transformed, const Real* bias, Scratch scratch,
-              const WinogradShape& shape, int64_t task) {
-  for_tiles(source, transformed, scratch, shape, task,
-            [&](TilePlace place, int64_t first, int64_t count, const Real* products, int64_t plane)
-                __attribute__((always_inline)) {
-                  const int64_t row = place.i * 2, column = place.j * 2;
-                  Real* const to = y + ((place.sample * shape.rows + row) * shape.columns + column) * shape.F + first;
-                  for_channels<Real>(count, [&](int64_t n, auto filters) __attribute__((always_inline)) {
-                    Vec<Real> out[4];
-                    outputs_of<Real>(out, products + n, plane, filters);
-                    const Vec<Real> start = bias == nullptr ? zero<Real>() : filters.read(bias + first + n);
-                    FASTNN_UNROLL
-                    for (int p = 0; p < 4; ++p) {
-                      if (row + p / 2 >= shape.rows || column + p % 2 >= shape.columns) continue;
-                      filters.write(to + (p / 2 * shape.columns + p % 2) * shape.F + n, out[p] + start);
-                    }
-                  });
-                });
-}
-
-template <typename Real>
-void gradient(Real* dx, const Real* dy, const Real* transformed, Scratch scratch, const WinogradShape& shape, int64_t task) {
-  convolve<Real>(dx, dy, transformed, nullptr, scratch, shape, task);
+template <typename Real, int m>
+void convolve(Real* y, const Real* x, const Real* transformed, const Real* bias, Scratch scratch, const WinogradShape& shape,
+              int64_t task) {
+  for_tiles<Real, m>(x, transformed, scratch, shape, task,
+                     [&](TilePlace place, int64_t first, int64_t count, const Real* products, int64_t plane)
+                         __attribute__((always_inline)) {
+                           const int64_t row = place.i * m, column = place.j * m;
+                           Real* const to = y + ((place.sample * shape.rows + row) * shape.columns + column) * shape.F + first;
+                           for_channels<Real>(count, [&](int64_t f, auto filters) __attribute__((always_inline)) {
+                             Vec<Real> out[m * m];
+                             outputs_of<Real, m>(out, products + f, plane, filters);
+                             const Vec<Real> start = bias == nullptr ? zero<Real>() : filters.read(bias + first + f);
+                             FASTNN_UNROLL
+                             for (int p = 0; p < m * m; ++p) {
+                               if (row + p / m >= shape.rows || column + p % m >= shape.columns) continue;
+                               filters.write(to + (p / m * shape.columns + p % m) * shape.F + f, out[p] + start);
+                             }
+                           });
+                         });
 }
 
 // Each tile is a window of the pool.
 template <typename Real>
-void pool(Real* y, uint8_t* argmax, const Real* source, const Real* transformed, const Real* bias, Scratch scratch,
+void pool(Real* y, uint8_t* argmax, const Real* x, const Real* transformed, const Real* bias, Scratch scratch,
           const WinogradShape& shape, int64_t task) {
-  for_tiles(
-      source, transformed, scratch, shape, task,
+  for_tiles<Real, 2>(
+      x, transformed, scratch, shape, task,
       [&](TilePlace place, int64_t first, int64_t count, const Real* products, int64_t plane) __attribute__((always_inline)) {
         const int64_t to = ((place.sample * shape.tile_rows + place.i) * shape.tile_columns + place.j) * shape.F + first;
-        for_channels<Real>(count, [&](int64_t n, auto filters) __attribute__((always_inline)) {
+        for_channels<Real>(count, [&](int64_t f, auto filters) __attribute__((always_inline)) {
           Vec<Real> out[4];
-          outputs_of<Real>(out, products + n, plane, filters);
+          outputs_of<Real, 2>(out, products + f, plane, filters);
           Largest<Real> largest{out[0], Mask<Real>{}};
           FASTNN_UNROLL
           for (int p = 1; p < 4; ++p) largest.offer(out[p], p);
           Vec<Real> best = largest.best;
-          if (bias != nullptr) best += filters.read(bias + first + n);
-          filters.write(y + to + n, shape.relu ? max<Real>(best, zero<Real>()) : best);
-          filters.write_bytes(argmax + to + n, largest.winner);
+          if (bias != nullptr) best += filters.read(bias + first + f);
+          filters.write(y + to + f, shape.relu ? max<Real>(best, zero<Real>()) : best);
+          filters.write_bytes(argmax + to + f, largest.winner);
         });
       });
+}
+
+// ---- Gradients --------------------------------------------------------------------------------------------------------------
+
+// A task has whole samples, whose patches it adds up.
+template <typename Real, int m>
+void backward_input(Real* dx, const Real* dy, const Real* transformed, Scratch scratch, const WinogradShape& shape,
+                    int64_t task) {
+  constexpr int n = m + 2;
+  const int64_t C = shape.C, F = shape.F, per_sample = shape.tile_rows * shape.tile_columns;
+  Real* const patches = scratch.as<Real>();
+  Real* const products = patches + n * n * shape.chunk * F;
+  const int64_t sample = shape.B * task / shape.tasks, samples = shape.B * (task + 1) / shape.tasks - sample;
+  const int64_t size = shape.H * shape.W * C, plane = shape.chunk * shape.block;
+  for (int64_t i = sample * size; i < (sample + samples) * size; ++i) dx[i] = 0;
+  const int64_t end = (sample + samples) * per_sample;
+  for (int64_t first = sample * per_sample; first < end; first += shape.chunk) {
+    const int64_t count = end - first < shape.chunk ? end - first : shape.chunk;
+    for (int64_t t = 0; t < count; ++t) {
+      expand_outputs<Real, m>(patches + t * F, shape.chunk * F, dy, shape, place_of(shape, first + t));
+    }
+    for (int64_t c = 0; c < C; c += shape.block) {
+      const int64_t columns = C - c < shape.block ? C - c : shape.block;
+      multiply_places(products, patches, transformed + c, n * n, F, C, count, columns, shape);
+      for (int64_t t = 0; t < count; ++t) {
+        const TilePlace place = place_of(shape, first + t);
+        const int64_t h = place.i * m - shape.before_h, v = place.j * m - shape.before_w;
+        Real* const to = dx + place.sample * size + (h * shape.W + v) * C + c;
+        for_channels<Real>(columns, [&](int64_t k, auto channels) __attribute__((always_inline)) {
+          two_sided<Real, n, n, true>(
+              Scheme<m>::patch,
+              [&](int i, int j) __attribute__((always_inline)) {
+                return channels.read(products + (i * n + j) * plane + t * shape.block + k);
+              },
+              [&](int i, int j, Vec<Real> number) __attribute__((always_inline)) {
+                if (h + i < 0 || h + i >= shape.H || v + j < 0 || v + j >= shape.W) return;
+                Real* const at = to + (i * shape.W + j) * C + k;
+                channels.write(at, channels.read(at) + number);
+              });
+        });
+      }
+    }
+  }
+}
+
+// The patches of x and dy, (patch, tiles, C) and (patch, tiles, F).
+template <typename Real, int m>
+void patches(Real* of_x, Real* of_dy, const Real* x, const Real* dy, const WinogradShape& shape, int64_t task) {
+  const int64_t tiles = shape.B * shape.tile_rows * shape.tile_columns, end = tiles * (task + 1) / shape.tasks;
+  for (int64_t tile = tiles * task / shape.tasks; tile < end; ++tile) {
+    const TilePlace place = place_of(shape, tile);
+    transform_patch<Real, m>(of_x + tile * shape.C, shape.x_plane, x, shape, place);
+    expand_outputs<Real, m>(of_dy + tile * shape.F, shape.dy_plane, dy, shape, place);
+  }
+}
+
+// Of one place: its products, (C, F), summed over the tiles.
+template <typename Real>
+void products(Real* results, const Real* of_x, const Real* of_dy, const WinogradShape& shape, int64_t task) {
+  Tile<Real> tile{};
+  tile.a = of_x + task * shape.x_plane, tile.b = of_dy + task * shape.dy_plane, tile.c = results + task * shape.kernel_plane;
+  tile.a_k = shape.C, tile.b_k = shape.F, tile.k = shape.B * shape.tile_rows * shape.tile_columns;
+  tile.segments = tile.blocks = 1;
+  run_strided_tiles(tile, 1, shape.F, shape.C, shape.F);
+}
+
+// G' p G, for some channels.
+template <typename Real, int m>
+void backward_kernel(Real* dw, const Real* results, const WinogradShape& shape, int64_t task) {
+  constexpr int n = m + 2;
+  const int64_t C = shape.C, F = shape.F, first = task * shape.transformed_rows;
+  const int64_t end = first + shape.transformed_rows < C ? first + shape.transformed_rows : C;
+  for (int64_t c = first; c < end; ++c) {
+    for_channels<Real>(F, [&](int64_t f, auto filters) __attribute__((always_inline)) {
+      two_sided<Real, n, 3, true>(
+          Scheme<m>::kernel,
+          [&](int i, int j)
+              __attribute__((always_inline)) { return filters.read(results + (i * n + j) * shape.kernel_plane + c * F + f); },
+          [&](int i, int j, Vec<Real> number)
+              __attribute__((always_inline)) { filters.write(dw + ((i * 3 + j) * C + c) * F + f, number); });
+    });
+  }
 }
 
 }  // namespace
 
 const WinogradKernels winograd_kernels = {
-    {kernel<transform<float>>, kernel<transform<double>>},
-    {kernel<convolve<float>>, kernel<convolve<double>>},
-    {kernel<gradient<float>>, kernel<gradient<double>>},
+    {kernel<transform<float, 2>>, kernel<transform<double, 2>>},
+    {kernel<convolve<float, 2>>, kernel<convolve<double, 2>>},
     {kernel<pool<float>>, kernel<pool<double>>},
+    {kernel<transform_turned<float, 3>>, kernel<transform_turned<double, 3>>},
+    {kernel<backward_input<float, 3>>, kernel<backward_input<double, 3>>},
+    {kernel<patches<float, 3>>, kernel<patches<double, 3>>},
+    {kernel<products<float>>, kernel<products<double>>},
+    {kernel<backward_kernel<float, 3>>, kernel<backward_kernel<double, 3>>},
 };
 
 }  // namespace fastnn::FASTNN_ISA
