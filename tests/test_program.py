@@ -247,6 +247,45 @@ class TestThreads:
             worker.join()
         assert not failures
 
+    def test_transformed_weights_follow_the_weights(self):
+        """What predictions keep of weights is that of their last value, whoever predicts while they change."""
+        kernel = fastnn.Variable(np.zeros((3, 3, 32, 32), np.float32))
+        convolve = fastnn.function(lambda x: ops.sum(ops.conv2d(x, kernel, padding="same")))
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((1, 12, 12, 32)).astype(np.float32)
+        kernels = [rng.standard_normal((3, 3, 32, 32)).astype(np.float32) for _ in range(4)]
+        _core._use_variant("conv2d", "winograd")
+        assert convolve(x) == 0
+        expected = [float(fastnn.function(lambda x, k: ops.sum(ops.conv2d(x, k, padding="same")))(x, k)) for k in kernels]
+        for _ in range(3):
+            for value, total in zip(kernels, expected):
+                kernel.assign(value)
+                assert convolve(x) == total and convolve(x) == total
+        seen: set[float] = set()
+
+        def work() -> None:
+            for _ in range(300):
+                seen.add(float(convolve(x)))
+
+        workers = [threading.Thread(target=work) for _ in range(3)]
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers):
+            for value in kernels:
+                kernel.assign(value)
+        for worker in workers:
+            worker.join()
+        assert seen <= set(expected) and len(seen) > 1
+
+    def test_weights_that_training_changes_are_transformed_in_each_step(self):
+        model = fastnn.Sequential([fastnn.layers.Conv2D(32, 3, input_shape=(12, 12, 32))])
+        model.compile("sgd", "mse")
+        x, y = np.zeros((1, 12, 12, 32), np.float32), np.zeros((1, 10, 10, 32), np.float32)
+        predicting = model._prediction_program([x], False).function.describe([x.shape])
+        training = model._training_program(model._prepare(x, y, "test")).function.describe([x.shape, y.shape, [1]])
+        assert predicting["prepared_bytes"] > 16 * 32 * 32 * 4
+        assert training["prepared_bytes"] == 0
+
     def test_a_prediction_sees_whole_steps_only(self):
         a, b = fastnn.Variable(np.zeros(20_000)), fastnn.Variable(np.zeros(20_000))
 

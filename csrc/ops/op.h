@@ -117,6 +117,8 @@ struct KernelStep {
   std::shared_ptr<const void> params;  // the kernel's shape struct
   size_t scratch_bytes = 0;            // per worker
   std::vector<size_t> operands = {};   // which of the op's buffers it gets, in this order; none named: all of them
+  // Writes a workspace, its first operand, and reads nothing but the others: what it makes of weights is kept until they change.
+  bool prepares = false;
 };
 
 template <typename Params>

@@ -94,6 +94,7 @@ KernelPlan plan_winograd(WinogradShape shape, KernelFn transform, KernelFn last,
   plan.workspaces = {static_cast<size_t>(16 * shape.kernel_plane) * item};
   plan.steps.push_back(kernel_step(transform, tiles > 0 ? parts(shape.C, shape.transformed_rows) : 0, shape));
   plan.steps.back().operands = {operands.workspace, operands.w};
+  plan.steps.back().prepares = true;
   plan.steps.push_back(kernel_step(last, shape.tasks, shape, static_cast<size_t>(scratch)));
   std::vector<size_t>& named = plan.steps.back().operands;
   named = operands.results;
@@ -118,6 +119,7 @@ KernelPlan plan_winograd_input(WinogradShape shape, const WinogradKernels& kerne
   const int64_t squares = tiles > 0 ? parts(shape.F, shape.transformed_rows) : 0;
   plan.steps.push_back(kernel_step(kernels.transform_turned[is_double], squares, shape));
   plan.steps.back().operands = {3, 2};
+  plan.steps.back().prepares = true;
   plan.steps.push_back(kernel_step(kernels.backward_input[is_double], shape.tasks, shape, static_cast<size_t>(scratch)));
   plan.steps.back().operands = {0, 1, 3};
   return plan;

@@ -23,7 +23,7 @@ struct Buffer {
   size_t bytes = 0;
   int first = kForever, last = -1;  // the compute positions between which it is alive
   int output = -1;                  // lives in this caller's array instead of the arena
-  size_t offset = 0;
+  int64_t offset = 0;
 };
 
 class Planner {
@@ -42,8 +42,12 @@ class Planner {
     for (const auto& input : graph_.inputs()) program_.inputs.push_back(graph_.type(input.value));
     for (ValueId output : graph_.outputs()) program_.outputs.push_back(graph_.type(output));
 
+    program_.written.assign(program_.variables.size(), 0);
+    for (const auto& binding : graph_.bindings()) program_.written[binding.variable] = 1;
+
     choose_kernels();
     find_commit_nodes();
+    find_preparations();
     find_lifetimes();
     place_outputs();
     share_in_place();
@@ -133,6 +137,44 @@ class Planner {
     }
   }
 
+  size_t first_workspace(size_t node) const {  // among an op's buffers
+    const Node& at = graph_.nodes()[node];
+    return at.outputs.size() + std::max(at.inputs.size(), at.op->inputs.size());
+  }
+
+  // Steps that make a workspace of nothing but what no run of this program changes.
+  void find_preparations() {
+    const auto& nodes = graph_.nodes();
+    workspaces_.resize(nodes.size());
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      workspaces_[i].resize(plans_[i].workspaces.size());
+      for (KernelStep& step : plans_[i].steps) {
+        if (!step.prepares) continue;
+        std::vector<int32_t> variables;
+        const auto stays = [&](size_t operand) {
+          const size_t k = operand - nodes[i].outputs.size();
+          if (operand < nodes[i].outputs.size() || k >= nodes[i].inputs.size() || nodes[i].inputs[k] == kNoValue) return false;
+          const Graph::Value& origin = graph_.value(root(nodes[i].inputs[k]));
+          if (origin.origin == Graph::Origin::variable) variables.push_back(origin.index);
+          return origin.origin == Graph::Origin::constant ||
+                 (origin.origin == Graph::Origin::variable && program_.written[origin.index] == 0);
+        };
+        step.prepares = !in_commit_[i] && std::ranges::all_of(step.operands.begin() + 1, step.operands.end(), stays);
+        if (!step.prepares) continue;
+        const size_t workspace = step.operands[0] - first_workspace(i);
+        workspaces_[i][workspace] = {Location::Kind::prepared, static_cast<int64_t>(program_.prepared_bytes)};
+        program_.prepared_bytes += align_up(plans_[i].workspaces[workspace]);
+        for (int32_t variable : variables) {
+          if (std::ranges::count(program_.prepared_from, variable) == 0) program_.prepared_from.push_back(variable);
+        }
+      }
+    }
+    if (program_.prepared_bytes > static_cast<size_t>(kMaxBytes)) {
+      throw ValueError(
+          concat("plan: transformed weights of more than ", kMaxBytes, " bytes; expected fewer; use fewer weights"));
+    }
+  }
+
   Buffer& buffer(ValueId value) { return buffers_[root(value)]; }
 
   void use(ValueId value, int position) {
@@ -196,7 +238,7 @@ class Planner {
   struct Placed {
     size_t bytes;
     int first, last;
-    size_t* offset;
+    int64_t* offset;
   };
 
   // Largest first, each at the lowest offset where nothing alive at the same time lies.
@@ -207,12 +249,12 @@ class Planner {
       if (root_[v] != static_cast<ValueId>(v) || b.last < 0 || b.output >= 0) continue;
       wanted.push_back({align_up(b.bytes), b.first, b.last, &b.offset});
     }
-    workspaces_.resize(plans_.size());
     for (size_t i = 0; i < plans_.size(); ++i) {
       const int position = in_commit_[i] ? kForever : static_cast<int>(i);
-      workspaces_[i].resize(plans_[i].workspaces.size());
       for (size_t w = 0; w < workspaces_[i].size(); ++w) {
-        wanted.push_back({align_up(plans_[i].workspaces[w]), position, position, &workspaces_[i][w]});
+        if (workspaces_[i][w].kind == Location::Kind::prepared) continue;
+        workspaces_[i][w].kind = Location::Kind::arena;
+        wanted.push_back({align_up(plans_[i].workspaces[w]), position, position, &workspaces_[i][w].at});
       }
     }
     std::ranges::stable_sort(wanted, std::greater(), &Placed::bytes);
@@ -229,7 +271,7 @@ class Planner {
         if (offset + next.bytes <= other.begin) break;
         offset = std::max(offset, other.end);
       }
-      *next.offset = offset;
+      *next.offset = static_cast<int64_t>(offset);
       taken.insert(std::ranges::upper_bound(taken, offset, {}, &Taken::begin),
                    {offset, offset + next.bytes, next.first, next.last});
       program_.arena_bytes = std::max(program_.arena_bytes, offset + next.bytes);
@@ -256,7 +298,7 @@ class Planner {
         break;
     }
     if (buffers_[at].output >= 0) return {Kind::output, buffers_[at].output};
-    return {Kind::arena, static_cast<int64_t>(buffers_[at].offset)};
+    return {Kind::arena, buffers_[at].offset};
   }
 
   void emit() {
@@ -266,10 +308,10 @@ class Planner {
       for (ValueId output : nodes[i].outputs) operands.push_back(locate(output));
       for (ValueId input : nodes[i].inputs) operands.push_back(locate(input));
       for (size_t k = nodes[i].inputs.size(); k < nodes[i].op->inputs.size(); ++k) operands.push_back({});
-      for (size_t offset : workspaces_[i]) operands.push_back({Location::Kind::arena, static_cast<int64_t>(offset)});
+      operands.insert(operands.end(), workspaces_[i].begin(), workspaces_[i].end());
       for (KernelStep& kernel : plans_[i].steps) {
         program_.scratch_bytes = std::max(program_.scratch_bytes, kernel.scratch_bytes);
-        auto& steps = in_commit_[i] ? program_.commit : program_.compute;
+        auto& steps = kernel.prepares ? program_.prepare : in_commit_[i] ? program_.commit : program_.compute;
         if (kernel.tasks == 0) continue;
         std::vector<Location> chosen;
         for (size_t k : kernel.operands) chosen.push_back(operands[k]);
@@ -282,9 +324,7 @@ class Planner {
       if (from == to) continue;
       program_.output_copies.push_back({to, from, bytes_of(graph_.type(graph_.outputs()[k]))});
     }
-    program_.written.assign(program_.variables.size(), 0);
     for (const auto& binding : graph_.bindings()) {
-      program_.written[binding.variable] = 1;
       const Location from = locate(binding.value), to{Location::Kind::variable, binding.variable};
       if (from == to) continue;
       program_.commit_copies.push_back({to, from, program_.variables[binding.variable]->bytes()});
@@ -311,12 +351,12 @@ class Planner {
   Graph graph_;
   Isa isa_;
   Program program_;
-  std::vector<KernelPlan> plans_;                // per node
-  std::vector<char> in_commit_;                  // per node
-  std::vector<std::vector<size_t>> workspaces_;  // per node: offsets
-  std::vector<ValueId> root_;                    // per value: whose memory it uses
-  std::vector<std::vector<int>> readers_;        // per value: nodes
-  std::vector<Buffer> buffers_;                  // per value, for roots
+  std::vector<KernelPlan> plans_;                  // per node
+  std::vector<char> in_commit_;                    // per node
+  std::vector<std::vector<Location>> workspaces_;  // per node
+  std::vector<ValueId> root_;                      // per value: whose memory it uses
+  std::vector<std::vector<int>> readers_;          // per value: nodes
+  std::vector<Buffer> buffers_;                    // per value, for roots
 };
 
 }  // namespace

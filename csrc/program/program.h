@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,9 +19,9 @@ namespace fastnn {
 
 // Where a step finds an operand. Steps never hold addresses, so any number of runs share one Program.
 struct Location {
-  enum class Kind : uint8_t { none, arena, input, constant, variable, output };
+  enum class Kind : uint8_t { none, arena, prepared, input, constant, variable, output };
   Kind kind = Kind::none;
-  int64_t at = 0;  // the offset in the arena, else the index
+  int64_t at = 0;  // the offset in the arena or in what is prepared, else the index
   friend bool operator==(const Location&, const Location&) = default;
 };
 
@@ -43,10 +44,29 @@ struct PlannedCall {
   Cost cost;
 };
 
+// What steps make of constants and of variables that the program does not write, such as transformed weights: made by the first run
+// and by the first after a variable changed. Immutable, so that runs at the same time share it.
+struct Prepared {
+  std::vector<uint64_t> versions;  // of the variables
+  AlignedMemory memory;
+};
+class Preparation {
+ public:
+  std::shared_ptr<const Prepared> latest();
+  void replace(std::shared_ptr<const Prepared> prepared);
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<const Prepared> latest_;
+};
+
 struct Program {
   Isa isa;
   std::vector<PlannedCall> calls;
-  std::vector<Step> compute, commit;
+  std::vector<Step> prepare, compute, commit;
+  std::vector<int32_t> prepared_from;  // variables
+  size_t prepared_bytes = 0;
+  std::unique_ptr<Preparation> preparation = std::make_unique<Preparation>();
   std::vector<CopyStep> output_copies;  // results computed elsewhere, and variables that commit copies
   std::vector<CopyStep> commit_copies;
   std::vector<Graph::Constant> constants;

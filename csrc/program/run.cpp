@@ -78,25 +78,22 @@ class Run {
   Run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,
       bool commit)
       : program_(program), context_(context), inputs_(inputs), outputs_(outputs), commit_(commit) {
-    context.buffers.clear();
-    for (const auto* steps : {&program.compute, &program.commit}) {
-      for (const Step& step : *steps) {
-        for (const Location& operand : step.operands) context.buffers.push_back(address(operand));
-      }
-    }
+    if (!program.prepare.empty()) prepared_ = program.preparation->latest();
+    is_prepared_ = program.prepare.empty() || (prepared_ != nullptr && prepared_->versions == versions());
   }
 
   void execute(int threads, std::vector<StepTime>* times) {
-    times_ = times;
     begin_ = times == nullptr ? Clock::time_point() : Clock::now();
     const FlushDenormals flush;
     Team team(threads);
     threads_of_last_run = team.size();
-    void* const* buffers = run_steps(program_.compute, context_.buffers.data(), team);
+    if (!is_prepared_) prepare(team);
+    find_buffers({&program_.compute, &program_.commit});
+    void* const* buffers = run_steps(program_.compute, context_.buffers.data(), team, times);
     copy(program_.output_copies);
     if (errors_.found()) errors_.raise(program_);  // the guard: nothing is committed
     if (!commit_ || !program_.commits()) return;
-    run_steps(program_.commit, buffers, team);
+    run_steps(program_.commit, buffers, team, times);
     copy(program_.commit_copies);
     for (size_t i = 0; i < program_.variables.size(); ++i) {
       if (program_.written[i]) program_.variables[i]->bump_version();
@@ -111,6 +108,8 @@ class Run {
         return nullptr;
       case Location::Kind::arena:
         return context_.arena() + location.at;
+      case Location::Kind::prepared:
+        return prepared_->memory.get() + location.at;
       case Location::Kind::input:
         return const_cast<void*>(inputs_[location.at]);
       case Location::Kind::constant:
@@ -123,8 +122,33 @@ class Run {
     return nullptr;
   }
 
+  // The variables are locked: they stay as they are.
+  std::vector<uint64_t> versions() const {
+    std::vector<uint64_t> versions;
+    for (int32_t i : program_.prepared_from) versions.push_back(program_.variables[i]->version());
+    return versions;
+  }
+  void prepare(Team& team) {
+    auto made = std::make_shared<Prepared>();
+    made->versions = versions();
+    made->memory = allocate_aligned(program_.prepared_bytes);
+    prepared_ = made;
+    find_buffers({&program_.prepare});
+    run_steps(program_.prepare, context_.buffers.data(), team, nullptr);
+    program_.preparation->replace(std::move(made));
+  }
+
+  void find_buffers(std::initializer_list<const std::vector<Step>*> lists) {
+    context_.buffers.clear();
+    for (const std::vector<Step>* steps : lists) {
+      for (const Step& step : *steps) {
+        for (const Location& operand : step.operands) context_.buffers.push_back(address(operand));
+      }
+    }
+  }
+
   // Returns where the buffers of what follows begin.
-  void* const* run_steps(const std::vector<Step>& steps, void* const* buffers, Team& team) {
+  void* const* run_steps(const std::vector<Step>& steps, void* const* buffers, Team& team, std::vector<StepTime>* times) {
     for (const Step& step : steps) {
       errors_.enter(step.call);
       struct Work {
@@ -132,7 +156,7 @@ class Run {
         const KernelStep& kernel;
         void* const* buffers;
       } work{*this, step.kernel, buffers};
-      const double begin = times_ == nullptr ? 0 : seconds();
+      const double begin = times == nullptr ? 0 : seconds();
       team.run(
           step.kernel.tasks,
           [](void* context, int worker, int64_t task) {
@@ -141,7 +165,7 @@ class Run {
                             task);
           },
           &work);
-      if (times_ != nullptr) times_->push_back({begin, seconds()});
+      if (times != nullptr) times->push_back({begin, seconds()});
       buffers += step.operands.size();
     }
     return buffers;
@@ -159,11 +183,21 @@ class Run {
   std::span<void* const> outputs_;
   const bool commit_;
   FirstError errors_;
-  std::vector<StepTime>* times_ = nullptr;
+  std::shared_ptr<const Prepared> prepared_;
+  bool is_prepared_;
   Clock::time_point begin_;
 };
 
 }  // namespace
+
+std::shared_ptr<const Prepared> Preparation::latest() {
+  std::lock_guard lock(mutex_);
+  return latest_;
+}
+void Preparation::replace(std::shared_ptr<const Prepared> prepared) {
+  std::lock_guard lock(mutex_);
+  latest_ = std::move(prepared);
+}
 
 void Context::reserve(const Program& program, int threads) {
   if (arena_ == nullptr || program.arena_bytes > arena_bytes_) {

@@ -332,6 +332,7 @@ py::dict describe(const Program& program) {
   result["isa"] = std::string(isa_name(program.isa));
   result["steps"] = steps;
   result["arena_bytes"] = program.arena_bytes;
+  result["prepared_bytes"] = program.prepared_bytes;
   result["intermediate_bytes"] = program.intermediate_bytes;
   result["estimated_seconds"] = program.estimated_seconds;
   return result;
