@@ -199,10 +199,12 @@ def test_winograd_hides_no_nan() -> None:
     bad = x.copy()
     bad[0, 5, 6, 3] = np.nan
 
-    direct, winograd = (np.isnan(_by(v, "conv2d", [bad, w], padding="same")).any(-1)[0] for v in ("direct", "winograd"))
-    assert direct.sum() == 9 and winograd[direct].all()
-    tiles = direct.reshape(6, 2, 6, 2).any((1, 3)).repeat(2, 0).repeat(2, 1)
-    assert not winograd[~tiles].any()
+    direct = np.isnan(_by("direct", "conv2d", [bad, w], padding="same")).any(-1)[0]
+    assert direct.sum() == 9
+    for m in (2, 3):
+        winograd = np.isnan(_by(f"winograd-{m}", "conv2d", [bad, w], padding="same")).any(-1)[0]
+        tiles = direct.reshape(12 // m, m, 12 // m, m).any((1, 3)).repeat(m, 0).repeat(m, 1)
+        assert winograd[direct].all() and not winograd[~tiles].any()
 
     gradient = {"padding": "same", "image_size": (12, 12)}
     direct, winograd = (
@@ -232,7 +234,7 @@ def _uneven(rng: np.random.Generator, *shape: int) -> Any:
     return (rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 4, shape)).astype("float32")
 
 
-def test_gradients_by_winograd_round_as_documented() -> None:
+def test_winograd_of_nine_outputs_rounds_as_documented() -> None:
     """The bound is that of csrc/ops/winograd.h: the formula with absolute values. Images of 2 x 2 tiles, without padding."""
     rng = np.random.default_rng(2)
     x, dy, w = _uneven(rng, 5, 8, 8, 32), _uneven(rng, 5, 6, 6, 40), _uneven(rng, 3, 3, 32, 40)
@@ -241,6 +243,14 @@ def test_gradients_by_winograd_round_as_documented() -> None:
     tiles = np.abs(dy).astype("d").reshape(5, 2, 3, 2, 3, 40).swapaxes(2, 3)  # (sample, 2, 2, 3, 3, filter)
     of_dy = np.einsum(two_sided, np.abs(A3).T, np.abs(A3).T, tiles)
     of_w = np.einsum("pi,qj,ijcf->pqcf", np.abs(G3), np.abs(G3), np.abs(w).astype("d"))
+
+    windows = np.lib.stride_tricks.sliding_window_view(np.abs(x).astype("d"), (5, 5), (1, 2))[:, ::3, ::3]
+    of_x = np.einsum(two_sided, np.abs(B3), np.abs(B3), np.moveaxis(windows, 3, -1))
+
+    y = _by("winograd-3", "conv2d", [x, w])
+    bound = np.einsum(two_sided, np.abs(A3), np.abs(A3), np.einsum("bijpqc,pqcf->bijpqf", of_x, of_w))
+    exact = _by("direct", "conv2d", [x.astype("d"), w.astype("d")])
+    assert (np.abs(y - exact) <= (32 + 24) * eps * bound.swapaxes(2, 3).reshape(exact.shape)).all()
 
     dx = _by("winograd", "conv2d_backward_input", [dy, w], image_size=(8, 8))
     patches = np.einsum(two_sided, np.abs(B3).T, np.abs(B3).T, np.einsum("bijpqf,pqcf->bijpqc", of_dy, of_w))
@@ -251,8 +261,6 @@ def test_gradients_by_winograd_round_as_documented() -> None:
     assert (np.abs(dx - exact) <= (40 + 24) * eps * bound).all()
 
     dw = _by("winograd", "conv2d_backward_kernel", [x, dy], kernel_size=(3, 3))
-    windows = np.lib.stride_tricks.sliding_window_view(np.abs(x).astype("d"), (5, 5), (1, 2))[:, ::3, ::3]
-    of_x = np.einsum(two_sided, np.abs(B3), np.abs(B3), np.moveaxis(windows, 3, -1))
     bound = np.einsum("pi,qj,pqcf->ijcf", np.abs(G3), np.abs(G3), np.einsum("bijpqc,bijpqf->pqcf", of_x, of_dy))
     exact = _by("direct", "conv2d_backward_kernel", [x.astype("d"), dy.astype("d")], kernel_size=(3, 3))
     assert (np.abs(dw - exact) <= (5 * 4 + 24) * eps * bound).all()
@@ -263,8 +271,7 @@ def test_winograd_rounds_as_documented() -> None:
     rng = np.random.default_rng(1)
     x = (rng.standard_normal((2, 16, 16, 32)) * 10.0 ** rng.integers(-4, 5, (2, 16, 16, 32))).astype("float32")
     w = (rng.standard_normal((3, 3, 32, 32)) * 10.0 ** rng.integers(-2, 3, (3, 3, 32, 32))).astype("float32")
-    _core._use_variant("conv2d", "winograd")
-    (y,) = _core.execute("conv2d", [x, w], {"padding": "valid"})
+    y = _by("winograd-2", "conv2d", [x, w])
     exact = forward_ops["conv2d"](x.astype("float64"), w.astype("float64"))
     patch = np.lib.stride_tricks.sliding_window_view(np.pad(np.abs(x), ((0, 0), (1, 1), (1, 1), (0, 0))), (4, 4), (1, 2))
     largest = patch.max((-1, -2))[:, :14, :14]  # of a 4 x 4 patch around each window

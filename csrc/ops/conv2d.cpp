@@ -175,11 +175,14 @@ KernelPlan plan_conv2d_backward_input(const Call& call, Isa isa) {
 
 // ---- Winograd's way -------------------------------------------------------------------------------------------------------
 
+template <int m>
 bool is_winograd(const Call& call, Isa) {
   const ImageWindow window = forward_window(call);
+  const int64_t rows = window.height.output, columns = window.width.output;
   const Shape& w = call.shape(1);
   return call.attributes.integer("groups") == 1 && w[3].is_int() &&
-         winograd_pays(window, window.height.output, window.width.output, w[2].factor(), w[3].factor());
+         winograd_pays(m, window, rows, columns, w[2].factor(), w[3].factor()) &&
+         (m == 2 || three_is_better(rows, columns, w[2].factor(), w[3].factor()));
 }
 bool input_is_winograd(const Call& call, Isa) {
   const Shape& w = call.shape(1);
@@ -194,12 +197,14 @@ WinogradShape winograd_shape_of(const Extent& B, const ImageWindow& window, cons
   return winograd_shape(B, window, window.height.output, window.width.output, C, F);
 }
 
+template <int m>
 KernelPlan plan_conv2d_winograd(const Call& call, Isa isa) {
   const Shape& w = call.shape(1);
   const bool is_double = call.dtype(0) == DType::float64;
   const WinogradKernels& kernels = winograd_kernels(isa);
-  return plan_winograd(winograd_shape_of(call.shape(0)[0], forward_window(call), w[2], w[3]), kernels.transform[is_double],
-                       kernels.convolve[is_double], item_size(call.dtype(0)), {{0}, 1, 2, {3}, 4});
+  return plan_winograd(m, winograd_shape_of(call.shape(0)[0], forward_window(call), w[2], w[3]),
+                       kernels.transform[m - 2][is_double], kernels.convolve[m - 2][is_double], item_size(call.dtype(0)),
+                       {{0}, 1, 2, {3}, 4});
 }
 KernelPlan plan_conv2d_winograd_input(const Call& call, Isa isa) {
   const Shape& w = call.shape(1);
@@ -278,7 +283,9 @@ std::span<const Op> conv2d_ops() {
        .outputs = {"y"},
        .attributes = {strides, padding, dilation, groups},
        .infer = infer_conv2d,
-       .variants = {{"winograd", is_winograd, plan_conv2d_winograd}, {"direct", nullptr, plan_conv2d}},
+       .variants = {{"winograd-3", is_winograd<3>, plan_conv2d_winograd<3>},
+                    {"winograd-2", is_winograd<2>, plan_conv2d_winograd<2>},
+                    {"direct", nullptr, plan_conv2d}},
        .cost = cost_conv2d},
       {.name = "conv2d_backward_input",
        .doc = "dx, the gradient of conv2d with respect to x",

@@ -171,7 +171,7 @@ KernelPlan plan_short_kernel(const Call& call, Isa isa) {
 bool block_is_winograd(const Call& call, Isa) {
   const Geometry at = forward_geometry(call);
   return at.pool.height.window == 2 && at.pool.width.window == 2 &&
-         winograd_pays(at.conv, 2 * at.pool.height.output, 2 * at.pool.width.output, call.shape(1)[2].factor(),
+         winograd_pays(2, at.conv, 2 * at.pool.height.output, 2 * at.pool.width.output, call.shape(1)[2].factor(),
                        call.shape(1)[3].factor());
 }
 
@@ -183,7 +183,7 @@ KernelPlan plan_block_winograd(const Call& call, Isa isa) {
   shape.relu = is_relu(call);
   const bool is_double = call.dtype(0) == DType::float64;
   const WinogradKernels& kernels = winograd_kernels(isa);
-  return plan_winograd(shape, kernels.transform[is_double], kernels.pool[is_double], item_size(call.dtype(0)),
+  return plan_winograd(2, shape, kernels.transform[0][is_double], kernels.pool[is_double], item_size(call.dtype(0)),
                        {{0, 1}, 2, 3, {4}, 5});
 }
 

@@ -27,14 +27,12 @@ bool is_three_by_three(const ImageWindow& window) {
   return true;
 }
 
-// Multiply-adds of the direct way against those of the places and of the transforms: of patches, for each channel and filter, and of
-// w, whose share of a sample is that of a batch of 16. (Measured in vector instructions, AVX-512.)
-bool gradient_pays(const ImageWindow& window, int64_t C, int64_t F) {
-  if (!is_three_by_three(window)) return false;
-  const double direct = taps_inside_of(window.height, window.height.output) * taps_inside_of(window.width, window.width.output);
-  const double tiles = static_cast<double>(parts(window.height.output, 3) * parts(window.width.output, 3));
-  const double products = static_cast<double>(C) * static_cast<double>(F);
-  return direct * products > 1.2 * (tiles * (25 * products + 100.0 * static_cast<double>(C + F)) + 5 * products);
+// Multiply-adds, in vector instructions: of the places, of the transforms of patches for each channel and filter, and of a share of
+// the transform of w, which predictions do once and training for a whole batch. (Measured with AVX-512.)
+double cost_of(int m, int64_t rows, int64_t columns, int64_t C, int64_t F) {
+  const double tiles = static_cast<double>(parts(rows, m) * parts(columns, m));
+  const double products = static_cast<double>(C) * static_cast<double>(F), sum = static_cast<double>(C + F);
+  return m == 2 ? tiles * (16 * products + 64 * sum) : tiles * (25 * products + 100 * sum) + 5 * products;
 }
 
 // Some 5 microseconds at least, of so many multiply-adds.
@@ -64,34 +62,38 @@ WinogradShape winograd_shape(const Extent& B, const ImageWindow& window, int64_t
   return shape;
 }
 
-bool winograd_pays(const ImageWindow& window, int64_t rows, int64_t columns, int64_t C, int64_t F) {
+bool winograd_pays(int m, const ImageWindow& window, int64_t rows, int64_t columns, int64_t C, int64_t F) {
   if (!is_three_by_three(window)) return false;
-  // Multiply-adds of the direct way against those of 16 places and the transforms, for each channel and filter.
+  if (m == 3 && std::min(C, F) < 16) return false;  // 25 products of a few numbers each
   const double direct = taps_inside_of(window.height, rows) * taps_inside_of(window.width, columns);
-  const double tiles = static_cast<double>(parts(rows, 2) * parts(columns, 2));
-  const double products = static_cast<double>(C) * static_cast<double>(F);
-  return direct * products > 1.2 * tiles * (16 * products + 64.0 * static_cast<double>(C + F));
+  return direct * static_cast<double>(C) * static_cast<double>(F) > 1.2 * cost_of(m, rows, columns, C, F);
 }
-bool winograd_pays_for_input(const ImageWindow& window, int64_t C, int64_t F) { return gradient_pays(window, C, F); }
+bool three_is_better(int64_t rows, int64_t columns, int64_t C, int64_t F) {
+  return cost_of(3, rows, columns, C, F) < cost_of(2, rows, columns, C, F);
+}
+bool winograd_pays_for_input(const ImageWindow& window, int64_t C, int64_t F) {
+  return winograd_pays(3, window, window.height.output, window.width.output, C, F);
+}
 bool winograd_pays_for_kernel(const ImageWindow& window, int64_t C, int64_t F) {
   // The patches of the whole batch are kept: those of small images.
-  return gradient_pays(window, C, F) && parts(window.height.output, 3) * parts(window.width.output, 3) <= 4;
+  return winograd_pays_for_input(window, C, F) && parts(window.height.output, 3) * parts(window.width.output, 3) <= 4;
 }
 
-KernelPlan plan_winograd(WinogradShape shape, KernelFn transform, KernelFn last, size_t item,
+KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelFn last, size_t item,
                          const WinogradOperands& operands) {
-  tile_by(shape, 2);
+  tile_by(shape, m);
   // 42 tiles are rows of three register tiles of 14, or seven of 6; with many channels one of 14 leaves room in the cache.
-  const auto size = static_cast<int64_t>(item);
-  shape.chunk = 16 * 42 * shape.C * size <= int64_t{384} * 1024 ? 42 : 14;
-  shape.block = std::min<int64_t>(shape.F, 32);
-  // Whole chunks where they make tasks enough.
-  const int64_t tiles = tiles_of(shape), chunks = parts(tiles, shape.chunk), most = chunks < 8 ? parts(tiles, 7) : chunks;
-  shape.tasks = std::min(tasks_worth(products_of(shape, 16)), most);
+  const auto size = static_cast<int64_t>(item), places = int64_t{m + 2} * (m + 2);
+  shape.chunk = places * 42 * shape.C * size <= int64_t{384} * 1024 ? 42 : 14;
+  shape.block = std::min<int64_t>(shape.F, m == 2 ? 32 : 64);
+  // The transformed w is read once per chunk: whole chunks where they make tasks enough.
+  const int64_t tiles = tiles_of(shape), chunks = parts(tiles, shape.chunk);
+  const int64_t most = chunks < 8 ? parts(tiles, m == 2 ? 7 : 8) : chunks;
+  shape.tasks = std::min(tasks_worth(products_of(shape, places)), most);
   shape.transformed_rows = at_least_one(parts(8192, at_least_one(shape.F)));
-  const int64_t scratch = 16 * shape.chunk * (shape.C + shape.block) * size;
+  const int64_t scratch = places * shape.chunk * (shape.C + shape.block) * size;
   KernelPlan plan;
-  plan.workspaces = {static_cast<size_t>(16 * shape.kernel_plane) * item};
+  plan.workspaces = {static_cast<size_t>(places * shape.kernel_plane) * item};
   plan.steps.push_back(kernel_step(transform, tiles > 0 ? parts(shape.C, shape.transformed_rows) : 0, shape));
   plan.steps.back().operands = {operands.workspace, operands.w};
   plan.steps.back().prepares = true;

@@ -1,5 +1,5 @@
-// 3 x 3 convolution of stride 1 by Winograd's way F(m x m, 3 x 3): conv2d and conv2d_block with m = 2, the gradients of conv2d with
-// m = 3.
+// 3 x 3 convolution of stride 1 by Winograd's way F(m x m, 3 x 3): conv2d with m = 2 or 3, conv2d_block with 2, the gradients of
+// conv2d with 3.
 //
 //     y = A' [ (G w G') * (B' d B) ] A
 //
@@ -50,8 +50,8 @@ struct WinogradShape {
 };
 
 struct WinogradKernels {         // [0] for float, [1] for double
-  KernelFn transform[2];         // workspace, w
-  KernelFn convolve[2];          // y, x, workspace, bias or null
+  KernelFn transform[2][2];      // workspace, w; first m - 2
+  KernelFn convolve[2][2];       // y, x, workspace, bias or null; likewise
   KernelFn pool[2];              // y, argmax, x, workspace, bias or null
   KernelFn transform_turned[2];  // workspace, w: for the gradient
   KernelFn backward_input[2];    // dx, dy, workspace
@@ -65,9 +65,10 @@ FASTNN_PER_ISA(WinogradKernels, winograd_kernels)
 WinogradShape winograd_shape(const Extent& B, const ImageWindow& window, int64_t rows, int64_t columns, const Extent& C,
                              const Extent& F);
 
-// Does it save enough, of so many outputs? A question of the layer alone, not of the batch, so that a sample gets the same bits in
-// any.
-bool winograd_pays(const ImageWindow& window, int64_t rows, int64_t columns, int64_t C, int64_t F);
+// Does it save enough, of so many outputs, and is this the best m for conv2d? Questions of the layer alone, not of the batch, so that
+// a sample gets the same bits in any.
+bool winograd_pays(int m, const ImageWindow& window, int64_t rows, int64_t columns, int64_t C, int64_t F);
+bool three_is_better(int64_t rows, int64_t columns, int64_t C, int64_t F);
 bool winograd_pays_for_input(const ImageWindow& window, int64_t C, int64_t F);
 bool winograd_pays_for_kernel(const ImageWindow& window, int64_t C, int64_t F);
 
@@ -79,7 +80,8 @@ struct WinogradOperands {
   std::vector<size_t> bias;
   size_t workspace;
 };
-KernelPlan plan_winograd(WinogradShape shape, KernelFn transform, KernelFn last, size_t item, const WinogradOperands& operands);
+KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelFn last, size_t item,
+                         const WinogradOperands& operands);
 KernelPlan plan_winograd_input(WinogradShape shape, const WinogradKernels& kernels, bool is_double);
 KernelPlan plan_winograd_kernel(WinogradShape shape, const WinogradKernels& kernels, bool is_double);
 

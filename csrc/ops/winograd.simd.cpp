@@ -345,8 +345,8 @@ void backward_kernel(Real* dw, const Real* results, const WinogradShape& shape, 
 }  // namespace
 
 const WinogradKernels winograd_kernels = {
-    {kernel<transform<float, 2>>, kernel<transform<double, 2>>},
-    {kernel<convolve<float, 2>>, kernel<convolve<double, 2>>},
+    {{kernel<transform<float, 2>>, kernel<transform<double, 2>>}, {kernel<transform<float, 3>>, kernel<transform<double, 3>>}},
+    {{kernel<convolve<float, 2>>, kernel<convolve<double, 2>>}, {kernel<convolve<float, 3>>, kernel<convolve<double, 3>>}},
     {kernel<pool<float>>, kernel<pool<double>>},
     {kernel<transform_turned<float, 3>>, kernel<transform_turned<double, 3>>},
     {kernel<backward_input<float, 3>>, kernel<backward_input<double, 3>>},
