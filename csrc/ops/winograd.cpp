@@ -68,16 +68,14 @@ bool winograd_pays(int m, const ImageWindow& window, int64_t rows, int64_t colum
   const double direct = taps_inside_of(window.height, rows) * taps_inside_of(window.width, columns);
   return direct * static_cast<double>(C) * static_cast<double>(F) > 1.2 * cost_of(m, rows, columns, C, F);
 }
+// With fewer than four tiles in a sample a prediction for one would read the transformed w for almost nothing.
 bool three_is_better(int64_t rows, int64_t columns, int64_t C, int64_t F) {
-  return cost_of(3, rows, columns, C, F) < cost_of(2, rows, columns, C, F);
+  return parts(rows, 3) * parts(columns, 3) >= 4 && cost_of(3, rows, columns, C, F) < cost_of(2, rows, columns, C, F);
 }
 bool winograd_pays_for_input(const ImageWindow& window, int64_t C, int64_t F) {
   return winograd_pays(3, window, window.height.output, window.width.output, C, F);
 }
-bool winograd_pays_for_kernel(const ImageWindow& window, int64_t C, int64_t F) {
-  // The patches of the whole batch are kept: those of small images.
-  return winograd_pays_for_input(window, C, F) && parts(window.height.output, 3) * parts(window.width.output, 3) <= 4;
-}
+bool winograd_pays_for_kernel(const ImageWindow& window, int64_t C, int64_t F) { return winograd_pays_for_input(window, C, F); }
 
 KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelFn last, size_t item,
                          const WinogradOperands& operands) {
@@ -91,7 +89,7 @@ KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelF
   const int64_t most = chunks < 8 ? parts(tiles, m == 2 ? 7 : 8) : chunks;
   shape.tasks = std::min(tasks_worth(products_of(shape, places)), most);
   shape.transformed_rows = at_least_one(parts(8192, at_least_one(shape.F)));
-  const int64_t scratch = places * shape.chunk * (shape.C + shape.block) * size;
+  const int64_t scratch = places * (shape.chunk * (shape.C + shape.block) + shape.C) * size;
   KernelPlan plan;
   plan.workspaces = {static_cast<size_t>(places * shape.kernel_plane) * item};
   plan.steps.push_back(kernel_step(transform, tiles > 0 ? parts(shape.C, shape.transformed_rows) : 0, shape));
@@ -115,7 +113,7 @@ KernelPlan plan_winograd_input(WinogradShape shape, const WinogradKernels& kerne
   const int64_t chunks = parts(tiles, shape.chunk), most = chunks < 8 ? parts(tiles, 8) : chunks;
   shape.tasks = std::min({tasks_worth(products_of(shape, 25)), most, shape.B});
   shape.transformed_rows = 16;  // filters: the rows of a square
-  const int64_t scratch = 25 * shape.chunk * (shape.F + shape.block) * item;
+  const int64_t scratch = 25 * (shape.chunk * (shape.F + shape.block) + shape.F) * item;
   KernelPlan plan;
   plan.workspaces = {static_cast<size_t>(25 * shape.kernel_plane * item)};
   const int64_t squares = tiles > 0 ? parts(shape.F, shape.transformed_rows) : 0;
@@ -130,19 +128,19 @@ KernelPlan plan_winograd_input(WinogradShape shape, const WinogradKernels& kerne
 KernelPlan plan_winograd_kernel(WinogradShape shape, const WinogradKernels& kernels, bool is_double) {
   tile_by(shape, 3);
   const int64_t item = is_double ? 8 : 4, tiles = tiles_of(shape);
-  shape.x_plane = tiles * shape.C + 16, shape.dy_plane = tiles * shape.F + 16;
-  // 8 tiles of 64 channels and filters are some 5 microseconds.
-  shape.tasks = std::min(at_least_one(tiles * (shape.C + shape.F) / 1024), tiles);
+  // A row of products and a chunk of patches stay in a second-level cache together; a group is worth its addition.
+  const int64_t sum = shape.C + shape.F;
+  shape.chunk = 5 * 56 * sum * item <= int64_t{256} * 1024 ? 56 : 28;
+  const int64_t products = at_least_one(25 * shape.kernel_plane * item);
+  shape.groups = std::clamp<int64_t>(tiles / 16, 1, std::clamp<int64_t>(int64_t{4} * 1024 * 1024 / products, 1, 4));
   shape.transformed_rows = at_least_one(parts(4096, at_least_one(shape.F)));
+  const int64_t scratch = (5 * shape.chunk * sum + 25 * std::max(shape.C, shape.F)) * item;
   KernelPlan plan;
-  plan.workspaces = {static_cast<size_t>(25 * shape.x_plane * item), static_cast<size_t>(25 * shape.dy_plane * item),
-                     static_cast<size_t>(25 * shape.kernel_plane * item)};
-  plan.steps.push_back(kernel_step(kernels.patches[is_double], shape.tasks, shape));
-  plan.steps.back().operands = {3, 4, 1, 2};
-  plan.steps.push_back(kernel_step(kernels.products[is_double], 25, shape));
-  plan.steps.back().operands = {5, 3, 4};
+  plan.workspaces = {static_cast<size_t>(shape.groups * products)};
+  plan.steps.push_back(kernel_step(kernels.products[is_double], 5 * shape.groups, shape, static_cast<size_t>(scratch)));
+  plan.steps.back().operands = {3, 1, 2};
   plan.steps.push_back(kernel_step(kernels.backward_kernel[is_double], parts(shape.C, shape.transformed_rows), shape));
-  plan.steps.back().operands = {0, 5};
+  plan.steps.back().operands = {0, 3};
   return plan;
 }
 

@@ -14,15 +14,16 @@
 //
 // Shapes     forward: source (B, H, W, C), w (3, 3, C, F), results (B, OH, OW, F). Gradients as in ops/conv2d.h.
 // Writes     every element of the results once, of dx while it is summed, always the same task. Workspaces: G w G', (patch, C, F) or
-//            (patch, F, C), and a gap behind each matrix; for dw all patches, (patch, tiles, C) and (patch, tiles, F), and their
-//            products.
+//            (patch, F, C), and a gap behind each matrix; for dw the products of up to four groups of tiles.
 // Aliasing   none.
-// Scratch    the patches of some tiles and their products; not for dw.
+// Scratch    the patches of some tiles, for dw one row of their places, and their products.
 // Requires   float or double.
 // Edges      Taps outside the image count as 0. A NaN or an infinity in a patch makes every output of its tile a NaN or an infinity,
 //            also those that do not read it; in dy, every number of the patch; for dw, every element for its channel or filter.
-// Tasks      ranges of tiles, for dx of samples, for dw of places; of the steps before and after, tiles, channels or filters.
-// Numerics   each output is one chain per place over the channels (for dw over the tiles), in a fixed order, whatever the batch.
+// Tasks      ranges of tiles, for dx of samples, for dw rows of places in groups of tiles; of the steps before and after, channels or
+//            filters.
+// Numerics   each output is one chain per place over the channels (for dw over the tiles of a group), in a fixed order, of y and dx
+//            whatever the batch.
 //            |error| <= (length of that chain + 24) * eps * the formula above with the absolute value of every matrix and number. Of
 //            m = 2 that is at most 36 * the sum over channels of (the largest |number| of the patch) * (the sum of |w|).
 // Cost       C F multiply-adds for each place of a tile, and some 4 (C + F) additions (m = 2), 10 (m = 3).
@@ -44,9 +45,8 @@ struct WinogradShape {
   int64_t block;  // columns of a product, likewise
   int64_t tasks;
   int64_t transformed_rows;  // of w, per task of the first step
-  // From one place to the next of the transformed w and, for dw, of the patches of x and dy: powers of two apart they would share
-  // cache lines.
-  int64_t kernel_plane, x_plane, dy_plane;
+  int64_t groups;            // of tiles, for dw
+  int64_t kernel_plane;      // from one place to the next: powers of two apart they would share cache lines
 };
 
 struct WinogradKernels {         // [0] for float, [1] for double
@@ -55,9 +55,8 @@ struct WinogradKernels {         // [0] for float, [1] for double
   KernelFn pool[2];              // y, argmax, x, workspace, bias or null
   KernelFn transform_turned[2];  // workspace, w: for the gradient
   KernelFn backward_input[2];    // dx, dy, workspace
-  KernelFn patches[2];           // x's, dy's, x, dy
-  KernelFn products[2];          // products, x's, dy's
-  KernelFn backward_kernel[2];   // dw, products
+  KernelFn products[2];          // workspace, x, dy
+  KernelFn backward_kernel[2];   // dw, workspace
 };
 FASTNN_PER_ISA(WinogradKernels, winograd_kernels)
 

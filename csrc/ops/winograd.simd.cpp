@@ -51,8 +51,9 @@ FASTNN_INLINE Vec<Real> combine(const double (&matrix)[rows][columns], int i, co
   return sum;
 }
 
-// matrix * x * matrix', of n x n numbers that read(row, column) gives; write(row, column, result) takes the r x r results.
-template <typename Real, int n, int r, bool turned, typename Matrix, typename Read, typename Write>
+// matrix * x * matrix', of n x n numbers that read(row, column) gives; write(row, column, result) takes the r x r results, or one row
+// of them.
+template <typename Real, int n, int r, bool turned, int begin = 0, int end = r, typename Matrix, typename Read, typename Write>
 FASTNN_INLINE void two_sided(const Matrix& matrix, Read read, Write write) {
   Vec<Real> half[r][n];
   FASTNN_UNROLL
@@ -61,10 +62,10 @@ FASTNN_INLINE void two_sided(const Matrix& matrix, Read read, Write write) {
     FASTNN_UNROLL
     for (int i = 0; i < n; ++i) column[i] = read(i, k);
     FASTNN_UNROLL
-    for (int i = 0; i < r; ++i) half[i][k] = combine<turned, n, Real>(matrix, i, column, 1);
+    for (int i = begin; i < end; ++i) half[i][k] = combine<turned, n, Real>(matrix, i, column, 1);
   }
   FASTNN_UNROLL
-  for (int i = 0; i < r; ++i) {
+  for (int i = begin; i < end; ++i) {
     FASTNN_UNROLL
     for (int j = 0; j < r; ++j) write(i, j, combine<turned, n, Real>(matrix, j, half[i], 1));
   }
@@ -132,42 +133,59 @@ FASTNN_INLINE TilePlace place_of(const WinogradShape& shape, int64_t tile) {
   return {row / shape.tile_rows, row % shape.tile_rows, tile % shape.tile_columns};
 }
 
-// n x n numbers of some channels, of an image of height x width, from (h, v) on, which may lie outside.
-template <typename Real, int n, int r, bool turned, typename Matrix>
-FASTNN_INLINE void transform_square(Real* to, int64_t plane, const Matrix& matrix, const Real* image, int64_t height,
-                                    int64_t width, int64_t channels_of_pixel, int64_t h, int64_t v) {
-  const Real* const from = image + (h * width + v) * channels_of_pixel;
-  const auto transform_with = [&](auto is_inside) __attribute__((always_inline)) {
-    for_channels<Real>(channels_of_pixel, [&](int64_t c, auto channels) __attribute__((always_inline)) {
-      two_sided<Real, n, r, turned>(
-          matrix,
-          [&](int i, int j) __attribute__((always_inline)) {
-            const bool exists = is_inside || (h + i >= 0 && h + i < height && v + j >= 0 && v + j < width);
-            return exists ? channels.read(from + (i * width + j) * channels_of_pixel + c) : zero<Real>();
-          },
-          [&](int i, int j, Vec<Real> number)
-              __attribute__((always_inline)) { channels.write(to + (i * r + j) * plane + c, number); });
-    });
-  };
-  if (h >= 0 && v >= 0 && h + n <= height && v + n <= width) {
-    transform_with(std::true_type());
-  } else {
-    transform_with(std::false_type());
+// n x n numbers of an image of height x width, from (h, v) on: where they lie, or a copy with zeros for those outside.
+template <typename Real>
+struct Square {
+  const Real* from;
+  int64_t row;
+};
+template <typename Real, int n>
+FASTNN_INLINE Square<Real> square_at(const Real* image, int64_t height, int64_t width, int64_t channels, int64_t h, int64_t v,
+                                     Real* copy) {
+  if (h >= 0 && v >= 0 && h + n <= height && v + n <= width) return {image + (h * width + v) * channels, width * channels};
+  for (int i = 0; i < n; ++i) {
+    for (int j = 0; j < n; ++j) {
+      const bool inside = h + i >= 0 && h + i < height && v + j >= 0 && v + j < width;
+      const Real* const from = image + ((h + i) * width + v + j) * channels;
+      Real* const to = copy + (i * n + j) * channels;
+      for_each_vector<Real>(channels, [&](int64_t c, auto lanes) __attribute__((always_inline)) {
+        lanes.store(to + c, inside ? lanes.load(from + c) : zero<Real>());
+      });
+    }
   }
+  return {copy, n * channels};
 }
 
-// B' d B of a tile of x, C channels.
-template <typename Real, int m>
-FASTNN_INLINE void transform_patch(Real* to, int64_t plane, const Real* x, const WinogradShape& shape, TilePlace place) {
-  transform_square<Real, m + 2, m + 2, false>(to, plane, Scheme<m>::patch, x + place.sample * shape.H * shape.W * shape.C,
-                                              shape.H, shape.W, shape.C, place.i * m - shape.before_h,
-                                              place.j * m - shape.before_w);
+// matrix * x * matrix' of such a square, or rows of it; place (i, j) goes to `to` + (i * r + j - begin * r) * plane.
+template <typename Real, int n, int r, bool turned, int begin, int end, typename Matrix>
+FASTNN_INLINE void transform_square(Real* to, int64_t plane, const Matrix& matrix, Square<Real> square, int64_t count) {
+  for_channels<Real>(count, [&](int64_t c, auto channels) __attribute__((always_inline)) {
+    two_sided<Real, n, r, turned, begin, end>(
+        matrix,
+        [&](int i, int j)
+            __attribute__((always_inline)) { return channels.read(square.from + i * square.row + j * count + c); },
+        [&](int i, int j, Vec<Real> number)
+            __attribute__((always_inline)) { channels.write(to + ((i - begin) * r + j) * plane + c, number); });
+  });
+}
+
+// B' d B of a tile of x, C channels. `copy` has room for a patch.
+template <typename Real, int m, int begin = 0, int end = m + 2>
+FASTNN_INLINE void transform_patch(Real* to, int64_t plane, const Real* x, const WinogradShape& shape, TilePlace place,
+                                   Real* copy) {
+  const Real* const image = x + place.sample * shape.H * shape.W * shape.C;
+  const int64_t h = place.i * m - shape.before_h, v = place.j * m - shape.before_w;
+  transform_square<Real, m + 2, m + 2, false, begin, end>(
+      to, plane, Scheme<m>::patch, square_at<Real, m + 2>(image, shape.H, shape.W, shape.C, h, v, copy), shape.C);
 }
 // A dy A' of a tile of y, F channels.
-template <typename Real, int m>
-FASTNN_INLINE void expand_outputs(Real* to, int64_t plane, const Real* dy, const WinogradShape& shape, TilePlace place) {
-  transform_square<Real, m, m + 2, true>(to, plane, Scheme<m>::output, dy + place.sample * shape.rows * shape.columns * shape.F,
-                                         shape.rows, shape.columns, shape.F, place.i * m, place.j * m);
+template <typename Real, int m, int begin = 0, int end = m + 2>
+FASTNN_INLINE void expand_outputs(Real* to, int64_t plane, const Real* dy, const WinogradShape& shape, TilePlace place,
+                                  Real* copy) {
+  const Real* const image = dy + place.sample * shape.rows * shape.columns * shape.F;
+  transform_square<Real, m, m + 2, true, begin, end>(
+      to, plane, Scheme<m>::output,
+      square_at<Real, m>(image, shape.rows, shape.columns, shape.F, place.i * m, place.j * m, copy), shape.F);
 }
 
 // The products of `count` tiles of some columns: (places, tiles, K) times (places, K, all columns), places side by side.
@@ -194,11 +212,12 @@ FASTNN_INLINE void for_tiles(const Real* x, const Real* transformed, Scratch scr
   const int64_t C = shape.C, F = shape.F, plane = shape.chunk * shape.block;
   Real* const patches = scratch.as<Real>();
   Real* const products = patches + places * shape.chunk * C;
+  Real* const copy = products + places * plane;
   const int64_t tiles = shape.B * shape.tile_rows * shape.tile_columns, end = tiles * (task + 1) / shape.tasks;
   for (int64_t first = tiles * task / shape.tasks; first < end; first += shape.chunk) {
     const int64_t count = end - first < shape.chunk ? end - first : shape.chunk;
     for (int64_t t = 0; t < count; ++t) {
-      transform_patch<Real, m>(patches + t * C, shape.chunk * C, x, shape, place_of(shape, first + t));
+      transform_patch<Real, m>(patches + t * C, shape.chunk * C, x, shape, place_of(shape, first + t), copy);
     }
     for (int64_t f = 0; f < F; f += shape.block) {
       const int64_t filters = F - f < shape.block ? F - f : shape.block;
@@ -272,12 +291,13 @@ void backward_input(Real* dx, const Real* dy, const Real* transformed, Scratch s
   Real* const products = patches + n * n * shape.chunk * F;
   const int64_t sample = shape.B * task / shape.tasks, samples = shape.B * (task + 1) / shape.tasks - sample;
   const int64_t size = shape.H * shape.W * C, plane = shape.chunk * shape.block;
+  Real* const copy = products + n * n * plane;
   for (int64_t i = sample * size; i < (sample + samples) * size; ++i) dx[i] = 0;
   const int64_t end = (sample + samples) * per_sample;
   for (int64_t first = sample * per_sample; first < end; first += shape.chunk) {
     const int64_t count = end - first < shape.chunk ? end - first : shape.chunk;
     for (int64_t t = 0; t < count; ++t) {
-      expand_outputs<Real, m>(patches + t * F, shape.chunk * F, dy, shape, place_of(shape, first + t));
+      expand_outputs<Real, m>(patches + t * F, shape.chunk * F, dy, shape, place_of(shape, first + t), copy);
     }
     for (int64_t c = 0; c < C; c += shape.block) {
       const int64_t columns = C - c < shape.block ? C - c : shape.block;
@@ -303,30 +323,47 @@ void backward_input(Real* dx, const Real* dy, const Real* transformed, Scratch s
   }
 }
 
-// The patches of x and dy, (patch, tiles, C) and (patch, tiles, F).
-template <typename Real, int m>
-void patches(Real* of_x, Real* of_dy, const Real* x, const Real* dy, const WinogradShape& shape, int64_t task) {
-  const int64_t tiles = shape.B * shape.tile_rows * shape.tile_columns, end = tiles * (task + 1) / shape.tasks;
-  for (int64_t tile = tiles * task / shape.tasks; tile < end; ++tile) {
-    const TilePlace place = place_of(shape, tile);
-    transform_patch<Real, m>(of_x + tile * shape.C, shape.x_plane, x, shape, place);
-    expand_outputs<Real, m>(of_dy + tile * shape.F, shape.dy_plane, dy, shape, place);
+// The products of one group of tiles in row `i` of the patches' places, each (C, F).
+template <typename Real, int m, int i>
+void products_of_row(Real* results, const Real* x, const Real* dy, Real* scratch, const WinogradShape& shape, int64_t group) {
+  constexpr int n = m + 2;
+  const int64_t C = shape.C, F = shape.F, chunk = shape.chunk;
+  Real* const of_x = scratch;
+  Real* const of_dy = of_x + n * chunk * C;
+  Real* const copy = of_dy + n * chunk * F;
+  const int64_t tiles = shape.B * shape.tile_rows * shape.tile_columns;
+  const int64_t begin = tiles * group / shape.groups, end = tiles * (group + 1) / shape.groups;
+  for (int64_t first = begin; first == begin || first < end; first += chunk) {
+    const int64_t count = end - first < chunk ? end - first : chunk;
+    for (int64_t t = 0; t < count; ++t) {
+      const TilePlace place = place_of(shape, first + t);
+      transform_patch<Real, m, i, i + 1>(of_x + t * C, chunk * C, x, shape, place, copy);
+      expand_outputs<Real, m, i, i + 1>(of_dy + t * F, chunk * F, dy, shape, place, copy);
+    }
+    for (int j = 0; j < n; ++j) {
+      Tile<Real> tile{};
+      tile.a = of_x + j * chunk * C, tile.b = of_dy + j * chunk * F, tile.c = results + (i * n + j) * shape.kernel_plane;
+      tile.a_k = C, tile.b_k = F, tile.k = count, tile.segments = tile.blocks = 1;
+      tile.start = first == begin ? Start::zero : Start::accumulate;
+      run_strided_tiles(tile, 1, F, C, F);
+    }
   }
 }
 
-// Of one place: its products, (C, F), summed over the tiles.
-template <typename Real>
-void products(Real* results, const Real* of_x, const Real* of_dy, const WinogradShape& shape, int64_t task) {
-  Tile<Real> tile{};
-  tile.a = of_x + task * shape.x_plane, tile.b = of_dy + task * shape.dy_plane, tile.c = results + task * shape.kernel_plane;
-  tile.a_k = shape.C, tile.b_k = shape.F, tile.k = shape.B * shape.tile_rows * shape.tile_columns;
-  tile.segments = tile.blocks = 1;
-  run_strided_tiles(tile, 1, shape.F, shape.C, shape.F);
+// (groups, patch, C, F): a task has a row of places, whose products stay in its cache.
+template <typename Real, int m>
+void products(Real* groups, const Real* x, const Real* dy, Scratch scratch, const WinogradShape& shape, int64_t task) {
+  constexpr int n = m + 2;
+  const int64_t group = task / n, row = task % n;
+  Real* const results = groups + group * n * n * shape.kernel_plane;
+  [&]<int... i>(std::integer_sequence<int, i...>) {
+    ((row == i ? products_of_row<Real, m, i>(results, x, dy, scratch.as<Real>(), shape, group) : void()), ...);
+  }(std::make_integer_sequence<int, n>());
 }
 
-// G' p G, for some channels.
+// G' p G, for some channels, p being the sum of the groups.
 template <typename Real, int m>
-void backward_kernel(Real* dw, const Real* results, const WinogradShape& shape, int64_t task) {
+void backward_kernel(Real* dw, const Real* groups, const WinogradShape& shape, int64_t task) {
   constexpr int n = m + 2;
   const int64_t C = shape.C, F = shape.F, first = task * shape.transformed_rows;
   const int64_t end = first + shape.transformed_rows < C ? first + shape.transformed_rows : C;
@@ -334,8 +371,12 @@ void backward_kernel(Real* dw, const Real* results, const WinogradShape& shape, 
     for_channels<Real>(F, [&](int64_t f, auto filters) __attribute__((always_inline)) {
       two_sided<Real, n, 3, true>(
           Scheme<m>::kernel,
-          [&](int i, int j)
-              __attribute__((always_inline)) { return filters.read(results + (i * n + j) * shape.kernel_plane + c * F + f); },
+          [&](int i, int j) __attribute__((always_inline)) {
+            const Real* const from = groups + (i * n + j) * shape.kernel_plane + c * F + f;
+            Vec<Real> total = filters.read(from);
+            for (int64_t g = 1; g < shape.groups; ++g) total += filters.read(from + g * n * n * shape.kernel_plane);
+            return total;
+          },
           [&](int i, int j, Vec<Real> number)
               __attribute__((always_inline)) { filters.write(dw + ((i * 3 + j) * C + c) * F + f, number); });
     });
@@ -350,8 +391,7 @@ const WinogradKernels winograd_kernels = {
     {kernel<pool<float>>, kernel<pool<double>>},
     {kernel<transform_turned<float, 3>>, kernel<transform_turned<double, 3>>},
     {kernel<backward_input<float, 3>>, kernel<backward_input<double, 3>>},
-    {kernel<patches<float, 3>>, kernel<patches<double, 3>>},
-    {kernel<products<float>>, kernel<products<double>>},
+    {kernel<products<float, 3>>, kernel<products<double, 3>>},
     {kernel<backward_kernel<float, 3>>, kernel<backward_kernel<double, 3>>},
 };
 
