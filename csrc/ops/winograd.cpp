@@ -80,10 +80,10 @@ bool winograd_pays_for_kernel(const ImageWindow& window, int64_t C, int64_t F) {
 KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelFn last, size_t item,
                          const WinogradOperands& operands) {
   tile_by(shape, m);
-  // 42 tiles are rows of three register tiles of 14, or seven of 6; with many channels one of 14 leaves room in the cache.
+  // 28 tiles are rows of two register tiles of 14, or five of 6; with many channels one of 14 leaves room in the cache.
   const auto size = static_cast<int64_t>(item), places = int64_t{m + 2} * (m + 2);
-  shape.chunk = places * 42 * shape.C * size <= int64_t{384} * 1024 ? 42 : 14;
-  shape.block = std::min<int64_t>(shape.F, m == 2 ? 32 : 64);
+  shape.chunk = places * 28 * shape.C * size <= int64_t{384} * 1024 ? 28 : 14;
+  shape.block = std::min<int64_t>(shape.F, 64);
   // The transformed w is read once per chunk: whole chunks where they make tasks enough.
   const int64_t tiles = tiles_of(shape), chunks = parts(tiles, shape.chunk);
   const int64_t most = chunks < 8 ? parts(tiles, m == 2 ? 7 : 8) : chunks;
