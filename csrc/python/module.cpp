@@ -30,7 +30,26 @@ DType dtype_of(const py::array& array, const std::string& where) {
     throw TypeError(concat(where, ": dtype ", std::string(py::str(static_cast<py::object>(dtype))),
                            "; expected a native numeric array; convert it with .astype"));
   }
-  return dtype_from_name(std::string(py::str(static_cast<py::object>(dtype.attr("name")))));
+  // NumPy composes a dtype's name anew each time, which takes microseconds: of those that exist here, kind and size are enough.
+  const auto item = dtype.itemsize();
+  switch (dtype.kind()) {
+    case 'f':
+      if (item == 4) return DType::float32;
+      if (item == 8) return DType::float64;
+      break;
+    case 'i':
+      if (item == 4) return DType::int32;
+      if (item == 8) return DType::int64;
+      break;
+    case 'u':
+      if (item == 1) return DType::uint8;
+      break;
+    case 'b':
+      return DType::boolean;
+    default:
+      break;
+  }
+  return dtype_from_name(std::string(py::str(static_cast<py::object>(dtype.attr("name")))));  // an error that names it
 }
 
 Dims dims_of(const py::array& array) { return Dims(array.shape(), array.shape() + array.ndim()); }
