@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn.tracing import Array, rectangular
+from fastnn.tracing import Array, dtype_name, rectangular
 
 # What programs read as it is, casting each batch while they gather it; anything else is converted once.
 _NATIVE = ("float32", "float64", "int32", "int64", "uint8", "bool")
@@ -42,7 +42,7 @@ class Data:
     def kind(self) -> tuple[Any, ...]:
         """What a program depends on: dtypes and the shapes of samples."""
         parts = (self.inputs, self.targets, self.weights)
-        return tuple(tuple((a.dtype.name, a.shape[1:]) for a in part) for part in parts)
+        return tuple(tuple((dtype_name(a.dtype), a.shape[1:]) for a in part) for part in parts)
 
     def rows(self, begin: int, end: int | None) -> Data:
         """The samples of a range."""
@@ -135,7 +135,7 @@ def is_iterable_of_batches(x: Any) -> bool:
 def numeric(where: str, array: Any) -> Array:
     """A C-contiguous array of a dtype that programs read, without a copy where it is one."""
     array = rectangular(where, array)
-    if array.dtype.name in _NATIVE and array.dtype.isnative:
+    if dtype_name(array.dtype) in _NATIVE and array.dtype.isnative:
         return array if array.ndim == 0 or array.flags.c_contiguous else np.ascontiguousarray(array)
     if array.dtype.kind in "iu":
         return np.ascontiguousarray(array, np.int64)

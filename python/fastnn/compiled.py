@@ -19,7 +19,7 @@ from fastnn.callbacks.base import History, Logs
 from fastnn.layers.core import Input
 from fastnn.losses import Loss
 from fastnn.saving import Savable
-from fastnn.tracing import Array, Tensor, Trace, as_tensor, building, flatten, layer_scope, unflatten
+from fastnn.tracing import Array, Tensor, Trace, as_tensor, building, dtype_name, flatten, layer_scope, unflatten
 from fastnn.utils import check_number, unknown_name
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ class Compiled(Savable):
         return self._program(("evaluate", data.kind), lambda: self._trace_evaluation(data))
 
     def _prediction_program(self, inputs: list[Array], training: bool) -> Program:
-        dtypes = [a.dtype.name for a in inputs]
+        dtypes = [dtype_name(a.dtype) for a in inputs]
         return self._program(("predict", training, tuple(dtypes)), lambda: self._trace_prediction(dtypes, training))
 
     def _trace_training(self, data: Data, gathers: bool) -> Program:

@@ -497,13 +497,14 @@ def _weak_dtype(operands: Sequence[Any]) -> str:
         if isinstance(operand, (Tensor, Variable, Symbolic)):
             return str(operand.dtype)
         if isinstance(operand, (np.ndarray, np.generic)):
-            return _dtype_name(operand.dtype)
+            return dtype_name(operand.dtype)
     return "float32"
 
 
 @functools.cache
-def _dtype_name(dtype: np.dtype[Any]) -> str:
-    return dtype.name  # NumPy composes it anew each time
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Its name, which NumPy composes anew each time."""
+    return dtype.name
 
 
 def made_by(x: Any) -> str | None:
@@ -713,7 +714,7 @@ class Function:
         leaves, structure = flatten((args, kwargs))
         arrays = [np.asarray(leaf) for leaf in leaves if isinstance(leaf, (np.ndarray, np.generic))]
         shapes = [self._shape_of(i, array) for i, array in enumerate(arrays)]
-        signature = iter((array.dtype.name, shape) for array, shape in zip(arrays, shapes))
+        signature = iter((dtype_name(array.dtype), shape) for array, shape in zip(arrays, shapes))
         key = (
             structure,
             tuple(next(signature) if isinstance(leaf, (np.ndarray, np.generic)) else self._static_key(leaf) for leaf in leaves),
