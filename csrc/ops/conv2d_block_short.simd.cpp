@@ -41,49 +41,77 @@ FASTNN_INLINE void for_taps(const Real* x, int64_t x_row, Body body) {
   }
 }
 
-// A row of windows, for one vector of filters.
-template <typename Real, int rows, int width, bool partial>
+// How many vectors of filters a number of the image is multiplied with at a time: their weights and four sums each, in registers.
+#if defined(__AVX512F__)
+constexpr int kForwardVectors = 2;
+#else
+constexpr int kForwardVectors = 1;
+#endif
+
+// A row of windows, for some vectors of filters, of which none or the only one is partial.
+template <typename Real, int rows, int width, int vectors, bool partial>
 void forward_row(Real* y, uint8_t* argmax, const Real* x, const Real* w, const Real* bias, const OutputsOfWindow& outputs,
                  const Conv2dBlockShape& shape, int tail) {
+  constexpr int lanes = kLanes<Real>;
   const int64_t F = shape.conv.F, x_row = shape.conv.width.image * shape.conv.C, step = corner(shape, 0, 1);
   const Channels<Real, partial> filters{tail};
-  const Vec<Real> start = bias == nullptr ? zero<Real>() : filters.read(bias);
-  Vec<Real> weight[rows * width];
+  Vec<Real> start[vectors], weight[vectors][rows * width];
   FASTNN_UNROLL
-  for (int t = 0; t < rows * width; ++t) weight[t] = filters.read(w + t * F);
+  for (int v = 0; v < vectors; ++v) {
+    start[v] = bias == nullptr ? zero<Real>() : filters.read(bias + v * lanes);
+    FASTNN_UNROLL
+    for (int t = 0; t < rows * width; ++t) weight[v][t] = filters.read(w + t * F + v * lanes);
+  }
   for (int64_t j = 0; j < shape.columns.output; ++j, x += step, y += F, argmax += F) {
     // Several sums at a time hide the latency of the additions.
-    const auto sums_at = [&]<int n>(std::integral_constant<int, n>, int64_t p, Vec<Real>* sum) __attribute__((always_inline)) {
-      FASTNN_UNROLL
-      for (int i = 0; i < n; ++i) sum[i] = start;
-      FASTNN_UNROLL
-      for (int kh = 0; kh < rows; ++kh) {
-        FASTNN_UNROLL
-        for (int k = 0; k < width; ++k) {
-          FASTNN_UNROLL
-          for (int i = 0; i < n; ++i) {
-            sum[i] = fma(broadcast(x[outputs.offset[p + i] + kh * x_row + k]), weight[kh * width + k], sum[i]);
-          }
-        }
-      }
-    };
-    Vec<Real> sum[4];
-    Largest<Real> largest;
+    const auto sums_at = [&]<int n>(std::integral_constant<int, n>, int64_t p, Vec<Real>(*sum)[n])
+                             __attribute__((always_inline)) {
+                               FASTNN_UNROLL
+                               for (int v = 0; v < vectors; ++v) {
+                                 FASTNN_UNROLL
+                                 for (int i = 0; i < n; ++i) sum[v][i] = start[v];
+                               }
+                               FASTNN_UNROLL
+                               for (int kh = 0; kh < rows; ++kh) {
+                                 FASTNN_UNROLL
+                                 for (int k = 0; k < width; ++k) {
+                                   FASTNN_UNROLL
+                                   for (int i = 0; i < n; ++i) {
+                                     const Vec<Real> number = broadcast(x[outputs.offset[p + i] + kh * x_row + k]);
+                                     FASTNN_UNROLL
+                                     for (int v = 0; v < vectors; ++v)
+                                       sum[v][i] = fma(number, weight[v][kh * width + k], sum[v][i]);
+                                   }
+                                 }
+                               }
+                             };
+    Largest<Real> largest[vectors];
     if (outputs.count == 4) {
+      Vec<Real> sum[vectors][4];
       sums_at(std::integral_constant<int, 4>(), 0, sum);
-      largest = {sum[0], Mask<Real>{}};
       FASTNN_UNROLL
-      for (int p = 1; p < 4; ++p) largest.offer(sum[p], p);
+      for (int v = 0; v < vectors; ++v) {
+        largest[v] = {sum[v][0], Mask<Real>{}};
+        FASTNN_UNROLL
+        for (int p = 1; p < 4; ++p) largest[v].offer(sum[v][p], p);
+      }
     } else {
+      Vec<Real> sum[vectors][1];
       sums_at(std::integral_constant<int, 1>(), 0, sum);
-      largest = {sum[0], Mask<Real>{}};
+      FASTNN_UNROLL
+      for (int v = 0; v < vectors; ++v) largest[v] = {sum[v][0], Mask<Real>{}};
       for (int64_t p = 1; p < outputs.count; ++p) {
         sums_at(std::integral_constant<int, 1>(), p, sum);
-        largest.offer(sum[0], p);
+        FASTNN_UNROLL
+        for (int v = 0; v < vectors; ++v) largest[v].offer(sum[v][0], p);
       }
     }
-    filters.write(y, shape.relu ? max<Real>(largest.best, zero<Real>()) : largest.best);
-    filters.write_bytes(argmax, largest.winner);
+    FASTNN_UNROLL
+    for (int v = 0; v < vectors; ++v) {
+      const Vec<Real> best = largest[v].best;
+      filters.write(y + v * lanes, shape.relu ? max<Real>(best, zero<Real>()) : best);
+      filters.write_bytes(argmax + v * lanes, largest[v].winner);
+    }
   }
 }
 
@@ -116,15 +144,17 @@ void backward_samples(Real* dw, const Real* x, const Real* g, const uint8_t* arg
   for (int t = 0; t < rows * width; ++t) filters.write(dw + t * F, sum[t]);
 }
 
+enum { kOne, kPartial, kSeveral };  // vectors of filters
 template <typename Real>
 struct ShortTable {
-  decltype(&forward_row<Real, 1, 1, false>) forward[kShortRows][kShortSum][2] = {};  // [rows - 1][width - 1][partial]
+  decltype(&forward_row<Real, 1, 1, 1, false>) forward[kShortRows][kShortSum][3] = {};  // [rows - 1][width - 1][kind]
   decltype(&backward_samples<Real, 1, 1, false>) backward[kShortRows][kShortSum][2] = {};
 };
 template <typename Real, int rows, int... w>
 constexpr void fill_row(ShortTable<Real>& table, std::integer_sequence<int, w...>) {
-  ((table.forward[rows - 1][w][0] = forward_row<Real, rows, w + 1, false>), ...);
-  ((table.forward[rows - 1][w][1] = forward_row<Real, rows, w + 1, true>), ...);
+  ((table.forward[rows - 1][w][kOne] = forward_row<Real, rows, w + 1, 1, false>), ...);
+  ((table.forward[rows - 1][w][kPartial] = forward_row<Real, rows, w + 1, 1, true>), ...);
+  ((table.forward[rows - 1][w][kSeveral] = forward_row<Real, rows, w + 1, kForwardVectors, false>), ...);
   ((table.backward[rows - 1][w][0] = backward_samples<Real, rows, w + 1, false>), ...);
   ((table.backward[rows - 1][w][1] = backward_samples<Real, rows, w + 1, true>), ...);
 }
@@ -148,9 +178,11 @@ void forward(Real* y, uint8_t* argmax, const Real* x, const Real* w, const Real*
   for (int64_t row = rows * task / conv.sample_tasks; row < end; ++row) {
     const Real* const from = x + row / shape.rows.output * sample_size + corner(shape, row % shape.rows.output, 0);
     const int64_t to = row * shape.columns.output * F;
-    for (int64_t f = 0; f < F; f += kLanes<Real>) {
-      row_of[F - f < kLanes<Real>](y + to + f, argmax + to + f, from, w + f, bias == nullptr ? nullptr : bias + f, outputs,
-                                   shape, static_cast<int>(F - f));
+    for (int64_t f = 0; f < F;) {
+      const int kind = F - f >= kForwardVectors * kLanes<Real> ? kSeveral : F - f >= kLanes<Real> ? kOne : kPartial;
+      row_of[kind](y + to + f, argmax + to + f, from, w + f, bias == nullptr ? nullptr : bias + f, outputs, shape,
+                   static_cast<int>(F - f));
+      f += (kind == kSeveral ? kForwardVectors : 1) * kLanes<Real>;
     }
   }
 }
