@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from benches import compare, networks, report
-from benches.peers.protocol import WORKLOADS
 
 import fastnn
 
@@ -150,7 +149,7 @@ def test_the_table() -> None:
     )
     assert "not installed, so not compared: dynet" in lines
     assert "failed: jax, mlp-inference, batch 8: no luck" in lines
-    assert max(map(len, lines[:-5])) <= 100
+    assert max(map(len, lines[: next(i for i, line in enumerate(lines) if line.startswith("versions: "))])) <= 100
 
 
 @pytest.mark.parametrize(
@@ -158,12 +157,12 @@ def test_the_table() -> None:
     [
         (["mlp-inference"], [32], [1]),
         (["resnet-training", "cnn-inference"], [8, 1024], [1, 2]),
-        (list(WORKLOADS), [1, 8, 32, 128, 1024], [1, 2]),
     ],
-    ids=["one", "some", "all"],
+    ids=["one", "some"],
 )
 def test_no_words_of_the_picture_lie_on_others(workloads: list[str], batch_sizes: list[int], threads: list[int]) -> None:
     drawn = report.figure(invented(workloads, batch_sizes, threads))
+    drawn.canvas.draw()  # which puts the legend and the ticks where they belong
     renderer = drawn.canvas.get_renderer()
     texts = [*drawn.texts, *drawn.legends[0].get_texts()]
     for panel in drawn.axes:

@@ -124,7 +124,8 @@ class _Runner:
                 options=arguments,
             )
         )
-        self.images, self.rate, self.prepared = 0, 0.0, None
+        self.rate = 0.0
+        self.prepared: dict[int, Any] = {}  # so many images
 
     def get_ready(self) -> dict[str, Any]:
         """Compiles, checks that all is well, and finds out how much is a turn's work."""
@@ -148,6 +149,7 @@ class _Runner:
             if enough and (seconds >= min(0.5, self.seconds / 2) or images == self.most):
                 break
             images = min(2 * images, self.most)
+        self.prepared.clear()
         if self.training:
             after = facts["loss_warm"] = self._loss(self.participant.predict(test))
             if not after < 0.95 * facts["loss_before"]:
@@ -161,8 +163,8 @@ class _Runner:
         batches = max(1, round(self.rate * self.seconds / self.batch_size))
         epochs = math.ceil(batches * self.batch_size / self.most)
         images = max(1, batches // epochs) * self.batch_size
-        self._work(max(1, round(_SETTLE * batches / epochs)) * self.batch_size, 1)
         self._prepare(images)
+        self._work(max(1, round(_SETTLE * batches / epochs)) * self.batch_size, 1)
         cpu_start, machine_start = time.process_time(), _machine_seconds()
         seconds = self._work(images, epochs)
         cpu_seconds = time.process_time() - cpu_start
@@ -176,8 +178,8 @@ class _Runner:
         }
 
     def _prepare(self, images: int) -> None:
-        if not self.training and images != self.images:
-            self.prepared, self.images = self.participant.prepare(self.x[:images]), images
+        if not self.training and images not in self.prepared:
+            self.prepared[images] = self.participant.prepare(self.x[:images])
 
     def _work(self, images: int, epochs: int) -> float:
         """How many seconds it took."""
@@ -188,7 +190,7 @@ class _Runner:
             self.participant.train(images, epochs)
         else:
             for _ in range(epochs):
-                outputs = self.participant.predict(self.prepared)
+                outputs = self.participant.predict(self.prepared[images])
         seconds = time.perf_counter() - start
         if outputs is not None:
             self._check(outputs)
