@@ -21,7 +21,7 @@ from fastnn.cli.record import COLUMNS, Record
 from fastnn.cli.run_folder import CHECKPOINT, CONFUSION, CURVES, FILES, HISTORY, MISTAKES, MODEL, TRACE, RunFolder
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
-from fastnn.profiling import Profile
+from fastnn.profiling import Profile, profile
 from fastnn.utils import set_seed
 
 _PICTURES = (CURVES, CONFUSION, MISTAKES)
@@ -262,7 +262,7 @@ def _write_files(model: Sequential, record: Record, images: Data, out: Path, dra
 
 
 def _profile(model: Sequential, record: Record, images: Data, out: Path) -> Profile:
-    profiled = fastnn.profile(model, *images.train, batch_size=record.recipe.batch_size)
+    profiled = profile(model, *images.train, batch_size=record.recipe.batch_size)
     profiled.save_trace(out / TRACE)
     return profiled
 
