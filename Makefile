@@ -45,7 +45,7 @@ bench-peers: ## time them beside other libraries, installed into .venv-peers (gi
 	@scripts/peers
 	.venv-peers/bin/python -m pytest $(or $(TESTS),benches) --benchmark-enable --benchmark-only --timeout=0
 
-bench-compare: ## train the MNIST network with fastnn and with each peer, in turns (COMPARE= are its options)
+bench-compare: ## train and infer with fastnn and with each peer, in turns: table, picture, JSON (COMPARE= are its options)
 	@scripts/peers
 	.venv-peers/bin/python -m benches.compare $(COMPARE)
 

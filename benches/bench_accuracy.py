@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import fastnn
-from benches.cnn import mnist_cnn
+from benches.networks import mnist_cnn
 from benches.peers import protocol
 
 SEEDS = range(5)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from benches.cnn import mnist_cnn
+from benches.networks import mnist_cnn
 from benches.peers import protocol
 from fastnn import _core
 

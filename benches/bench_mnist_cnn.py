@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from benches.cnn import mnist_cnn
+from benches.networks import mnist_cnn
 from benches.peers import protocol
 
 

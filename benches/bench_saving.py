@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from benches.cnn import mnist_cnn
+from benches.networks import mnist_cnn
 from fastnn import _core, saving
 
 _STATE = {"fit": {"epoch": 1, "step": 100}, "callbacks": {"History": {"epoch": [0], "history": {"loss": [0.25]}}}}

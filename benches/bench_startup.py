@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from benches.cnn import mnist_cnn
+from benches.networks import mnist_cnn
 
 _CHILD = """
 import json, sys, time

@@ -1,10 +1,11 @@
-"""fastnn beside its peers, training the MNIST network: who makes how many images per second.
+"""fastnn beside its peers, training and inferring: who makes how many images per second.
 
-    python -m benches.compare --rounds 7 --batch-size 32 128 --threads 2
+    python -m benches.compare --workloads cnn-training --batch-size 32 128 --threads 1 2 --rounds 7
 
-All contenders take turns, each time as a process of its own on the same CPUs, so that whatever else slows the machine slows
-all. The ratio of a round is fastnn over the fastest peer of that round; reported is the median of the ratios. Results also go
-to benches/results/ as JSON.
+Every participant is a process of its own on the same CPUs, started once for each comparison, and begins with the same weights:
+the first outputs of all must agree, and so must the loss after the first training step. Then they take turns, so that whatever
+else slows the machine slows all. The ratio of a round is fastnn over the fastest peer of that round; reported is the median of
+the ratios. A table is printed; it, a picture and all numbers as JSON go to a folder.
 """
 
 from __future__ import annotations
@@ -15,160 +16,259 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benches import machine
+import numpy as np
+
+from benches import machine, report
+from benches.peers.protocol import WORKLOADS
 from fastnn import _core
 
 _ROOT = Path(__file__).parent.parent
 _RESULTS = _ROOT / "benches" / "results"
-_MEANINGFUL_ROUNDS = 7
-_QUIET_CPUS = 0.1
-_LIMIT_SECONDS = 300.0  # of one process: torch.compile takes the longest, about a minute
+_LIMIT_SECONDS = 600.0  # until a participant is ready, or has taken a turn: torch.compile takes the longest, minutes
+_OUTPUTS_AGREE, _LOSSES_AGREE = 1e-4, 0.01  # absolutely, in probabilities; relatively, after a step
 
 
 @dataclass(frozen=True)
-class Contender:
+class Participant:
     name: str
     program: str  # a module of benches.peers
     needs: tuple[str, ...]
     flags: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = tuple(WORKLOADS)
 
 
-FASTNN = Contender("fastnn", "fastnn_cnn", ("fastnn",))
+_IMAGES = tuple(name for name, workload in WORKLOADS.items() if len(workload.network.shape) == 3)
+FASTNN = Participant("fastnn", "fastnn", ("fastnn",))
 PEERS = (
-    Contender("PyTorch", "torch_cnn", ("torch",)),
-    Contender("torch.compile", "torch_cnn", ("torch",), ("--compile",)),
-    Contender("JAX", "jax_cnn", ("jax", "jaxlib")),
-    Contender("Keras on TensorFlow", "keras_cnn", ("keras", "tensorflow"), ("--backend", "tensorflow")),
-    Contender("Keras on JAX", "keras_cnn", ("keras", "jax"), ("--backend", "jax")),
+    Participant("torch", "torch", ("torch",), ("--variant", "eager")),
+    Participant("torch-channels-last", "torch", ("torch",), ("--variant", "channels-last"), _IMAGES),
+    Participant("torch-compile", "torch", ("torch",), ("--variant", "compile")),
+    Participant("jax", "jax", ("jax", "jaxlib")),
+    Participant("keras-tensorflow", "keras", ("keras", "tensorflow"), ("--backend", "tensorflow")),
+    Participant("keras-jax", "keras", ("keras", "jax"), ("--backend", "jax")),
+    Participant("onnxruntime", "onnxruntime", ("onnxruntime", "onnx"), (), ("cnn-inference", "mlp-inference")),
+    Participant("scikit-learn", "sklearn", ("sklearn",), (), ("mlp-training",)),
 )
 
 
 class Failed(Exception):
-    """A contender's process did not end well; says how."""
+    """A participant's process did not do its work; says how."""
 
 
-def run_once(contender: Contender, batch_size: int, threads: int, seconds: float) -> dict[str, Any]:
-    """One process of a contender. Returns what it printed."""
-    command = [sys.executable, "-m", f"benches.peers.{contender.program}", *contender.flags]
-    command += ["--batch-size", str(batch_size), "--threads", str(threads), "--seconds", str(seconds)]
-    # Leftovers of development that would slow a contender down, or let it use more threads.
-    unwanted = ("PYTHONDONTWRITEBYTECODE", "OPENBLAS_CORETYPE", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "XLA_FLAGS")
-    environment = {key: value for key, value in os.environ.items() if key not in unwanted}
-    try:
-        done = subprocess.run(
-            command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=_LIMIT_SECONDS + seconds
+class Process:
+    """A participant that runs and waits for its turn."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        # Leftovers of development that would slow a participant down, or let it use more threads.
+        unwanted = ("PYTHONDONTWRITEBYTECODE", "OPENBLAS_CORETYPE", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "XLA_FLAGS")
+        environment = {key: value for key, value in os.environ.items() if key not in unwanted}
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `stop` closes it
+        self._process = subprocess.Popen(
+            command, cwd=_ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
-    except subprocess.TimeoutExpired:
-        raise Failed(f"took longer than {_LIMIT_SECONDS + seconds:.0f} s") from None
-    if done.returncode != 0:
-        raise Failed(next(iter(done.stderr.strip().splitlines()[-1:]), f"exit status {done.returncode}"))
-    return json.loads(done.stdout.strip().splitlines()[-1])  # type: ignore[no-any-return]
+
+    def answer(self) -> dict[str, Any]:
+        """The next line that it prints."""
+        assert self._process.stdout is not None
+        late = threading.Timer(_LIMIT_SECONDS, self._process.kill)
+        late.start()
+        line = self._process.stdout.readline()
+        expired = not late.is_alive()
+        late.cancel()
+        if line:
+            return json.loads(line)  # type: ignore[no-any-return]
+        status = self._process.wait()
+        if expired:
+            raise Failed(f"took longer than {_LIMIT_SECONDS:.0f} s")
+        self._errors.seek(0)
+        raise Failed(next(iter(self._errors.read().strip().splitlines()[-1:]), f"exit status {status}"))
+
+    def take_turn(self) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # where it has ended, `answer` knows why
+            print(file=self._process.stdin, flush=True)
+        return self.answer()
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
 
 
-def compare(peers: list[Contender], batch_size: int, threads: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """All rounds of one batch size and number of threads."""
-    contenders = [FASTNN, *peers]
-    runs: dict[str, list[dict[str, Any]]] = {contender.name: [] for contender in contenders}
+@contextmanager
+def _running(participant: Participant, options: dict[str, Any]) -> Iterator[Process]:
+    command = [sys.executable, "-m", f"benches.peers.{participant.program}", *participant.flags]
+    process = Process(command + [word for name, value in options.items() for word in (f"--{name}", str(value))])
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def compare(
+    peers: Sequence[Participant], workload: str, batch_size: int, threads: int, seconds: float, rounds: int
+) -> dict[str, Any]:
+    """All rounds of one workload, batch size and number of threads."""
+    what = f"{workload}, batch {batch_size}, threads {threads}"
+    options = {"workload": workload, "batch-size": batch_size, "threads": threads, "seconds": seconds}
+    ready: dict[str, dict[str, Any]] = {}
+    turns: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
-    for turn in range(rounds):
-        for contender in [c for c in contenders if c.name not in failed]:
-            _progress(f"batch {batch_size}, {threads} threads, round {turn + 1} of {rounds}: {contender.name}")
+    with ExitStack() as stack:
+        processes: dict[str, Process] = {}
+
+        def attempt(name: str, answer: Any) -> Any:
             try:
-                runs[contender.name].append(run_once(contender, batch_size, threads, seconds))
+                return answer()
             except Failed as error:
-                if contender is FASTNN:
-                    raise
-                failed[contender.name] = str(error)
-                _progress(f"{contender.name} failed: {error}\n")
+                if name == FASTNN.name:
+                    raise Failed(f"{what}: {error}") from error
+                failed[name] = str(error)
+                processes.pop(name)
+                _progress(f"{what}: {name} failed: {error}\n")
+                return None
+
+        for participant in (FASTNN, *(peer for peer in peers if workload in peer.workloads)):
+            name = participant.name
+            _progress(f"{what}: {name} gets ready")
+            processes[name] = stack.enter_context(_running(participant, options))
+            if (facts := attempt(name, processes[name].answer)) is not None:
+                ready[name] = facts
+                turns[name] = []
+                wrong = disagreement(facts, ready[FASTNN.name])
+                if wrong is not None:
+                    failed[name] = wrong
+                    processes.pop(name)
+        for turn in range(rounds):
+            for name, process in list(processes.items()):
+                _progress(f"{what}: round {turn + 1} of {rounds}: {name}")
+                if (taken := attempt(name, process.take_turn)) is not None:
+                    turns[name].append(taken)
     _progress("")
-    speeds = {name: [run["images_per_second"] for run in runs[name]] for name in runs if name not in failed}
-    ours = speeds[FASTNN.name]
-    theirs = [speed for name, speed in speeds.items() if name != FASTNN.name]
+
+    for facts in ready.values():
+        del facts["outputs"]
+    participants = {
+        name: {**ready[name], "turns": turns[name], "images_per_second": spread([t["images_per_second"] for t in turns[name]])}
+        for name in processes
+    }
+    speeds = {name: participant["images_per_second"]["rounds"] for name, participant in participants.items()}
+    ours = speeds.pop(FASTNN.name)
+    for name, theirs in speeds.items():
+        participants[name]["fastnn_ratio"] = spread([our / their for our, their in zip(ours, theirs)])
+    best = [max(theirs) for theirs in zip(*speeds.values())]
     return {
+        "workload": workload,
         "batch_size": batch_size,
         "threads": threads,
-        "runs": {name: runs[name] for name in speeds},
+        "participants": participants,
         "failed": failed,
-        "ratios": [our / max(peer[turn] for peer in theirs) for turn, our in enumerate(ours)] if theirs else [],
+        "best_peer_ratio": spread([our / their for our, their in zip(ours, best)]) if best else None,
     }
+
+
+def disagreement(facts: dict[str, Any], ours: dict[str, Any]) -> str | None:
+    """What a participant computes that fastnn, from the same weights, does not; None where they agree."""
+    error = float(np.max(np.abs(np.subtract(facts["outputs"], ours["outputs"]))))
+    if not error <= _OUTPUTS_AGREE:
+        return f"its first outputs are up to {error:.2g} from fastnn's; expected at most {_OUTPUTS_AGREE:g}"
+    theirs, loss = (each.get("loss_after_a_step", 1.0) for each in (facts, ours))
+    if not abs(theirs - loss) <= _LOSSES_AGREE * loss:
+        return f"its loss after the first step is {theirs:.4f}; expected fastnn's, {loss:.4f}, to {_LOSSES_AGREE:.0%}"
+    return None
+
+
+def spread(rounds: Sequence[float]) -> dict[str, Any]:
+    """Of one number per round."""
+    return {"rounds": list(rounds), "median": statistics.median(rounds), "low": min(rounds), "high": max(rounds)}
 
 
 def _progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
     elif text:
-        print(text, file=sys.stderr)
+        print(text.rstrip(), file=sys.stderr)
 
 
-def table(result: dict[str, Any]) -> str:
-    """One comparison, for people."""
-    runs: dict[str, list[dict[str, Any]]] = result["runs"]
-    speeds = {name: [run["images_per_second"] for run in turns] for name, turns in runs.items()}
-    ours = statistics.median(speeds[FASTNN.name])
-    rounds = len(speeds[FASTNN.name])
-    what = f"Batch {result['batch_size']}, {result['threads']} thread{'s' * (result['threads'] > 1)}, {rounds} rounds"
-    lines = [f"{what}; training images/s, median (lowest - highest)", ""]
-    width = max(map(len, speeds))
-    for name in sorted(speeds, key=lambda name: -statistics.median(speeds[name])):
-        median = statistics.median(speeds[name])
-        spread = f"({min(speeds[name]):,.0f} - {max(speeds[name]):,.0f})"
-        line = f"{name:{width}}  {median:>8,.0f}  {spread:<19}"
-        if name != FASTNN.name:
-            line += f"  fastnn is {ours / median:.2f} times as fast"
-        lines.append(f"{line}  {runs[name][0]['version']}".rstrip())
-    lines.append("")
-    if ratios := result["ratios"]:
-        lines.append(
-            f"fastnn / fastest peer of each round: {statistics.median(ratios):.2f} ({min(ratios):.2f} - {max(ratios):.2f})"
-        )
-        busy = max(run["other_cpus"] for turns in runs.values() for run in turns)
-        if busy > _QUIET_CPUS:
-            lines.append(f"Not a quiet machine: other programs kept up to {busy:.1f} CPUs busy meanwhile.")
-        if rounds < _MEANINGFUL_ROUNDS:
-            lines.append(f"A hint only: {rounds} rounds; a result takes {_MEANINGFUL_ROUNDS}.")
-    lines += [f"{name}: failed: {why}" for name, why in result["failed"].items()]
-    for name, turns in runs.items():
-        lines += [f"{name}: {note}" for note in dict.fromkeys(note for run in turns for note in run["notes"])]
-    return "\n".join(lines)
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="benches.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    names, workloads = [peer.name for peer in PEERS], list(WORKLOADS)
+    option = parser.add_argument
+    option("--workloads", nargs="+", choices=workloads, default=workloads, metavar="NAME", help=f"of {', '.join(workloads)}")
+    about = f"of {', '.join(names)}; without a name: fastnn alone (default: all that are installed)"
+    option("--peers", nargs="*", choices=names, metavar="NAME", help=about)
+    option("--batch-size", type=_whole(1, 4096), nargs="+", default=[32], metavar="N", help="1 to 4096 (default: 32)")
+    threads = _core.num_threads()
+    option("--threads", type=_whole(1, 256), nargs="+", default=[threads], metavar="N", help=f"1 to 256 (default: {threads})")
+    option("--rounds", type=_whole(1, 1000), default=report.MEANINGFUL_ROUNDS, metavar="N", help="(default: %(default)s)")
+    option("--seconds", type=_seconds, default=0.5, metavar="S", help="about how long each turn takes (default: %(default)s)")
+    option("--results", type=Path, default=_RESULTS, metavar="DIR", help="where the files go (default: benches/results)")
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch-size", type=int, nargs="+", default=[32, 128], metavar="N")
-    parser.add_argument("--threads", type=int, nargs="+", default=[_core.num_threads()], metavar="N")
-    parser.add_argument("--seconds", type=float, default=5.0, help="about how long each process trains (default 5)")
-    parser.add_argument("--rounds", type=int, default=_MEANINGFUL_ROUNDS)
-    parser.add_argument("--peers", nargs="+", choices=[peer.name for peer in PEERS], metavar="NAME", help="default: all found")
-    arguments = parser.parse_args()
+def _whole(low: int, high: int) -> Any:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"{text}; expected a whole number from {low} to {high}")
+        return int(text)
 
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value <= 3600.0:
+        raise argparse.ArgumentTypeError(f"{text}; expected a number above 0 and up to 3600")
+    return value
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = _parse(argv)
     chosen = [peer for peer in PEERS if arguments.peers is None or peer.name in arguments.peers]
     peers = [peer for peer in chosen if all(find_spec(module) is not None for module in peer.needs)]
     missing = [peer.name for peer in chosen if peer not in peers]
-    limits = {threads: machine.peak_flops(threads) for threads in arguments.threads}
-    print(machine.describe())
-    if missing:
-        print(f"Not installed, so not compared: {', '.join(missing)}")
-
+    start = time.perf_counter()
     results = []
-    for threads in arguments.threads:
-        for batch_size in arguments.batch_size:
-            try:
-                results.append(compare(peers, batch_size, threads, arguments.seconds, arguments.rounds))
-            except Failed as error:
-                sys.exit(f"fastnn: {error}")
-            print(f"\n{table(results[-1])}", flush=True)
+    for workload, threads, batch_size in product(arguments.workloads, arguments.threads, arguments.batch_size):
+        try:
+            results.append(compare(peers, workload, batch_size, threads, arguments.seconds, arguments.rounds))
+        except Failed as error:
+            sys.exit(f"fastnn: {error}")
+    everything = {
+        "machine": machine.facts(arguments.threads),
+        "versions": {name: facts["version"] for result in results for name, facts in result["participants"].items()},
+        "options": {**vars(arguments), "results": str(arguments.results), "peers": [peer.name for peer in chosen]},
+        "missing": missing,
+        "seconds": time.perf_counter() - start,
+        "results": results,
+    }
+    print(report.table(everything))
 
-    _RESULTS.mkdir(exist_ok=True)
-    path = _RESULTS / time.strftime("mnist-cnn-%Y%m%d-%H%M%S.json")
-    report = {"machine": machine.describe(), "peak_flops": limits, "missing": missing, "results": results}
-    path.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"\n{path.relative_to(_ROOT)}")
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    path = arguments.results / time.strftime("compare-%Y%m%d-%H%M%S.json")
+    path.write_text(json.dumps(everything, indent=1, allow_nan=False) + "\n")
+    print(f"\n{path}")
+    if find_spec("matplotlib") is None:
+        print("no picture: matplotlib is not installed; pip install '.[cli]' brings it", file=sys.stderr)
+        return
+    report.draw(path.with_suffix(".png"), everything)
+    print(path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

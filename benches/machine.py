@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import os
 import platform
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from fastnn import _core
 
@@ -53,6 +55,20 @@ def describe() -> str:
     """One line: the processor and what fastnn uses of it."""
     busy = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return f"{cpu_name()}, {os.cpu_count()} CPUs, {_core.isa()}{busy}"
+
+
+def facts(threads: Sequence[int]) -> dict[str, Any]:
+    """What a result says about the machine that gave it, with the arithmetic peak of each number of threads."""
+    return {
+        "cpu": cpu_name(),
+        "cpus": os.cpu_count(),
+        "isa": _core.isa(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "compiler": _core.compiler,
+        "peak_flops": {count: peak_flops(count) for count in threads},
+    }
 
 
 def main() -> None:

@@ -229,6 +229,37 @@ def test_training_ends_with_a_summary(digits: Path, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.usefixtures("without_pictures")
+def test_a_training_step_is_profiled(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain, out = tmp_path / "plain", tmp_path / "run"
+    assert main(train(digits, plain)) == 0
+    assert "GFLOP/s" not in capsys.readouterr().out
+    assert main(train(digits, out, "--profile")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:6] == [f"wrote          {out / name}" for name in (*FILES[:3], "trace.json")]
+    assert lines[6] == ""
+    assert "training step of 50 samples" in lines[7]
+    assert lines[8].split() == ["share", "us", "GFLOP/s", "peak", "op", "variant", "layer"]
+    ops = [line.split()[4] for line in lines[9:-1]]
+    assert {"adam_update", "sparse_softmax_cross_entropy"} <= set(ops)
+    events = json.loads((out / "trace.json").read_text())["traceEvents"]
+    assert {event["name"] for event in events} == set(ops)
+    # It came after the training, and left no mark in it.
+    assert (out / "model.safetensors").read_bytes() == (plain / "model.safetensors").read_bytes()
+
+    # A run that has ended can still be profiled; the next one takes the trace away with the other files.
+    (out / "trace.json").unlink()
+    assert main(train(digits, out, "--resume", "--profile", "--json")) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["files"][-1] == str(out / "trace.json")
+    assert sorted(op["op"] for op in result["profile"]["ops"]) == sorted(ops)
+    assert all(op["seconds"] > 0.0 for op in result["profile"]["ops"])
+    assert 0.0 < sum(op["seconds"] for op in result["profile"]["ops"]) <= 1.5 * result["profile"]["seconds"]
+    assert main(train(digits, out, "--epochs", "1")) == 0
+    assert not (out / "trace.json").exists()
+    assert (tmp_path / "run.1" / "trace.json").exists()
+
+
+@pytest.mark.usefixtures("without_pictures")
 def test_the_seed_decides_and_threads_do_not(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     losses = []
     for number, (seed, threads) in enumerate((("1", "1"), ("1", "2"), ("2", "2"))):

@@ -190,6 +190,10 @@ def test_softmax_with_cross_entropy_is_computed_from_logits(sparse):
         _core._disable_passes(set())
     with pytest.raises(ValueError, match="'nonsense' does not exist; expected one of softmax_cross_entropy, conv2d_block"):
         _core._disable_passes({"nonsense"})
+    with pytest.raises(
+        ValueError, match=r"'mmx' is not available on this machine; expected one of generic(, avx2)?(, avx512)?;"
+    ):
+        _core._use_isa("mmx")
 
 
 def test_results_are_equal_with_every_pass_off():

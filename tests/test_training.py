@@ -788,12 +788,37 @@ class TestBadInput:
         assert np.isfinite(np.delete(output, 40, axis=0)).all()
 
     @pytest.mark.parametrize(
-        ("name", "value"), [("FASTNN_ISA", "mmx"), ("FASTNN_NUM_THREADS", "0"), ("FASTNN_NUM_THREADS", "x")]
+        ("name", "value", "expected"),
+        [
+            ("FASTNN_ISA", "mmx", f"one of {', '.join(fastnn._core.available_isas())}"),
+            ("FASTNN_ISA", "", "one of generic"),
+            *(
+                ("FASTNN_NUM_THREADS", value, "a number from 1 to 256")
+                for value in ("0", "-1", "257", "1.5", "x", "", "٣", "9" * 5000)
+            ),
+        ],
+        ids=lambda value: value[:40],
     )
-    def test_the_environment(self, name, value):
-        program = "import fastnn; print(fastnn.num_threads() >= 1, fastnn._core.isa() in fastnn._core.available_isas())"
+    def test_the_environment(self, name, value, expected):
+        default, told = self._runtime({})
+        assert told == ""
+        found, told = self._runtime({name: value})
+        assert found == default
+        assert f"RuntimeWarning: {name}='{value}'; expected {expected}" in told
+        assert f"; using {found[0 if name == 'FASTNN_NUM_THREADS' else 1]}" in told
+
+    @pytest.mark.parametrize("isa", fastnn._core.available_isas())
+    def test_the_environment_is_heard(self, isa):
+        for threads in ("1", "256", " 3"):
+            found, told = self._runtime({"FASTNN_ISA": isa, "FASTNN_NUM_THREADS": threads})
+            assert (found, told) == ([str(int(threads)), isa], "")
+
+    @staticmethod
+    def _runtime(environment):
+        """Threads and instruction set of a process with these variables, and what it says on standard error."""
+        program = "import fastnn; print(fastnn.num_threads(), fastnn._core.isa())"
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("FASTNN_")}
         result = subprocess.run(
-            [sys.executable, "-c", program], env={**os.environ, name: value}, capture_output=True, text=True, check=True
+            [sys.executable, "-X", "utf8", "-c", program], env=clean | environment, capture_output=True, text=True, check=True
         )
-        assert result.stdout.split() == ["True", "True"]
-        assert f"{name}='{value}'; expected" in result.stderr
+        return result.stdout.split(), result.stderr

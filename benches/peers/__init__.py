@@ -1,1 +1,1 @@
-"""The MNIST network as each library's users would train it, one program per library. See `protocol`."""
+"""The workloads as each library's users would write them, one program per library. See `protocol`."""

@@ -1,10 +1,14 @@
-"""What every peer program has in common, so that they differ in nothing but the library.
+"""What every program of a peer has in common, so that they differ in nothing but the library.
 
-    python -m benches.peers.torch_cnn --batch-size 32 --threads 2 --seconds 5
+    echo | python -m benches.peers.torch --workload cnn-training --batch-size 32 --threads 2 --seconds 5
 
-trains the README's network on MNIST for about that long and prints one line of JSON. The program runs on exactly `threads` CPUs
-(by affinity, so that a library cannot use more by another name), holds all images in memory as float32 before the clock starts,
-and inside the timed part does what `fit` does: shuffle, gather, forward, backward, Adam. What compiles is compiled before.
+prepares a workload (see `WORKLOADS`), prints a line of JSON when it is ready, and for every line it reads works about that many
+seconds and prints another. So participants that wait for each other can take turns without starting anew.
+
+The program runs on exactly `threads` CPUs (by affinity, so that a library cannot use more by another name), begins with the
+weights of `networks.initial_weights`, and holds all images in memory as float32 before the clock starts. Training does inside
+the timed part what `fit` does: shuffle, gather, forward, backward, Adam. Inference gives the probabilities as a NumPy array.
+What compiles is compiled before.
 """
 
 from __future__ import annotations
@@ -16,107 +20,208 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
+
+from benches.networks import CNN, MLP, RESNET, Network, Weights, initial_weights
 
 ADAM = {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}  # Keras's defaults
-_TEST_IMAGES = 1000
-_WARM_UP_IMAGES = 2000  # enough to see that the network learns
+_TEST_IMAGES = 256  # at least; always whole batches
+_WARM_UP_IMAGES, _WARM_UP_STEPS = 1000, 10  # enough to see that a network learns
+_SETTLE = 0.1  # of a turn's work is done before its clock starts: meanwhile others had the caches
 
 
-class Trainer(Protocol):
-    """A network with its data, ready to train."""
+@dataclass(frozen=True)
+class Workload:
+    network: Network
+    training: bool
+    images: int  # of the data set; those of the ResNet are large
+
+
+WORKLOADS = {
+    "cnn-training": Workload(CNN, True, 60_000),
+    "mlp-training": Workload(MLP, True, 60_000),
+    "resnet-training": Workload(RESNET, True, 8192),
+    "cnn-inference": Workload(CNN, False, 16_384),
+    "mlp-inference": Workload(MLP, False, 60_000),
+}
+
+
+class Participant(Protocol):
+    """A library's network."""
+
+    def prepare(self, x: NDArray[np.float32]) -> Any:
+        """Images, channels last, as the library wants to have them in memory."""
+
+    def predict(self, images: Any) -> NDArray[np.float32]:
+        """The probabilities of prepared images, computed in batches of the batch size, of which there is a whole number."""
 
     def train(self, images: int, epochs: int) -> None:
         """Trains on the first `images` images, shuffled anew each epoch, and returns when all is computed."""
 
-    def loss(self, x: NDArray[np.float32], y: NDArray[np.int64]) -> float:
-        """The mean cross-entropy of these images."""
+
+@dataclass
+class Task:
+    """What a participant is made of. Its data set need not be kept where there is no training."""
+
+    network: Network
+    weights: Weights
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+    batch_size: int
+    threads: int
+    training: bool
+    options: argparse.Namespace  # the peer's own
 
 
-Make = Callable[["NDArray[np.float32]", "NDArray[np.int64]", argparse.Namespace], Trainer]
-
-
-def run(name: str, version: Callable[[], str], make: Make, *, flags: dict[str, dict[str, Any]] | None = None) -> None:
-    """Runs a peer program: reads its command line, trains, prints JSON.
+def run(
+    name: str, version: Callable[[], str], make: Callable[[Task], Participant], flags: dict[str, dict[str, Any]] | None = None
+) -> None:
+    """Runs a peer's program: reads its command line, prepares, and takes a turn for each line of standard input.
 
     `make` imports the library itself: by then this process is bound to its CPUs and the libraries' environment is set.
     """
-    parser = argparse.ArgumentParser(description=f"Train the MNIST network with {name} and print images per second as JSON.")
+    parser = argparse.ArgumentParser(description=f"Run a workload with {name} and print what it did as JSON.")
+    parser.add_argument("--workload", choices=list(WORKLOADS), default="cnn-training")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=5.0, help="about how long the timed part takes (default 5)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="about how long a turn takes (default: 5)")
     for flag, options in (flags or {}).items():
         parser.add_argument(flag, **options)
     arguments = parser.parse_args()
 
-    bind(arguments.threads)
-    x, y, x_test, y_test = mnist()
-    notes: list[str] = []
-    arguments.note = notes.append
-    start = time.perf_counter()
-    trainer = make(x, y, arguments)
-    before = trainer.loss(x_test, y_test)
-    trainer.train(images := 4 * arguments.batch_size, 1)  # compiles what is compiled
-    ready = time.perf_counter() - start
-    most = len(x) // arguments.batch_size * arguments.batch_size  # whole batches: some libraries compile for each length
-    # The first runs after compiling are still slow (caches, allocators), so measure the rate until it stands.
-    trained = images
-    while True:
-        start = time.perf_counter()
-        trainer.train(images, 1)
-        elapsed = time.perf_counter() - start
-        rate = images / elapsed
-        trained += images
-        if trained >= _WARM_UP_IMAGES and (elapsed >= min(0.5, arguments.seconds / 2) or images == most):
-            break
-        images = min(2 * images, most)
-    after = trainer.loss(x_test, y_test)
-    if not after < 0.8 * before:
-        sys.exit(f"{name}: the loss went from {before:.4g} to {after:.4g}; expected it to fall; do not trust this speed")
+    bind(arguments.threads)  # first: it may begin the process again
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # for what libraries print
+    runner = _Runner(name, make, arguments)
+    print(json.dumps({"peer": name, "version": version(), **runner.get_ready()}), file=output, flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(runner.take_turn()), file=output, flush=True)
 
-    batches = max(1, round(rate * arguments.seconds / arguments.batch_size))
-    epochs = math.ceil(batches * arguments.batch_size / most)
-    images = min(batches // epochs * arguments.batch_size, most)
-    start, cpu_start, machine_start = time.perf_counter(), time.process_time(), _machine_seconds()
-    trainer.train(images, epochs)
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    others = max(0.0, _machine_seconds() - machine_start - cpu_seconds)
-    report = {
-        "peer": name,
-        "version": version(),
-        "batch_size": arguments.batch_size,
-        "threads": arguments.threads,
-        "images": images * epochs,
-        "seconds": seconds,
-        "cpu_seconds": cpu_seconds,  # of all threads
-        "other_cpus": others / seconds,  # how many CPUs other programs kept busy meanwhile: noise
-        "images_per_second": images * epochs / seconds,
-        "ready_seconds": ready,  # from importing the library to the end of the first steps
-        "loss_before": before,
-        "loss_warm": after,
-        "notes": notes,
-    }
-    print(json.dumps(report), flush=True)
+
+class _Runner:
+    def __init__(self, name: str, make: Callable[[Task], Participant], arguments: argparse.Namespace) -> None:
+        self.name, self.seconds, self.batch_size = name, arguments.seconds, arguments.batch_size
+        workload = WORKLOADS[arguments.workload]
+        self.training = workload.training
+        largest = min(workload.images, 10_000)  # as there are test images
+        if not 1 <= self.batch_size <= largest:
+            sys.exit(
+                f"{name}: --batch-size {self.batch_size}; expected 1 to {largest} for {arguments.workload}; choose another"
+            )
+        test_images = -(-_TEST_IMAGES // self.batch_size) * self.batch_size
+        self.x, y, self.x_test, self.y_test = data(workload.network.shape, workload.images, test_images)
+        self.most = len(self.x) // self.batch_size * self.batch_size  # whole batches: some libraries compile for each length
+        self.weights = initial_weights(workload.network)
+        self.start = time.perf_counter()
+        self.participant = make(
+            Task(
+                *(workload.network, self.weights, self.x, y, self.batch_size, arguments.threads, self.training),
+                options=arguments,
+            )
+        )
+        self.rate = 0.0
+        self.prepared: dict[int, Any] = {}  # so many images
+
+    def get_ready(self) -> dict[str, Any]:
+        """Compiles, checks that all is well, and finds out how much is a turn's work."""
+        test = self.participant.prepare(self.x_test)
+        outputs = self.participant.predict(test)
+        self._check(outputs)
+        facts: dict[str, Any] = {"outputs": outputs[:8].tolist()}  # the same for all
+        if self.training:
+            before = self._loss(outputs)
+            self.participant.train(self.batch_size, 1)  # one step, the same for all: nothing is random in it
+            facts |= {"loss_before": before, "loss_after_a_step": self._loss(self.participant.predict(test))}
+        facts["ready_seconds"] = time.perf_counter() - self.start  # from importing the library to the end of the first steps
+
+        # The first runs after compiling are still slow (caches, allocators), so measure the rate until it stands.
+        images, done = min(4 * self.batch_size, self.most), 0
+        while True:
+            seconds = self._work(images, 1)
+            self.rate = images / seconds
+            done += images
+            enough = done >= max(_WARM_UP_IMAGES, _WARM_UP_STEPS * self.batch_size) or not self.training
+            if enough and (seconds >= min(0.5, self.seconds / 2) or images == self.most):
+                break
+            images = min(2 * images, self.most)
+        self.prepared.clear()
+        if self.training:
+            after = facts["loss_warm"] = self._loss(self.participant.predict(test))
+            if not after < 0.95 * facts["loss_before"]:
+                sys.exit(
+                    f"{self.name}: the loss went from {facts['loss_before']:.4g} to {after:.4g}; expected it to fall; do not "
+                    "trust this speed"
+                )
+        return facts
+
+    def take_turn(self) -> dict[str, Any]:
+        batches = max(1, round(self.rate * self.seconds / self.batch_size))
+        epochs = math.ceil(batches * self.batch_size / self.most)
+        images = max(1, batches // epochs) * self.batch_size
+        self._prepare(images)
+        self._work(max(1, round(_SETTLE * batches / epochs)) * self.batch_size, 1)
+        cpu_start, machine_start = time.process_time(), _machine_seconds()
+        seconds = self._work(images, epochs)
+        cpu_seconds = time.process_time() - cpu_start
+        others = max(0.0, _machine_seconds() - machine_start - cpu_seconds)
+        return {
+            "images": images * epochs,
+            "seconds": seconds,
+            "images_per_second": images * epochs / seconds,
+            "cpu_seconds": cpu_seconds,  # of all threads
+            "other_cpus": min(others / seconds, os.cpu_count() or 1),  # how many CPUs other programs kept busy meanwhile: noise
+        }
+
+    def _prepare(self, images: int) -> None:
+        if not self.training and images not in self.prepared:
+            self.prepared[images] = self.participant.prepare(self.x[:images])
+
+    def _work(self, images: int, epochs: int) -> float:
+        """How many seconds it took."""
+        self._prepare(images)
+        outputs = None
+        start = time.perf_counter()
+        if self.training:
+            self.participant.train(images, epochs)
+        else:
+            for _ in range(epochs):
+                outputs = self.participant.predict(self.prepared[images])
+        seconds = time.perf_counter() - start
+        if outputs is not None:
+            self._check(outputs)
+        return seconds
+
+    def _check(self, outputs: NDArray[np.float32]) -> None:
+        # A sum is no number where any of its terms is none.
+        if outputs.shape[1:] != (10,) or not np.all(np.abs(outputs.sum(axis=1) - 1) < 1e-3):
+            sys.exit(f"{self.name}: outputs of shape {outputs.shape} are no probabilities of ten classes")
+
+    def _loss(self, outputs: NDArray[np.float32]) -> float:
+        """The mean cross-entropy of the test images."""
+        self._check(outputs)
+        right = outputs[np.arange(len(outputs)), self.y_test]
+        return float(-np.log(np.maximum(right, 1e-7, dtype=np.float64)).mean())
 
 
 def bind(threads: int) -> None:
     """Keeps this process on `threads` CPUs, one hardware thread per core while there are enough, and tells the libraries."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "FASTNN_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    os.environ.update(CUDA_VISIBLE_DEVICES="", JAX_PLATFORMS="cpu")  # the comparison is one of CPUs
-    if not hasattr(os, "sched_setaffinity"):  # macOS has none; the variables above must do
-        return
-    allowed = sorted(os.sched_getaffinity(0))
-    if threads > len(allowed):
-        sys.exit(f"--threads {threads}: this process may use {len(allowed)} CPUs; expected at most that many; ask for fewer")
-    first_of_core = [cpu for cpu in allowed if _siblings(cpu)[0] == cpu]
-    rest = [cpu for cpu in allowed if cpu not in first_of_core]
-    os.sched_setaffinity(0, (first_of_core + rest)[:threads])
+    if hasattr(os, "sched_setaffinity"):  # macOS has none; the variables below must do
+        allowed = sorted(os.sched_getaffinity(0))
+        if not 1 <= threads <= len(allowed):
+            sys.exit(f"--threads {threads}: this process may use {len(allowed)} CPUs; expected 1 to that many")
+        first_of_core = [cpu for cpu in allowed if _siblings(cpu)[0] == cpu]
+        rest = [cpu for cpu in allowed if cpu not in first_of_core]
+        os.sched_setaffinity(0, (first_of_core + rest)[:threads])
+    limits = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "FASTNN_NUM_THREADS")
+    wanted = dict.fromkeys(limits, str(threads)) | {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}  # CPUs are compared
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.environ.update(wanted)
+        os.execv(sys.executable, sys.orig_argv)  # once more: NumPy's BLAS has read its own already
 
 
 def _siblings(cpu: int) -> list[int]:
@@ -139,13 +244,22 @@ def _machine_seconds() -> float:
     return (user + nice + system + interrupts + soft + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def mnist(images: int = 60_000) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """The first training images of MNIST and 1,000 test images, (count, 28, 28, 1) in 0..1, and their labels.
+Data = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
+
+
+def data(shape: tuple[int, ...], images: int, test_images: int) -> Data:
+    """MNIST as a network of this input takes it: flat, or with a margin and in grey of three colours."""
+    x, y, x_test, y_test = mnist(images, test_images)
+    if shape == (32, 32, 3):
+        x, x_test = (np.pad(part, ((0, 0), (2, 2), (2, 2), (0, 0))).repeat(3, axis=3) for part in (x, x_test))
+    return x.reshape(-1, *shape), y, x_test.reshape(-1, *shape), y_test
+
+
+def mnist(images: int = 60_000, test_images: int = 1000) -> Data:
+    """The first training and test images of MNIST, (count, 28, 28, 1) in 0..1, and their labels.
 
     Does not import fastnn, which would bring its threads into the process of a peer.
     """
-    import numpy as np
-
     files = _mnist_files()
 
     def pixels(content: bytes, count: int) -> NDArray[np.float32]:
@@ -154,12 +268,7 @@ def mnist(images: int = 60_000) -> tuple[NDArray[np.float32], NDArray[np.int64],
     def labels(content: bytes, count: int) -> NDArray[np.int64]:
         return np.frombuffer(content, np.uint8, count, offset=8).astype(np.int64)
 
-    return (
-        pixels(files[0], images),
-        labels(files[1], images),
-        pixels(files[2], _TEST_IMAGES),
-        labels(files[3], _TEST_IMAGES),
-    )
+    return pixels(files[0], images), labels(files[1], images), pixels(files[2], test_images), labels(files[3], test_images)
 
 
 @cache

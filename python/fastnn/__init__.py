@@ -162,7 +162,8 @@ def _warn_about_environment() -> None:
         known = ", ".join(_core.available_isas())
         warnings.warn(f"FASTNN_ISA='{isa}'; expected one of {known}; using {_core.isa()}", RuntimeWarning, stacklevel=3)
     threads = os.environ.get("FASTNN_NUM_THREADS")
-    if threads is not None and not (threads.isascii() and threads.isdigit() and 1 <= int(threads) <= 256):
+    # The core has read it; asking the core what came of it leaves no value on which the two could differ.
+    if threads is not None and _core.num_threads_reason() not in ("FASTNN_NUM_THREADS", "set_num_threads"):
         warnings.warn(
             f"FASTNN_NUM_THREADS='{threads}'; expected a number from 1 to 256; using {_core.num_threads()}",
             RuntimeWarning,

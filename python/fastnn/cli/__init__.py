@@ -153,6 +153,12 @@ def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with the run in --out, from its checkpoint: it ends with the same bits as if it had never stopped",
     )
+    option(
+        "--profile",
+        action="store_true",
+        help="after the training, show the time of every op of a training step, and write it as a trace for "
+        "chrome://tracing or ui.perfetto.dev",
+    )
     option("--json", action="store_true", help="print one JSON object instead of a summary")
     _add_debug(parser)
     parser.set_defaults(run=_train)
@@ -242,7 +248,9 @@ def _train(arguments: argparse.Namespace) -> tuple[int, str]:
     _use_threads(arguments)
     given = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate", "seed")}
     options = {name: value for name, value in given.items() if value is not None}
-    result = train.mnist_cnn(options, data=arguments.data, out=arguments.out, resume=arguments.resume)
+    result = train.mnist_cnn(
+        options, data=arguments.data, out=arguments.out, resume=arguments.resume, profile=arguments.profile
+    )
     return 0, result.as_json() if arguments.json else result.summary()
 
 

@@ -16,6 +16,7 @@ CURVES = "curves.png"
 CONFUSION = "confusion.png"
 MISTAKES = "mistakes.png"
 FILES = (HISTORY, MODEL, CHECKPOINT, CURVES, CONFUSION, MISTAKES)
+TRACE = "trace.json"  # where it was asked for
 
 
 class RunFolder:
@@ -58,7 +59,7 @@ class RunFolder:
             ) from error
 
     def _move_aside(self) -> None:
-        earlier = [file for name in FILES if os.path.lexists(file := self.path / name)]
+        earlier = [file for name in (*FILES, TRACE) if os.path.lexists(file := self.path / name)]
         if earlier:
             self.moved_to = _make_numbered(self.path)
             for file in earlier:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from fastnn.cli import confusion, curves, mistakes
 from fastnn.cli.data import CLASSES, IMAGE, Data, absolute, load
 from fastnn.cli.recipe import Recipe
 from fastnn.cli.record import COLUMNS, Record
-from fastnn.cli.run_folder import CHECKPOINT, CONFUSION, CURVES, FILES, HISTORY, MISTAKES, MODEL, RunFolder
+from fastnn.cli.run_folder import CHECKPOINT, CONFUSION, CURVES, FILES, HISTORY, MISTAKES, MODEL, TRACE, RunFolder
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
+from fastnn.profiling import Profile, profile
 from fastnn.utils import set_seed
 
 _PICTURES = (CURVES, CONFUSION, MISTAKES)
@@ -43,10 +44,17 @@ class Result:
     threads: int
     isa: str
     files: list[str]
+    profile: Profile | None = None  # of a training step, where it was asked for
 
     def as_json(self) -> str:
         """The result as one line of JSON."""
-        return json.dumps(asdict(self), allow_nan=False)
+        facts = asdict(replace(self, profile=None))
+        del facts["profile"]
+        if self.profile is not None:
+            names = ("seconds", "batch_size", "threads", "peak_flops", "arena_bytes")
+            facts["profile"] = {name: getattr(self.profile, name) for name in names}
+            facts["profile"]["ops"] = [asdict(op) for op in self.profile.ops]
+        return json.dumps(facts, allow_nan=False)
 
     def summary(self) -> str:
         """The result for people."""
@@ -56,11 +64,14 @@ class Result:
                 f"training       {_count(self.epochs, 'epoch')} in {self.seconds:.1f} s, "
                 f"{self.images_per_second:,.0f} images a second",
                 *(f"wrote          {file}" for file in self.files),
+                *(() if self.profile is None else ("", self.profile.table())),
             ]
         )
 
 
-def mnist_cnn(options: Mapping[str, Any], *, data: Path | None, out: Path, resume: bool = False) -> Result:
+def mnist_cnn(
+    options: Mapping[str, Any], *, data: Path | None, out: Path, resume: bool = False, profile: bool = False
+) -> Result:
     """Trains the MNIST network and writes the files of a run: history, checkpoint, model and pictures.
 
     Args:
@@ -68,6 +79,7 @@ def mnist_cnn(options: Mapping[str, Any], *, data: Path | None, out: Path, resum
         data: a folder of IDX files; None for MNIST, or for what the run to resume was trained on.
         out: the folder for the files.
         resume: whether to go on from the checkpoint in `out`, if there is one.
+        profile: whether to time the ops of a training step afterwards, and to write a trace of it too.
 
     Raises:
         OSError, ValueError, ModuleNotFoundError: data or folder are not fit for it, or contradict the checkpoint; nothing was
@@ -80,7 +92,7 @@ def mnist_cnn(options: Mapping[str, Any], *, data: Path | None, out: Path, resum
     else:
         _check_options(options, earlier.recipe)
         same_path = data is None or absolute(data) == earlier.data.path
-        if earlier.finished and same_path and not _missing(out):
+        if earlier.finished and same_path and not _missing(out) and not profile:
             _say(f"the run in {out} has ended before")
             return _result(earlier, out)
         try:
@@ -102,9 +114,10 @@ def mnist_cnn(options: Mapping[str, Any], *, data: Path | None, out: Path, resum
         model = _train(record, images, out)
     try:
         _write_files(model, record, images, out, drawing)
+        profiled = _profile(model, record, images, out) if profile else None
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(f"after the training; --resume writes the files that are missing in {out}") from error
-    return _result(record, out)
+    return _result(record, out, profiled)
 
 
 def _train(record: Record, images: Data, out: Path) -> Sequential:
@@ -195,7 +208,7 @@ def _missing(out: Path) -> list[str]:
     return [name for name in FILES if not (out / name).exists() and (drawn or name not in _PICTURES)]
 
 
-def _result(record: Record, out: Path) -> Result:
+def _result(record: Record, out: Path, profiled: Profile | None = None) -> Result:
     recipe, last = record.recipe, record.rows[-1]
     return Result(
         model="mnist-cnn",
@@ -209,7 +222,8 @@ def _result(record: Record, out: Path) -> Result:
         learning_rate=recipe.learning_rate,
         threads=record.threads,
         isa=record.isa,
-        files=[str(out / name) for name in FILES if (out / name).exists()],
+        files=[str(out / name) for name in (*FILES, TRACE) if (out / name).exists()],
+        profile=profiled,
     )
 
 
@@ -245,6 +259,12 @@ def _write_files(model: Sequential, record: Record, images: Data, out: Path, dra
                     f"no pictures: matplotlib cannot be used ({error}); in a checkout of fastnn, pip install '.[cli]' brings it"
                 )
                 return
+
+
+def _profile(model: Sequential, record: Record, images: Data, out: Path) -> Profile:
+    profiled = profile(model, *images.train, batch_size=record.recipe.batch_size)
+    profiled.save_trace(out / TRACE)
+    return profiled
 
 
 # ---- Messages ----------------------------------------------------------------------------------------------------------------

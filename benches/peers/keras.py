@@ -1,36 +1,38 @@
-"""Keras's `model.fit`, on the backend named by --backend."""
+"""Keras's `model.fit` and `model.predict`, on the backend named by --backend."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from typing import Any
 
-from benches.cnn import mnist_cnn
+from benches import networks
 from benches.peers import protocol
 
 
 class Keras:
-    def __init__(self, x: Any, y: Any, arguments: argparse.Namespace) -> None:
-        os.environ["KERAS_BACKEND"] = arguments.backend
+    def __init__(self, task: protocol.Task) -> None:
+        os.environ["KERAS_BACKEND"] = task.options.backend
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        if arguments.backend == "tensorflow":
+        if task.options.backend == "tensorflow":
             import tensorflow as tf
 
-            tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
-            tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
+            tf.config.threading.set_intra_op_parallelism_threads(task.threads)
+            tf.config.threading.set_inter_op_parallelism_threads(task.threads)
         import keras
 
         keras.utils.set_random_seed(0)
-        self.x, self.y = x, y
-        self.batch_size = arguments.batch_size
-        self.model = mnist_cnn(keras, jit_compile={"auto": "auto", "on": True, "off": False}[arguments.jit])
+        self.x, self.y, self.batch_size = task.x, task.y, task.batch_size
+        jit = {"auto": "auto", "on": True, "off": False}[task.options.jit]
+        self.model = networks.build(keras, task.network, task.weights, jit_compile=jit)
+
+    def prepare(self, x: Any) -> Any:
+        return x
+
+    def predict(self, images: Any) -> Any:
+        return self.model.predict(images, batch_size=self.batch_size, verbose=0)
 
     def train(self, images: int, epochs: int) -> None:
         self.model.fit(self.x[:images], self.y[:images], batch_size=self.batch_size, epochs=epochs, verbose=0)
-
-    def loss(self, x: Any, y: Any) -> float:
-        return float(self.model.evaluate(x, y, verbose=0)[0])
 
 
 def _version() -> str:
