@@ -19,7 +19,7 @@ python_files = $(or $(call tracked,'*.py'),python tests benches $(wildcard examp
 cpp_files = $(or $(call tracked,'*.cpp' '*.h'),$(shell find csrc examples -name '*.cpp' -o -name '*.h' 2>/dev/null))
 
 .PHONY: help train test dev bench bench-peers bench-compare lint lint-python lint-types lint-cpp format stubs check-stubs check-isa \
-        asan tsan fuzz soak clean
+        asan tsan fuzz neon soak clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | while IFS=$$'\t' read -r verb what; do \
@@ -89,6 +89,9 @@ tsan: ## run the tests under the thread sanitizer (TESTS= picks some)
 
 fuzz: ## feed invented files to whatever reads files, under sanitizers (FUZZ= picks targets, RUNS= how many)
 	RUNS=$(RUNS) MAX_SECONDS=$(MAX_SECONDS) scripts/fuzz $(FUZZ)
+
+neon: ## compile for AArch64 and run the kernels' cases under QEMU
+	scripts/neon
 
 soak: ## kill training runs at random moments and resume them (KILLS= says how often)
 	@scripts/setup test

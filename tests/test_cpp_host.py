@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import struct
@@ -17,6 +18,7 @@ import fastnn
 from fastnn import _core, layers
 from fastnn.cli import main
 from model_file import write_model
+from record_cases import record
 
 ROOT = Path(__file__).parent.parent
 SUFFIX = "dylib" if sys.platform == "darwin" else "so"
@@ -166,6 +168,38 @@ def test_the_example_predicts_as_python_does(batch: int | None, programs: Path, 
     assert [int(digit) for line in lines for digit in line.split()] == list(scores.argmax(axis=1))
     isa = run(programs / "example/mnist", model, images, *arguments, FASTNN_ISA="generic", FASTNN_NUM_THREADS="1")
     assert isa.stdout.splitlines() == lines
+
+
+# ---- Recorded cases ----------------------------------------------------------------------------------------------------------
+
+
+def test_recorded_cases_are_replayed(programs: Path, tmp_path: Path) -> None:
+    """What `make neon` does with all of them, on another processor."""
+    path = tmp_path / "cases.safetensors"
+    record(path, each=2)
+    lines = run(programs / "replay", path).stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        *([isa, str(len(_core.ops()))] for isa in _core.available_isas()),
+        [_core.isa(), "20"],
+    ]
+
+
+def test_a_wrong_result_is_noticed(programs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cases.safetensors"
+    record(path, each=1)
+    tensors, metadata = _core.read_safetensors(path)
+    cases, models = json.loads(metadata["cases"]), json.loads(metadata["models"])
+    wrong = next(case for case in cases if case["graphs"][0]["nodes"][0]["op"] == "tanh")
+    for name in (wrong["results"][0]["tensor"], models[3]["result"]):
+        tensors[name].flat[-1] += 1e-3
+    _core.write_safetensors(path, tensors, metadata)
+    failed = [line for line in run(programs / "replay", path, expect=1).stdout.splitlines() if line.startswith("FAILED")]
+    assert len(failed) == len(_core.available_isas()) * 2 + 1
+    assert all(line.startswith(f"FAILED {wrong['name']} [") for line in failed[:-1])
+    assert failed[-1].startswith(f"FAILED {models[3]['name']} [model]")
+    del tensors[wrong["operands"][0]]
+    _core.write_safetensors(path, tensors, metadata)
+    assert "replay: " in run(programs / "replay", path, expect=2).stderr
 
 
 def test_what_does_not_fit_ends_with_a_message(programs: Path, model: Path, images: Path, tmp_path: Path) -> None:

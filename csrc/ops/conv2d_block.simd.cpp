@@ -76,11 +76,9 @@ struct SumOfRows {
   int64_t count;  // of sums
 };
 
-#if defined(__AVX512F__)
-constexpr int kSumVectors = 12, kThreeRowsVectors = 8;  // at most 24 of 32 registers
-#else
-constexpr int kSumVectors = 8, kThreeRowsVectors = 4;  // at most 12 of 16
-#endif
+// At most 24 sums in 32 registers, 12 in 16.
+constexpr int kSumVectors = kVectorRegisters == 32 ? 12 : 8;
+constexpr int kThreeRowsVectors = kVectorRegisters == 32 ? 8 : 4;
 
 template <typename Real, int rows, int vectors, bool partial>
 void sum_rows(const SumOfRows<Real>& s, int tail) {

@@ -127,6 +127,15 @@ constexpr KernelFn kernel = &Adapter<function>::run;
   extern const Type name;          \
   }                                \
   inline const Type& name(Isa isa) { return isa == Isa::avx512 ? avx512::name : isa == Isa::avx2 ? avx2::name : generic::name; }
+#elif defined(FASTNN_HAS_NEON)
+#define FASTNN_PER_ISA(Type, name) \
+  namespace generic {              \
+  extern const Type name;          \
+  }                                \
+  namespace neon {                 \
+  extern const Type name;          \
+  }                                \
+  inline const Type& name(Isa isa) { return isa == Isa::neon ? neon::name : generic::name; }
 #else
 #define FASTNN_PER_ISA(Type, name) \
   namespace generic {              \

@@ -7,12 +7,8 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 // Rows of a column that take turns: as many chains of additions as the latency of an addition asks for, and with
-// kColumnPacks packs a row within the registers (32 with AVX-512, else 16).
-#if defined(__AVX512F__)
-constexpr int kColumnRows = 4;
-#else
-constexpr int kColumnRows = 2;
-#endif
+// kColumnPacks packs a row within the registers.
+constexpr int kColumnRows = kVectorRegisters == 32 ? 4 : 2;
 constexpr int kColumnPacks = 4;
 
 // What is folded: how two numbers become one, and the number that changes nothing.

@@ -35,8 +35,6 @@ bool cpu_runs(Isa isa) {
   const uint32_t needed = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
   return (b & bit_AVX2) && (b & needed) == needed && (state & kZmm) == kZmm;
 }
-#else
-bool cpu_runs(Isa isa) { return isa == Isa::generic; }
 #endif
 
 std::vector<Isa> detect() {
@@ -46,6 +44,9 @@ std::vector<Isa> detect() {
 #endif
 #if defined(FASTNN_HAS_AVX512)
   if (cpu_runs(Isa::avx512)) found.push_back(Isa::avx512);
+#endif
+#if defined(FASTNN_HAS_NEON)
+  found.push_back(Isa::neon);  // part of every AArch64
 #endif
   return found;
 }
@@ -71,7 +72,10 @@ std::atomic<Isa>& selected() {
 
 }  // namespace
 
-std::string_view isa_name(Isa isa) { return isa == Isa::generic ? "generic" : isa == Isa::avx2 ? "avx2" : "avx512"; }
+std::string_view isa_name(Isa isa) {
+  constexpr std::string_view names[] = {"generic", "avx2", "avx512", "neon"};
+  return names[static_cast<size_t>(isa)];
+}
 
 const std::vector<Isa>& available_isas() {
   static const std::vector<Isa> isas = detect();

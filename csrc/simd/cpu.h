@@ -7,7 +7,7 @@
 
 namespace fastnn {
 
-enum class Isa { generic, avx2, avx512 };
+enum class Isa { generic, avx2, avx512, neon };
 
 std::string_view isa_name(Isa isa);
 

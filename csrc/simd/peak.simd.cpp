@@ -7,8 +7,8 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 // A multiply-add takes 4 cycles and a core starts two of them in each: 8 chains are busy all the time, and 12 still fit into
-// the 16 registers of AVX2.
-constexpr int kChains = 12;
+// the 16 registers of AVX2. Some cores with NEON start four.
+constexpr int kChains = kVectorRegisters == 32 && kVectorBytes == 16 ? 20 : 12;
 
 float multiply_add(int64_t repeats, float factor, float addend) {
   Vec<float> chain[kChains];

@@ -16,7 +16,8 @@
 // the tile's size nor on how many rows or columns there are, and a chain cut into pieces (start from c) is the same chain.
 //
 // Sizes (Zen 4, float): 14 x 2 vectors of 16 lanes hold 28 of 32 registers and reach 98 % of the FMA peak; 6 x 2 vectors of 8
-// lanes do the same with AVX2's 16 registers.
+// lanes do the same with AVX2's 16 registers. On NEON, too, 14 x 2 vectors fill the registers: the 28 multiply-adds of a k take
+// their factors from single lanes, so that a number of `a` needs one plain load and no instruction to spread it.
 #pragma once
 
 #include "simd/vec.h"
@@ -25,13 +26,7 @@ namespace fastnn::FASTNN_ISA {
 
 enum class Start : uint8_t { zero, bias, accumulate };  // from 0, from a row vector, from what c holds
 
-#if defined(__AVX512F__)
-constexpr int kTileRows = 14;
-#elif defined(__AVX2__)
-constexpr int kTileRows = 6;
-#else
-constexpr int kTileRows = 6;  // 16 registers of 4 lanes
-#endif
+constexpr int kTileRows = kVectorRegisters == 32 ? 14 : 6;
 constexpr int kTileVectors = 2;
 template <typename Real>
 constexpr int64_t kTileColumns = kTileVectors * kLanes<Real>;

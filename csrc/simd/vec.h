@@ -4,7 +4,7 @@
 // CPU without it. A vector has kLanes<Real> lanes; arithmetic is the compiler's own (+ - * / and comparisons on its vector
 // types); what the language lacks stands below. Vectors are passed between inlined functions only, never across a call.
 //
-// fma(a, b, c) is one rounding where the ISA has it (AVX2, AVX-512) and two elsewhere; nothing else is ever contracted
+// fma(a, b, c) is one rounding where the ISA has it (AVX2, AVX-512, NEON) and two elsewhere; nothing else is ever contracted
 // (-ffp-contract=off), so the bits of a kernel are those of its source, whatever its tile or its number of threads.
 #pragma once
 
@@ -12,6 +12,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(FASTNN_NEON)  // by the build: every compiler for AArch64 has NEON, in the generic kernels too
+#include <arm_neon.h>
 #endif
 
 #define FASTNN_INLINE inline __attribute__((always_inline))
@@ -27,6 +29,11 @@ constexpr int kVectorBytes = 64;
 constexpr int kVectorBytes = 32;
 #else
 constexpr int kVectorBytes = 16;
+#endif
+#if defined(__AVX512F__) || defined(FASTNN_NEON)
+constexpr int kVectorRegisters = 32;
+#else
+constexpr int kVectorRegisters = 16;
 #endif
 
 template <typename T>
@@ -143,6 +150,32 @@ FASTNN_INLINE void store_first(double* p, Vec<double> v, int n) { _mm256_masksto
 FASTNN_INLINE Vec<uint64_t> multiply_low_halves(Vec<uint64_t> a, Vec<uint64_t> b) {
   return (Vec<uint64_t>)_mm256_mul_epu32((__m256i)a, (__m256i)b);
 }
+#elif defined(FASTNN_NEON)
+FASTNN_INLINE Vec<float> broadcast(float s) { return (Vec<float>)vdupq_n_f32(s); }
+FASTNN_INLINE Vec<double> broadcast(double s) { return (Vec<double>)vdupq_n_f64(s); }
+FASTNN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return (Vec<float>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+FASTNN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return (Vec<double>)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+}
+FASTNN_INLINE Vec<float> sqrt(Vec<float> a) { return (Vec<float>)vsqrtq_f32((float32x4_t)a); }
+FASTNN_INLINE Vec<double> sqrt(Vec<double> a) { return (Vec<double>)vsqrtq_f64((float64x2_t)a); }
+FASTNN_INLINE Vec<float> load_first(const float* p, int n) {
+  if (n == 1) return (Vec<float>)vsetq_lane_f32(p[0], vdupq_n_f32(0), 0);
+  const float32x4_t two = vcombine_f32(vld1_f32(p), vdup_n_f32(0));
+  return (Vec<float>)(n == 2 ? two : vld1q_lane_f32(p + 2, two, 2));
+}
+FASTNN_INLINE Vec<double> load_first(const double* p, int) { return (Vec<double>)vcombine_f64(vld1_f64(p), vdup_n_f64(0)); }
+FASTNN_INLINE void store_first(float* p, Vec<float> v, int n) {
+  if (n == 1) return vst1q_lane_f32(p, (float32x4_t)v, 0);
+  vst1_f32(p, vget_low_f32((float32x4_t)v));
+  if (n == 3) vst1q_lane_f32(p + 2, (float32x4_t)v, 2);
+}
+FASTNN_INLINE void store_first(double* p, Vec<double> v, int) { vst1q_lane_f64(p, (float64x2_t)v, 0); }
+FASTNN_INLINE Vec<uint64_t> multiply_low_halves(Vec<uint64_t> a, Vec<uint64_t> b) {
+  return (Vec<uint64_t>)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
+}
 #else
 FASTNN_INLINE Vec<float> broadcast(float s) { return Vec<float>{s, s, s, s}; }
 FASTNN_INLINE Vec<double> broadcast(double s) { return Vec<double>{s, s}; }
@@ -238,6 +271,16 @@ FASTNN_INLINE Mask<Real> load_bytes(const uint8_t* p) {
     return (Mask<Real>)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i_u*)p));
   else
     return (Mask<Real>)_mm256_cvtepu8_epi64(_mm_loadu_si32(p));
+#elif defined(FASTNN_NEON)
+  if constexpr (sizeof(Real) == 4) {
+    uint32_t bytes;
+    __builtin_memcpy(&bytes, p, 4);
+    return (Mask<Real>)vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
+  } else {
+    uint16_t bytes;
+    __builtin_memcpy(&bytes, p, 2);
+    return (Mask<Real>)vmovl_u32(vget_low_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))))));
+  }
 #else
   Mask<Real> lanes;
   for (int i = 0; i < kLanes<Real>; ++i) lanes[i] = p[i];
@@ -259,6 +302,16 @@ FASTNN_INLINE void store_bytes(uint8_t* p, Mask<Real> lanes) {
   } else {
     const __m128i first = _mm_setr_epi8(0, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
     _mm_storeu_si32(p, _mm_unpacklo_epi16(_mm_shuffle_epi8(low, first), _mm_shuffle_epi8(high, first)));
+  }
+#elif defined(FASTNN_NEON)
+  if constexpr (sizeof(Real) == 4) {
+    const uint16x4_t halves = vmovn_u32((uint32x4_t)lanes);
+    const uint32_t bytes = vget_lane_u32((uint32x2_t)vmovn_u16(vcombine_u16(halves, halves)), 0);
+    __builtin_memcpy(p, &bytes, 4);
+  } else {
+    const uint8x16_t bytes = (uint8x16_t)lanes;
+    vst1q_lane_u8(p, bytes, 0);
+    vst1q_lane_u8(p + 1, bytes, 8);
   }
 #else
   for (int i = 0; i < kLanes<Real>; ++i) p[i] = static_cast<uint8_t>(lanes[i]);
@@ -294,7 +347,7 @@ FASTNN_INLINE int compress(T* to, Vec<T> v, M mask) {
 // The same fused multiply-add for one number, so that a scalar tail rounds like the vectors before it.
 template <typename Real>
 FASTNN_INLINE Real fma1(Real a, Real b, Real c) {
-#if defined(__FMA__)
+#if defined(__FMA__) || defined(FASTNN_NEON)
   return sizeof(Real) == 4 ? __builtin_fmaf(a, b, c) : __builtin_fma(a, b, c);
 #else
   return a * b + c;
@@ -326,13 +379,21 @@ FASTNN_INLINE Vec<Real> fma_where(Mask<Real> where, Vec<Real> a, Vec<Real> b, Ve
 }
 #endif
 
-// max(a, b) with a NaN in either operand coming out as NaN (the CPU's own max drops one of them).
+// max(a, b) with a NaN in either operand coming out as NaN (an x86 CPU's own max drops one of them).
 template <typename Real>
 FASTNN_INLINE Vec<Real> max(Vec<Real> a, Vec<Real> b) {
+#if defined(FASTNN_NEON)
+  if constexpr (Real(0.5) != Real(0) && sizeof(Real) == 4) return (Vec<Real>)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
+  if constexpr (Real(0.5) != Real(0) && sizeof(Real) == 8) return (Vec<Real>)vmaxq_f64((float64x2_t)a, (float64x2_t)b);
+#endif
   return select<Real>((a > b) | (a != a), a, b);
 }
 template <typename Real>
 FASTNN_INLINE Vec<Real> min(Vec<Real> a, Vec<Real> b) {
+#if defined(FASTNN_NEON)
+  if constexpr (Real(0.5) != Real(0) && sizeof(Real) == 4) return (Vec<Real>)vminq_f32((float32x4_t)a, (float32x4_t)b);
+  if constexpr (Real(0.5) != Real(0) && sizeof(Real) == 8) return (Vec<Real>)vminq_f64((float64x2_t)a, (float64x2_t)b);
+#endif
   return select<Real>((a < b) | (a != a), a, b);
 }
 
