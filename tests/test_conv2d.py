@@ -176,15 +176,19 @@ def test_conv2d_refuses(refused: Any) -> None:
     refused.check()
 
 
+@pytest.mark.parametrize("channels", [5, 24])  # direct, and by Winograd's way
 @pytest.mark.parametrize("isa", _core.available_isas())
-def test_a_samples_bits_do_not_depend_on_the_batch(isa: str) -> None:
+def test_a_samples_bits_do_not_depend_on_the_batch(isa: str, channels: int) -> None:
     _core._use_isa(isa)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((9, 11, 13, 5)).astype("float32")
-    w = rng.standard_normal((3, 3, 5, 19)).astype("float32")
+    x = rng.standard_normal((19, 11, 13, channels)).astype("float32")
+    w = rng.standard_normal((3, 3, channels, 19)).astype("float32")
     together = kernels.conv2d(x, w, padding="same")
+    gradient = kernels.conv2d_backward_input(together, w, image_size=(11, 13), padding="same")
     for i in range(len(x)):
-        assert np.array_equal(kernels.conv2d(x[i : i + 1], w, padding="same")[0], together[i])
+        alone = kernels.conv2d(x[i : i + 1], w, padding="same")
+        assert np.array_equal(alone[0], together[i])
+        assert np.array_equal(kernels.conv2d_backward_input(alone, w, image_size=(11, 13), padding="same")[0], gradient[i])
 
 
 def _by(variant: str, op: str, operands: list[Any], **attributes: Any) -> Any:
