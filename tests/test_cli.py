@@ -437,6 +437,21 @@ def test_ctrl_c_keeps_the_history(digits: Path, tmp_path: Path) -> None:
     assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_in_a_destructor_is_not_lost(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Dropped:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("fastnn.cli.train._Schedule.on_epoch_begin", lambda *_, **__: Dropped() and None)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(train(digits, tmp_path / "run", "--epochs", "3")) == 130
+    assert "fastnn: interrupted in epoch 1 of 3" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_without_the_extras_training_still_works(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

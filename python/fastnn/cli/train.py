@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
@@ -131,14 +133,15 @@ def _train(record: Record, images: Data, out: Path) -> Sequential:
     )
     backup = BackupAndRestore(out, delete_checkpoint=False, seconds=_CHECKPOINT_SECONDS)
     try:
-        model.fit(
-            *images.train,
-            epochs=recipe.epochs,
-            batch_size=recipe.batch_size,
-            validation_data=images.test,
-            callbacks=[_Schedule(recipe, images=len(images.train[0])), record, backup],
-            verbose=1,
-        )
+        with _Interruption() as interruption:
+            model.fit(
+                *images.train,
+                epochs=recipe.epochs,
+                batch_size=recipe.batch_size,
+                validation_data=images.test,
+                callbacks=[_Schedule(recipe, images=len(images.train[0])), record, backup, interruption],
+                verbose=1,
+            )
     except (ValueError, OSError, KeyboardInterrupt) as error:
         done = len(record.rows)
         kept = f"the history of {_count(done, 'finished epoch')} is in {out / HISTORY}"
@@ -180,6 +183,39 @@ class _Schedule(Callback):
         # At the middle of the step: the first and the last of a short run would otherwise have the rate 0.
         step = self._epoch * self._steps + batch + 0.5
         self.model.optimizer.learning_rate = self._recipe.rate(step / (self._recipe.epochs * self._steps))
+
+
+class _Interruption(Callback):
+    """Ctrl-C stops the run, if need be one step later.
+
+    Python drops what is raised in a destructor or in the callback of a weak reference, a KeyboardInterrupt too, and progress
+    bars have both.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> _Interruption:
+        # Only the main thread may set handlers; a program that has its own keeps it.
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, *signal_and_frame: object) -> None:
+        self._asked = True
+        raise KeyboardInterrupt
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
 
 
 # ---- The run to resume -------------------------------------------------------------------------------------------------------
