@@ -265,21 +265,16 @@ class TestThreads:
             for value, total in zip(kernels, expected):
                 kernel.assign(value)
                 assert convolve(x) == total and convolve(x) == total
-        seen: set[float] = set()
+        seen: list[float] = []
 
-        def work() -> None:
-            for _ in range(300):
-                seen.add(float(convolve(x)))
+        def predict() -> None:
+            seen.append(float(convolve(x)))
 
-        workers = [threading.Thread(target=work) for _ in range(3)]
-        for worker in workers:
-            worker.start()
-        while any(worker.is_alive() for worker in workers):
-            for value in kernels:
-                kernel.assign(value)
-        for worker in workers:
-            worker.join()
-        assert seen <= set(expected) and len(seen) > 1
+        with looping(predict, predict, predict):
+            while len(seen) < 300 or len(set(seen)) < 2:
+                for value in kernels:
+                    kernel.assign(value)
+        assert set(seen) <= set(expected)
 
     def test_weights_that_training_changes_are_transformed_in_each_step(self):
         model = fastnn.Sequential([fastnn.layers.Conv2D(32, 3, input_shape=(12, 12, 32))])

@@ -186,11 +186,12 @@ bool is_winograd(const Call& call, Isa) {
 }
 bool input_is_winograd(const Call& call, Isa) {
   const Shape& w = call.shape(1);
-  return call.attributes.integer("groups") == 1 && winograd_pays_for_input(input_window(call), w[2].factor(), w[3].factor());
+  return call.attributes.integer("groups") == 1 &&
+         winograd_pays_for_gradients(input_window(call), w[2].factor(), w[3].factor());
 }
 bool kernel_is_winograd(const Call& call, Isa) {
   return call.attributes.integer("groups") == 1 &&
-         winograd_pays_for_kernel(kernel_window(call), call.shape(0)[3].factor(), call.shape(1)[3].factor());
+         winograd_pays_for_gradients(kernel_window(call), call.shape(0)[3].factor(), call.shape(1)[3].factor());
 }
 
 WinogradShape winograd_shape_of(const Extent& B, const ImageWindow& window, const Extent& C, const Extent& F) {

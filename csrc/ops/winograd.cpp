@@ -72,10 +72,9 @@ bool winograd_pays(int m, const ImageWindow& window, int64_t rows, int64_t colum
 bool three_is_better(int64_t rows, int64_t columns, int64_t C, int64_t F) {
   return parts(rows, 3) * parts(columns, 3) >= 4 && cost_of(3, rows, columns, C, F) < cost_of(2, rows, columns, C, F);
 }
-bool winograd_pays_for_input(const ImageWindow& window, int64_t C, int64_t F) {
+bool winograd_pays_for_gradients(const ImageWindow& window, int64_t C, int64_t F) {
   return winograd_pays(3, window, window.height.output, window.width.output, C, F);
 }
-bool winograd_pays_for_kernel(const ImageWindow& window, int64_t C, int64_t F) { return winograd_pays_for_input(window, C, F); }
 
 KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelFn last, size_t item,
                          const WinogradOperands& operands) {

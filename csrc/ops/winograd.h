@@ -68,8 +68,7 @@ WinogradShape winograd_shape(const Extent& B, const ImageWindow& window, int64_t
 // a sample gets the same bits in any.
 bool winograd_pays(int m, const ImageWindow& window, int64_t rows, int64_t columns, int64_t C, int64_t F);
 bool three_is_better(int64_t rows, int64_t columns, int64_t C, int64_t F);
-bool winograd_pays_for_input(const ImageWindow& window, int64_t C, int64_t F);
-bool winograd_pays_for_kernel(const ImageWindow& window, int64_t C, int64_t F);
+bool winograd_pays_for_gradients(const ImageWindow& window, int64_t C, int64_t F);
 
 // The steps of the forward ops; `results` are the operands that the last one gets before x, `workspace` is a buffer's number like the
 // others.

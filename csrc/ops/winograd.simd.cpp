@@ -28,17 +28,17 @@ struct Scheme<3> {
   static constexpr double output[3][5] = {{1, 1, 1, 1, 0}, {0, 1, -1, 2, 0}, {0, 1, 1, 4, 1}};
 };
 
-// Row i of a matrix, or with `turned` column i, times n vectors `step` apart. Both are constants where it is inlined, and what is
+// Row i of a matrix, or with `turned` column i, times n vectors. Both are constants where it is inlined, and what is
 // multiplied by 0 or 1 is not.
 template <bool turned, int n, typename Real, int rows, int columns>
-FASTNN_INLINE Vec<Real> combine(const double (&matrix)[rows][columns], int i, const Vec<Real>* x, int step) {
+FASTNN_INLINE Vec<Real> combine(const double (&matrix)[rows][columns], int i, const Vec<Real>* x) {
   Vec<Real> sum = zero<Real>();
   bool first = true;
   FASTNN_UNROLL
   for (int k = 0; k < n; ++k) {
     const double factor = turned ? matrix[k][i] : matrix[i][k];
     if (factor == 0) continue;
-    const Vec<Real> number = x[k * step];
+    const Vec<Real> number = x[k];
     if (first) {
       sum = factor == 1 ? number : factor == -1 ? -number : broadcast(static_cast<Real>(factor)) * number;
     } else if (factor == 1 || factor == -1) {
@@ -62,12 +62,12 @@ FASTNN_INLINE void two_sided(const Matrix& matrix, Read read, Write write) {
     FASTNN_UNROLL
     for (int i = 0; i < n; ++i) column[i] = read(i, k);
     FASTNN_UNROLL
-    for (int i = begin; i < end; ++i) half[i][k] = combine<turned, n, Real>(matrix, i, column, 1);
+    for (int i = begin; i < end; ++i) half[i][k] = combine<turned, n, Real>(matrix, i, column);
   }
   FASTNN_UNROLL
   for (int i = begin; i < end; ++i) {
     FASTNN_UNROLL
-    for (int j = 0; j < r; ++j) write(i, j, combine<turned, n, Real>(matrix, j, half[i], 1));
+    for (int j = 0; j < r; ++j) write(i, j, combine<turned, n, Real>(matrix, j, half[i]));
   }
 }
 
@@ -81,20 +81,12 @@ void transform(Real* transformed, const Real* w, const WinogradShape& shape, int
   const int64_t end = first + shape.transformed_rows < C ? first + shape.transformed_rows : C;
   for (int64_t c = first; c < end; ++c) {
     for_channels<Real>(F, [&](int64_t f, auto filters) __attribute__((always_inline)) {
-      Vec<Real> g[3][3];
-      FASTNN_UNROLL
-      for (int t = 0; t < 9; ++t) g[t / 3][t % 3] = filters.read(w + (t * C + c) * F + f);
-      FASTNN_UNROLL
-      for (int i = 0; i < n; ++i) {
-        Vec<Real> row[3];
-        FASTNN_UNROLL
-        for (int k = 0; k < 3; ++k) row[k] = combine<false, 3, Real>(Scheme<m>::kernel, i, &g[0][k], 3);
-        FASTNN_UNROLL
-        for (int j = 0; j < n; ++j) {
-          filters.write(transformed + (i * n + j) * shape.kernel_plane + c * F + f,
-                        combine<false, 3, Real>(Scheme<m>::kernel, j, row, 1));
-        }
-      }
+      two_sided<Real, 3, n, false>(
+          Scheme<m>::kernel,
+          [&](int h, int v) __attribute__((always_inline)) { return filters.read(w + ((h * 3 + v) * C + c) * F + f); },
+          [&](int h, int v, Vec<Real> number) __attribute__((always_inline)) {
+            filters.write(transformed + (h * n + v) * shape.kernel_plane + c * F + f, number);
+          });
     });
   }
 }
