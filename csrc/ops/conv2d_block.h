@@ -56,16 +56,25 @@ struct RowSum {
 };
 
 constexpr int64_t kListSlack = 16;  // a list is written in whole vectors
-
-// How a worker's scratch is divided, for `Place` and `Real` of `item` bytes each.
-struct BlockScratch {
-  int64_t places, sums, bytes;  // offsets, and all of it; the values come first
+__attribute__((always_inline)) inline int64_t whole_vectors(int64_t n, int64_t lanes) {
+  return (n + lanes - 1) / lanes * lanes;
+}
+// How a worker's scratch is divided, in offsets; places and values have `item` bytes each, and the values come first.
+struct InputLists {
+  int64_t places, sums, bytes;
 };
-__attribute__((always_inline)) inline BlockScratch divide_scratch(int64_t listed, int64_t sums, int64_t item) {
+__attribute__((always_inline)) inline InputLists input_lists(int64_t listed, int64_t sums, int64_t item) {
   const int64_t list = ((listed + kListSlack) * item + 63) / 64 * 64;
   return {list, 2 * list, 2 * list + sums * static_cast<int64_t>(sizeof(RowSum))};
 }
-
+struct KernelLists {
+  int64_t places, winners, sums, bytes;
+};
+__attribute__((always_inline)) inline KernelLists kernel_lists(int64_t windows, int64_t filters, int64_t lanes, int64_t item) {
+  const int64_t list = ((whole_vectors(windows, lanes) * filters + kListSlack) * item + 63) / 64 * 64;
+  const int64_t winners = (windows * whole_vectors(filters, lanes) * item + 63) / 64 * 64;
+  return {list, 2 * list, 2 * list + winners, 2 * list + winners + filters * static_cast<int64_t>(sizeof(RowSum))};
+}
 constexpr int64_t kAddedFilters = 16, kAddedRows = 64;  // per task of add_groups
 
 struct Conv2dBlockKernels {  // [0] for float, [1] for double

@@ -183,55 +183,87 @@ FASTNN_INLINE bool all_inside(const Window& axis, int64_t first_output, int64_t 
   return first_output * axis.stride >= axis.before && last_output * axis.stride - axis.before + axis.window <= axis.image;
 }
 
+// The first n bytes as lanes; the others read 0.
+template <typename Real>
+FASTNN_INLINE Mask<Real> load_first_bytes(const uint8_t* p, int64_t n) {
+  if (n == kLanes<Real>) return load_bytes<Real>(p);
+  uint8_t bytes[kLanes<Real>] = {};
+  for (int64_t i = 0; i < n; ++i) bytes[i] = p[i];
+  return load_bytes<Real>(bytes);
+}
+
+// The lists of some filters: for each of `windows` windows, (place, value) where the value counts. `winners` has the places as
+// (windows, filters), or -1 where there is none; what is listed has `capacity` entries per filter.
+template <typename Real>
+FASTNN_INLINE void list_filters(Real* values, Place<Real>* places, RowSum* sums, const Real* g, int64_t F,
+                                const Place<Real>* winners, int64_t winners_row, int64_t windows, int64_t filters,
+                                int64_t capacity) {
+  constexpr int lanes = kLanes<Real>;
+  transpose(values, capacity, g, F, windows, filters);
+  transpose(reinterpret_cast<Real*>(places), capacity, reinterpret_cast<const Real*>(winners), winners_row, windows, filters);
+  for (int64_t f = 0; f < filters; ++f) {
+    int32_t end = sums[f].begin;
+    for (int64_t i = 0; i < windows; i += lanes) {  // in place: what is written was read before
+      const Real* from = values + f * capacity + i;
+      const int n = static_cast<int>(smaller(windows - i, lanes));
+      const Vec<Real> value = n == lanes ? load(from) : load_first(from, n);
+      const Mask<Real> place = load(places + f * capacity + i), chosen = (value != zero<Real>()) & (place >= Mask<Real>{});
+      compress(values + end, value, chosen);
+      end += compress(places + end, place, chosen);
+    }
+    sums[f].end = end;
+  }
+}
+
 // dw of one group of samples, transposed: (groups, F, KH, KW, C).
 template <typename Real>
 void backward_kernel(Real*, const Real* x, const Real* g, const uint8_t* argmax, Real* groups, Scratch scratch,
                      const Conv2dBlockShape& shape, int64_t task) {
+  constexpr int lanes = kLanes<Real>;
   const Conv2dShape& conv = shape.conv;
   const Window h = conv.height, w = conv.width, rows = shape.rows, columns = shape.columns;
   const int64_t C = conv.C, F = conv.F, PW = columns.window, positions = rows.window * PW;
   const int64_t x_row = w.image * C, row_size = w.window * C, size = h.window * row_size;
   const int64_t group = task / shape.filter_tasks, part = task % shape.filter_tasks;
   const int64_t first = F * part / shape.filter_tasks, filters = F * (part + 1) / shape.filter_tasks - first;
-  const int64_t capacity = shape.band_rows * columns.output;
-  const int64_t most = (F + shape.filter_tasks - 1) / shape.filter_tasks;
-  const BlockScratch layout = divide_scratch(most * capacity, most, sizeof(Real));
+  const int64_t capacity = whole_vectors(shape.band_rows * columns.output, lanes), winners_row = whole_vectors(filters, lanes);
+  const KernelLists layout = kernel_lists(shape.band_rows * columns.output, filters, lanes, sizeof(Real));
   Real* const values = scratch.as<Real>();
   auto* const places = reinterpret_cast<Place<Real>*>(scratch.memory + layout.places);
+  auto* const winners = reinterpret_cast<Place<Real>*>(scratch.memory + layout.winners);
   auto* const sums = reinterpret_cast<RowSum*>(scratch.memory + layout.sums);
   Real* const total = groups + (group * F + first) * size;
   for (int64_t i = 0; i < filters * size; ++i) total[i] = 0;
+  for (int64_t f = 0; f < filters; ++f) sums[f] = {f * size, static_cast<int32_t>(f * capacity), 0};
 
-  Place<Real> place_of[256];  // of each position of a window, from its first
-  for (int64_t p = 0; p < 256; ++p) {
-    place_of[p] = static_cast<Place<Real>>(p < positions ? (p / PW * h.stride * w.image + p % PW * w.stride) * C : 0);
-  }
+  // p / PW = p * inverse / 2^16 for every p and PW of at most 256.
+  const auto inverse = static_cast<Place<Real>>((65536 + PW - 1) / PW), width = static_cast<Place<Real>>(PW);
+  const auto row_step = static_cast<Place<Real>>(h.stride * x_row), column_step = static_cast<Place<Real>>(w.stride * C);
   const int64_t last = conv.B * (group + 1) / shape.sample_groups;
   int64_t sample = conv.B * group / shape.sample_groups;
   x += sample * h.image * x_row;
   for (; sample < last; ++sample, x += h.image * x_row) {
     for (int64_t band = 0; band < rows.output; band += shape.band_rows) {
       const int64_t band_end = smaller(band + shape.band_rows, rows.output);
-      for (int64_t f = 0; f < filters; ++f) {
-        sums[f] = {f * size, static_cast<int32_t>(f * capacity), static_cast<int32_t>(f * capacity)};
-      }
+      const int64_t start = (sample * rows.output + band) * columns.output * F + first;
+      Place<Real>* winner = winners;
+      int64_t at = start;
       for (int64_t i = band; i < band_end; ++i) {
         const int64_t oh = i * rows.window;
         const bool rows_inside = all_inside(h, oh, oh + rows.window - 1);
-        for (int64_t j = 0; j < columns.output; ++j) {
-          const int64_t ow = j * PW, at = ((sample * rows.output + i) * columns.output + j) * F + first;
+        for (int64_t j = 0; j < columns.output; ++j, at += F, winner += winners_row) {
+          const int64_t ow = j * PW;
           if (rows_inside && all_inside(w, ow, ow + PW - 1)) {
             const auto corner = static_cast<Place<Real>>(((oh * h.stride - h.before) * w.image + ow * w.stride - w.before) * C);
-            for (int64_t f = 0; f < filters; ++f) {
-              const Real value = g[at + f];
-              const int32_t end = sums[f].end;
-              values[end] = value;
-              places[end] = corner + place_of[argmax[at + f]];
-              sums[f].end = end + ((value != 0) & (argmax[at + f] < positions));  // no branch: half of them would be wrong
+            for (int64_t f = 0; f < filters; f += lanes) {
+              const Mask<Real> p = load_first_bytes<Real>(argmax + at + f, smaller(filters - f, lanes));
+              const Mask<Real> row = (p * inverse) >> 16, place = corner + row * row_step + (p - row * width) * column_step;
+              store(winner + f, select<Place<Real>>(p < static_cast<Place<Real>>(positions), place, ~Mask<Real>{}));
             }
             continue;
           }
           for (int64_t f = 0; f < filters; ++f) {  // some taps lie outside
+            winner[f] = -1;
             if (g[at + f] == 0 || argmax[at + f] >= positions) continue;
             const Taps th = taps_at(h, oh + argmax[at + f] / PW), tw = taps_at(w, ow + argmax[at + f] % PW);
             if (th.inside.begin >= th.inside.end || tw.inside.begin >= tw.inside.end) continue;
@@ -244,6 +276,8 @@ void backward_kernel(Real*, const Real* x, const Real* g, const uint8_t* argmax,
           }
         }
       }
+      list_filters(values, places, sums, g + start, F, winners, winners_row, (band_end - band) * columns.output, filters,
+                   capacity);
       sum_block<Real>({total, x, row_size, x_row, values, places, sums, filters}, h.window, row_size);
     }
   }
@@ -283,21 +317,15 @@ void transpose_kernel(Real*, const Real*, const uint8_t*, const Real* w, Real* p
 template <typename Real>
 FASTNN_INLINE int32_t list_position(Real* values, Place<Real>* places, int32_t end, const Real* g, const uint8_t* argmax,
                                     int64_t F, int64_t p, int64_t part_width) {
-  const Mask<Real> position = Mask<Real>{} + static_cast<Place<Real>>(p), numbers = lane_numbers<Place<Real>>();
-  for (int64_t f = 0; f < F; f += kLanes<Real>) {
+  const Mask<Real> position = Mask<Real>{} + static_cast<Place<Real>>(p);
+  const auto width = static_cast<Place<Real>>(part_width);
+  Mask<Real> place = lane_numbers<Place<Real>>() * width;
+  for (int64_t f = 0; f < F; f += kLanes<Real>, place += kLanes<Real> * width) {
     const int n = static_cast<int>(smaller(F - f, kLanes<Real>));
-    const Vec<Real> value = n == kLanes<Real> ? load(g + f) : load_first(g + f, n);
-    Mask<Real> winner;
-    if (n == kLanes<Real>) {
-      winner = load_bytes<Real>(argmax + f);
-    } else {
-      uint8_t bytes[kLanes<Real>] = {};
-      for (int i = 0; i < n; ++i) bytes[i] = argmax[f + i];
-      winner = load_bytes<Real>(bytes);  // the missing lanes' gradient is 0
-    }
-    const Mask<Real> chosen = (winner == position) & (value != zero<Real>());
+    const Vec<Real> value = n == kLanes<Real> ? load(g + f) : load_first(g + f, n);  // the missing lanes' gradient is 0
+    const Mask<Real> chosen = (load_first_bytes<Real>(argmax + f, n) == position) & (value != zero<Real>());
     compress(values + end, value, chosen);
-    end += compress(places + end, (numbers + static_cast<Place<Real>>(f)) * static_cast<Place<Real>>(part_width), chosen);
+    end += compress(places + end, place, chosen);
   }
   return end;
 }
@@ -310,7 +338,7 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
   const int64_t C = conv.C, F = conv.F, PW = columns.window, positions = rows.window * PW;
   const int64_t dx_row = w.image * C, dx_sample = h.image * dx_row, row_size = w.window * C;
   const int64_t windows = shape.band_rows * columns.output, part_size = F * shape.part_width;
-  const BlockScratch layout = divide_scratch(windows * F, windows * positions, sizeof(Real));
+  const InputLists layout = input_lists(windows * F, windows * positions, sizeof(Real));
   Real* const values = scratch.as<Real>();
   auto* const places = reinterpret_cast<Place<Real>*>(scratch.memory + layout.places);
   auto* const sums = reinterpret_cast<RowSum*>(scratch.memory + layout.sums);
@@ -326,8 +354,9 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
       for (int64_t i = band; i < band_end; ++i) {
         for (int64_t j = 0; j < columns.output; ++j) {
           const int64_t at = ((sample * rows.output + i) * columns.output + j) * F;
-          for (int64_t p = 0; p < positions; ++p) {
-            const Taps th = taps_at(h, i * rows.window + p / PW), tw = taps_at(w, j * PW + p % PW);
+          for (int64_t p = 0, row = 0, column = 0; p < positions; ++p) {
+            const Taps th = taps_at(h, i * rows.window + row), tw = taps_at(w, j * PW + column);
+            if (++column == PW) ++row, column = 0;  // a division by PW takes longer than the list
             const int32_t begin = listed;
             const int32_t end = list_position(values, places, begin, g + at, argmax + at, F, p, shape.part_width);
             if (end == begin) continue;

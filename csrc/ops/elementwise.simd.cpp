@@ -166,8 +166,8 @@ template <typename T, typename Row, bool stretched_a, bool stretched_b>
 FASTNN_INLINE void binary_rows(T* y, const T* a, const T* b, const ElementwiseShape& shape, const Rows& rows) {
   const Pack<T> p = fill(static_cast<T>(shape.p)), q = fill(static_cast<T>(shape.q));
   for (int64_t r = 0; r < rows.rows; ++r) {
-    const RowOperand<T, stretched_a> row_a(a + rows.operand[0] + r * shape.over.row_stride[0]);
-    const RowOperand<T, stretched_b> row_b(b + rows.operand[1] + r * shape.over.row_stride[1]);
+    const RowOperand<T, stretched_a> row_a(a + rows.operand[0] + r * shape.over.row_stride[0], shape.over.step[0]);
+    const RowOperand<T, stretched_b> row_b(b + rows.operand[1] + r * shape.over.row_stride[1], shape.over.step[1]);
     T* row_y = y + rows.result + r * shape.over.length;
     for_each_pack<T>(rows.n, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
       write(row_y + i, Row::template of<T>(row_a.at(i, n), row_b.at(i, n), p, q), n);
@@ -185,38 +185,28 @@ void pair(T* y, const T* a, const T* b, const ElementwiseShape& shape, int64_t t
 template <typename T, typename Row>
 void binary(T* y, const T* a, const T* b, const ElementwiseShape& shape, int64_t task) {
   for_each_rows<2>(shape.over, task, [&](const Rows& rows) __attribute__((always_inline)) {
-    if (shape.over.step[0] == 0) {
-      binary_rows<T, Row, true, false>(y, a, b, shape, rows);
-    } else if (shape.over.step[1] == 0) {
-      binary_rows<T, Row, false, true>(y, a, b, shape, rows);
+    if (kPack<T> == 1 && shape.over.step[0] == 0) {
+      binary_rows<T, Row, kPack<T> == 1, false>(y, a, b, shape, rows);
+    } else if (kPack<T> == 1 && shape.over.step[1] == 0) {
+      binary_rows<T, Row, false, kPack<T> == 1>(y, a, b, shape, rows);
     } else {
       binary_rows<T, Row, false, false>(y, a, b, shape, rows);
     }
   });
 }
 
-template <typename T, typename Row, bool stretched_a, bool stretched_b>
-FASTNN_INLINE void triple_rows(T* y, const T* dy, const T* a, const T* b, const Broadcast& over, const Rows& rows) {
-  for (int64_t r = 0; r < rows.rows; ++r) {
-    const RowOperand<T, false> row_dy(dy + rows.operand[0] + r * over.row_stride[0]);
-    const RowOperand<T, stretched_a> row_a(a + rows.operand[1] + r * over.row_stride[1]);
-    const RowOperand<T, stretched_b> row_b(b + rows.operand[2] + r * over.row_stride[2]);
-    T* row_y = y + rows.result + r * over.length;
-    for_each_pack<T>(rows.n, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
-      write(row_y + i, Row::template of<T>(row_dy.at(i, n), row_a.at(i, n), row_b.at(i, n)), n);
-    });
-  }
-}
-
 template <typename T, typename Row>
 void triple(T* y, const T* dy, const T* a, const T* b, const ElementwiseShape& shape, int64_t task) {
-  for_each_rows<3>(shape.over, task, [&](const Rows& rows) __attribute__((always_inline)) {
-    if (shape.over.step[1] == 0) {
-      triple_rows<T, Row, true, false>(y, dy, a, b, shape.over, rows);
-    } else if (shape.over.step[2] == 0) {
-      triple_rows<T, Row, false, true>(y, dy, a, b, shape.over, rows);
-    } else {
-      triple_rows<T, Row, false, false>(y, dy, a, b, shape.over, rows);
+  const Broadcast& over = shape.over;
+  for_each_rows<3>(over, task, [&](const Rows& rows) __attribute__((always_inline)) {
+    for (int64_t r = 0; r < rows.rows; ++r) {
+      const T* row_dy = dy + rows.operand[0] + r * over.row_stride[0];
+      const RowOperand<T, false> row_a(a + rows.operand[1] + r * over.row_stride[1], over.step[1]);
+      const RowOperand<T, false> row_b(b + rows.operand[2] + r * over.row_stride[2], over.step[2]);
+      T* row_y = y + rows.result + r * over.length;
+      for_each_pack<T>(rows.n, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
+        write(row_y + i, Row::template of<T>(read(row_dy + i, n), row_a.at(i, n), row_b.at(i, n)), n);
+      });
     }
   });
 }

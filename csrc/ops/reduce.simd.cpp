@@ -187,7 +187,7 @@ FASTNN_INLINE void spread_rows(T* y, const T* x, const SpreadShape& shape, const
   const Pack<T> divisor = fill(static_cast<T>(shape.divisor));
   const bool divides = shape.divisor != 1;
   for (int64_t r = 0; r < rows.rows; ++r) {
-    const RowOperand<T, stretched> row_x(x + rows.operand[0] + r * shape.over.row_stride[0]);
+    const RowOperand<T, stretched> row_x(x + rows.operand[0] + r * shape.over.row_stride[0], shape.over.step[0]);
     T* row_y = y + rows.result + r * shape.over.length;
     for_each_pack<T>(rows.n, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
       const Pack<T> value = row_x.at(i, n);
@@ -199,8 +199,8 @@ FASTNN_INLINE void spread_rows(T* y, const T* x, const SpreadShape& shape, const
 template <typename T>
 void spread(T* y, const T* x, const SpreadShape& shape, int64_t task) {
   for_each_rows<1>(shape.over, task, [&](const Rows& rows) __attribute__((always_inline)) {
-    if (shape.over.step[0] == 0) {
-      spread_rows<T, true>(y, x, shape, rows);
+    if (kPack<T> == 1 && shape.over.step[0] == 0) {
+      spread_rows<T, kPack<T> == 1>(y, x, shape, rows);
     } else {
       spread_rows<T, false>(y, x, shape, rows);
     }

@@ -52,8 +52,19 @@ FASTNN_INLINE void transpose(Real* to, int64_t to_row, const Real* from, int64_t
         FASTNN_UNROLL
         for (int r = 0; r < lanes; ++r) store(target + r * to_row, square[r]);
       } else {
-        for (int r = 0; r < height; ++r) {
-          for (int c = 0; c < width; ++c) target[c * to_row + r] = source[r * from_row + c];
+        FASTNN_UNROLL
+        for (int r = 0; r < lanes; ++r) {
+          if (r >= height) {
+            square[r] = zero<Real>();
+          } else {
+            square[r] = width == lanes ? load(source + r * from_row) : load_first(source + r * from_row, width);
+          }
+        }
+        transpose_square<Real>(square);
+        FASTNN_UNROLL
+        for (int r = 0; r < lanes; ++r) {
+          if (r >= width) break;
+          height == lanes ? store(target + r * to_row, square[r]) : store_first(target + r * to_row, square[r], height);
         }
       }
     }
