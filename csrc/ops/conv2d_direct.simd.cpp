@@ -142,15 +142,14 @@ void backward_kernel(Real* dw, const Real* x, const Real* dy, const Conv2dShape&
   for (int64_t m = begin; m < end; ++m) {
     for (int64_t f = column; f < column + columns; ++f) dw[m * shape.F + f] = 0;
   }
-  const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows;
+  if (begin == end) return;
+  const TileHeights heights = tile_heights(end - begin);
   for (int64_t sample = 0; sample < shape.B; sample += shape.visit_samples) {
     const int64_t samples = smaller(shape.visit_samples, shape.B - sample);
     for (int64_t oh = 0; oh < shape.height.output; oh += shape.visit_rows) {
       const int64_t oh_end = smaller(oh + shape.visit_rows, shape.height.output);
-      for (int64_t tile = 0; tile < tiles; ++tile) {
-        const int64_t first = begin + (end - begin) * tile / tiles;
-        const int64_t rows = begin + (end - begin) * (tile + 1) / tiles - first;
-        add_outputs(dw, x, dy, shape, first, rows, column, columns, sample, samples, oh, oh_end);
+      for (int64_t tile = 0, first = begin; tile < heights.tiles; first += heights[tile++]) {
+        add_outputs(dw, x, dy, shape, first, heights[tile], column, columns, sample, samples, oh, oh_end);
       }
     }
   }

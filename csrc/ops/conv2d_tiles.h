@@ -135,10 +135,9 @@ FASTNN_INLINE void convolve(const Results<Real>& y, const Real* x, const Real* k
                        (w.first + column * w.stride + w_taps.begin * w.dilation) * sum.pixel;
       int64_t c_line = (h.place + row * h.step) * y.row + (w.place + column * w.step) * y.pixel;
       int64_t i = 0, j = 0, a_pixel = a_line, c_pixel = c_line;
-      const int64_t pixels = samples * rows * columns, tiles = (pixels + kTileRows - 1) / kTileRows;
-      const int64_t least = pixels / tiles, larger_tiles = pixels % tiles;
-      for (int64_t tile = 0; tile < tiles; ++tile) {
-        const int64_t tile_rows = least + (tile < larger_tiles);
+      const TileHeights heights = tile_heights(samples * rows * columns);
+      for (int64_t tile = 0; tile < heights.tiles; ++tile) {
+        const int64_t tile_rows = heights[tile];
         for (int64_t r = 0; r < tile_rows; ++r) {
           a_rows[r] = a_pixel;
           c_rows[r] = c_pixel;

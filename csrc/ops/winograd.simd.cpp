@@ -124,6 +124,14 @@ FASTNN_INLINE TilePlace place_of(const WinogradShape& shape, int64_t tile) {
   const int64_t row = tile / shape.tile_columns;
   return {row / shape.tile_rows, row % shape.tile_rows, tile % shape.tile_columns};
 }
+// From tile to tile without the divisions, which took a tenth of a convolution's time.
+FASTNN_INLINE void advance(TilePlace& place, const WinogradShape& shape) {
+  if (++place.j < shape.tile_columns) return;
+  place.j = 0;
+  if (++place.i < shape.tile_rows) return;
+  place.i = 0;
+  ++place.sample;
+}
 
 // n x n numbers of an image of height x width, from (h, v) on: where they lie, or a copy with zeros for those outside.
 template <typename Real>
@@ -205,16 +213,20 @@ FASTNN_INLINE void for_tiles(const Real* x, const Real* transformed, Scratch scr
   Real* const patches = scratch.as<Real>();
   Real* const products = patches + places * shape.chunk * C;
   Real* const copy = products + places * plane;
-  const int64_t tiles = shape.B * shape.tile_rows * shape.tile_columns, end = tiles * (task + 1) / shape.tasks;
-  for (int64_t first = tiles * task / shape.tasks; first < end; first += shape.chunk) {
+  const int64_t tiles = shape.B * shape.tile_rows * shape.tile_columns, begin = tiles * task / shape.tasks;
+  const int64_t end = tiles * (task + 1) / shape.tasks;
+  TilePlace place = begin < end ? place_of(shape, begin) : TilePlace{};
+  for (int64_t first = begin; first < end; first += shape.chunk) {
     const int64_t count = end - first < shape.chunk ? end - first : shape.chunk;
-    for (int64_t t = 0; t < count; ++t) {
-      transform_patch<Real, m>(patches + t * C, shape.chunk * C, x, shape, place_of(shape, first + t), copy);
+    const TilePlace start = place;
+    for (int64_t t = 0; t < count; ++t, advance(place, shape)) {
+      transform_patch<Real, m>(patches + t * C, shape.chunk * C, x, shape, place, copy);
     }
     for (int64_t f = 0; f < F; f += shape.block) {
       const int64_t filters = F - f < shape.block ? F - f : shape.block;
       multiply_places(products, patches, transformed + f, places, C, F, count, filters, shape);
-      for (int64_t t = 0; t < count; ++t) finish(place_of(shape, first + t), f, filters, products + t * shape.block, plane);
+      place = start;
+      for (int64_t t = 0; t < count; ++t, advance(place, shape)) finish(place, f, filters, products + t * shape.block, plane);
     }
   }
 }
@@ -286,16 +298,18 @@ void backward_input(Real* dx, const Real* dy, const Real* transformed, Scratch s
   Real* const copy = products + n * n * plane;
   for (int64_t i = sample * size; i < (sample + samples) * size; ++i) dx[i] = 0;
   const int64_t end = (sample + samples) * per_sample;
+  TilePlace place{sample, 0, 0};
   for (int64_t first = sample * per_sample; first < end; first += shape.chunk) {
     const int64_t count = end - first < shape.chunk ? end - first : shape.chunk;
-    for (int64_t t = 0; t < count; ++t) {
-      expand_outputs<Real, m>(patches + t * F, shape.chunk * F, dy, shape, place_of(shape, first + t), copy);
+    const TilePlace start = place;
+    for (int64_t t = 0; t < count; ++t, advance(place, shape)) {
+      expand_outputs<Real, m>(patches + t * F, shape.chunk * F, dy, shape, place, copy);
     }
     for (int64_t c = 0; c < C; c += shape.block) {
       const int64_t columns = C - c < shape.block ? C - c : shape.block;
       multiply_places(products, patches, transformed + c, n * n, F, C, count, columns, shape);
-      for (int64_t t = 0; t < count; ++t) {
-        const TilePlace place = place_of(shape, first + t);
+      place = start;
+      for (int64_t t = 0; t < count; ++t, advance(place, shape)) {
         const int64_t h = place.i * m - shape.before_h, v = place.j * m - shape.before_w;
         Real* const to = dx + place.sample * size + (h * shape.W + v) * C + c;
         for_channels<Real>(columns, [&](int64_t k, auto channels) __attribute__((always_inline)) {
@@ -325,10 +339,10 @@ void products_of_row(Real* results, const Real* x, const Real* dy, Real* scratch
   Real* const copy = of_dy + n * chunk * F;
   const int64_t tiles = shape.B * shape.tile_rows * shape.tile_columns;
   const int64_t begin = tiles * group / shape.groups, end = tiles * (group + 1) / shape.groups;
+  TilePlace place = begin < end ? place_of(shape, begin) : TilePlace{};
   for (int64_t first = begin; first == begin || first < end; first += chunk) {
     const int64_t count = end - first < chunk ? end - first : chunk;
-    for (int64_t t = 0; t < count; ++t) {
-      const TilePlace place = place_of(shape, first + t);
+    for (int64_t t = 0; t < count; ++t, advance(place, shape)) {
       transform_patch<Real, m, i, i + 1>(of_x + t * C, chunk * C, x, shape, place, copy);
       expand_outputs<Real, m, i, i + 1>(of_dy + t * F, chunk * F, dy, shape, place, copy);
     }

@@ -71,28 +71,40 @@ FASTNN_INLINE void run_tile_row(const Tile<Real>& block, int64_t rows, int64_t c
   }
 }
 
-// Rows of one stride, any number of them, column panel by column panel, in tiles of about equal height (26 rows are 13 + 13,
-// not 14 + 12). The offsets of `block` are set here.
+// Rows in tiles of about equal height: 26 are 13 + 13, not 14 + 12. The first `larger` tiles have one more than the others.
+struct TileHeights {
+  int64_t tiles, least, larger;
+  FASTNN_INLINE int64_t operator[](int64_t tile) const { return least + (tile < larger); }
+};
+FASTNN_INLINE TileHeights tile_heights(int64_t rows) {
+  const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+  // Before Ice Lake a division of 64 bits takes 40 to 95 cycles, where a small tile takes 400.
+  const int64_t least = rows >> 32 ? rows / tiles : static_cast<uint32_t>(rows) / static_cast<uint32_t>(tiles);
+  return {tiles, least, rows - least * tiles};
+}
+
+// Rows of one stride, any number of them, column panel by column panel. The offsets of `block` are set here.
 template <typename Real>
 FASTNN_INLINE void run_strided_tiles(const Tile<Real>& block, int64_t a_row, int64_t c_row, int64_t rows, int64_t columns) {
+  if (rows == 0) return;
   int64_t a_rows[kTileRows], c_rows[kTileRows];
   for (int r = 0; r < kTileRows; ++r) {
     a_rows[r] = r * a_row;
     c_rows[r] = r * c_row;
   }
-  const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+  const TileHeights heights = tile_heights(rows);
   for (int64_t n = 0; n < columns; n += kTileColumns<Real>) {
     const int64_t width = columns - n < kTileColumns<Real> ? columns - n : kTileColumns<Real>;
-    for (int64_t i = 0; i < tiles; ++i) {
-      const int64_t first = rows * i / tiles, end = rows * (i + 1) / tiles;
-      Tile<Real> t = block;
-      t.a_rows = a_rows;
-      t.c_rows = c_rows;
-      t.a += first * a_row;
-      t.b += n;
-      t.c += first * c_row + n;
-      if (t.bias != nullptr) t.bias += n;
-      run_tile_row(t, end - first, width);
+    Tile<Real> t = block;
+    t.a_rows = a_rows;
+    t.c_rows = c_rows;
+    t.b += n;
+    t.c += n;
+    if (t.bias != nullptr) t.bias += n;
+    for (int64_t tile = 0; tile < heights.tiles; ++tile) {
+      run_tile_row(t, heights[tile], width);
+      t.a += heights[tile] * a_row;
+      t.c += heights[tile] * c_row;
     }
   }
 }
