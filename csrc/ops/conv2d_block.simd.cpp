@@ -34,7 +34,7 @@ void forward(Real* y, uint8_t* argmax, const Real* x, const Real* w, const Real*
         convolve(strip, x + sample * x_sample, w + f, bias == nullptr ? nullptr : bias + f, h, v,
                  Sum{conv.C, filters, conv.C, F, conv.C * F}, samples, Span{row * PH, row_end * PH});
         const auto activation = [relu = shape.relu](Vec<Real> value)
-                                    __attribute__((always_inline)) { return relu ? max<Real>(value, zero<Real>()) : value; };
+                                    __attribute__((always_inline)) { return relu ? relu_of<Real>(value) : value; };
         for (int64_t s = 0; s < samples; ++s) {
           for (int64_t i = row; i < row_end; ++i) {
             const Real* corner = strip.at + s * strip.sample + (i - row) * PH * line;

@@ -89,9 +89,7 @@ void forward_row(Real* y, uint8_t* argmax, const Real* x, const Real* w, const R
     if (outputs.count == 4) {
       Vec<Real> sum[4];
       sums_at(std::integral_constant<int, 4>(), 0, sum);
-      largest = {sum[0], Mask<Real>{}};
-      FASTNN_UNROLL
-      for (int p = 1; p < 4; ++p) largest.offer(sum[p], p);
+      largest = largest_of<Real>(sum[0], sum[1], sum[2], sum[3]);
     } else {
       Vec<Real> sum[1];
       sums_at(std::integral_constant<int, 1>(), 0, sum);
@@ -101,7 +99,7 @@ void forward_row(Real* y, uint8_t* argmax, const Real* x, const Real* w, const R
         largest.offer(sum[0], p);
       }
     }
-    filters.write(y, shape.relu ? max<Real>(largest.best, zero<Real>()) : largest.best);
+    filters.write(y, shape.relu ? relu_of<Real>(largest.best) : largest.best);
     filters.write_bytes(argmax, largest.winner);
   }
 }
@@ -138,10 +136,8 @@ FASTNN_INLINE void pooled_windows(Real* y, uint8_t* argmax, const Real* x, int64
   }
   FASTNN_UNROLL
   for (int i = 0; i < windows; ++i) {
-    Largest<Real> largest{sum[0][i], Mask<Real>{}};
-    FASTNN_UNROLL
-    for (int p = 1; p < 4; ++p) largest.offer(sum[p][i], p);
-    store(y + i * F, relu ? max<Real>(largest.best, zero<Real>()) : largest.best);
+    const Largest<Real> largest = largest_of<Real>(sum[0][i], sum[1][i], sum[2][i], sum[3][i]);
+    store(y + i * F, relu ? relu_of<Real>(largest.best) : largest.best);
     store_bytes<Real>(argmax + i * F, largest.winner);
   }
 }

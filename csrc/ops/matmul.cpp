@@ -35,6 +35,12 @@ GemmBatch GemmBatch::broadcast(const Dims& a, const Dims& b, const Dims& c) {
   return batch;
 }
 
+namespace {
+
+int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
+
+}  // namespace
+
 KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N, int64_t K, GemmOptions options) {
   if (batch.count > 1 && batch.axes == 1 && batch.a[0] == 1 && batch.b[0] == 0 && !options.transpose_a) {
     M *= batch.count;  // rows of one product
@@ -42,35 +48,46 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   }
   GemmShape shape;
   shape.batch = batch, shape.M = M, shape.N = N, shape.K = K;
-  for (int i = 0; i < batch.axes; ++i) {
-    shape.batch.a[i] *= M * K;
-    shape.batch.b[i] *= K * N;
-  }
   shape.a_row = options.transpose_a ? 1 : K;
   shape.a_k = options.transpose_a ? M : 1;
-  shape.b_k = N;
+  shape.b_transposed = options.transpose_b;
   // About 64 rows by 64 columns keep one panel of B in the second-level cache and make tasks of some 20 microseconds at
-  // K = 512; small products are cut finer so that there is work for several threads, unless there are many of them.
-  const bool many = batch.count >= 8;
-  shape.row_block = many ? 70 : std::clamp<int64_t>((M + 3) / 4, 14, 56);
-  shape.column_block = M * N <= 64 * 64 && !many ? 32 : 64;
-  shape.row_tasks = (M + shape.row_block - 1) / shape.row_block;
-  if (many && M > 0) shape.row_block = (M + shape.row_tasks - 1) / shape.row_tasks;  // 72 rows are 36 and 36
-  shape.column_tasks = (N + shape.column_block - 1) / shape.column_block;
+  // K = 512. Small products are cut finer so that there is work for several threads, unless there are many of them: columns
+  // first, because blocks of rows that share a panel all read it.
+  const bool many = batch.count >= 8, few_rows = M <= 56;
+  shape.column_block = !many && (M * N <= 64 * 64 || (few_rows && N < 16 * 64)) ? 32 : 64;
+  shape.column_tasks = parts(N, shape.column_block);
+  const int64_t blocks = few_rows ? parts(8, std::max<int64_t>(shape.column_tasks, 1)) : 4;
+  shape.row_block = many ? 70 : std::clamp<int64_t>(parts(M, blocks), 14, 56);
+  shape.row_tasks = parts(M, shape.row_block);
+  if (many && M > 0) shape.row_block = parts(M, shape.row_tasks);  // 72 rows are 36 and 36
+  shape.rows_first = M <= N;
   shape.matrices = 1;
   if (shape.row_tasks * shape.column_tasks == 1) {  // at least 0.5 Mflop a task, but 16 tasks
     shape.matrices = std::clamp<int64_t>(262144 / std::max<int64_t>(1, M * N * K), 1, std::max<int64_t>(1, batch.count / 16));
   }
-  const int64_t tasks = (batch.count + shape.matrices - 1) / shape.matrices * shape.row_tasks * shape.column_tasks;
+  const int64_t tasks = parts(batch.count, shape.matrices) * shape.row_tasks * shape.column_tasks;
 
   const bool is_double = dtype == DType::float64;
+  const int64_t item = static_cast<int64_t>(item_size(dtype)), panel = K * shape.column_block;
   const GemmKernels& kernels = gemm_kernels(isa);
+  const bool read_once = shape.row_tasks == 1 && batch.count == batch.b_matrices;
+  const bool far = N > shape.column_block && K * N * item >= 512 * 1024;
+  const bool packs_here = read_once && (options.transpose_b || far), packs_before = options.transpose_b && !read_once;
+  const int64_t b_matrix = packs_before ? shape.column_tasks * panel : K * N;
+  for (int i = 0; i < batch.axes; ++i) {
+    shape.batch.a[i] *= M * K;
+    shape.batch.b[i] *= b_matrix;
+  }
   KernelPlan plan;
-  if (options.transpose_b && tasks > 0) {
-    plan.workspaces = {static_cast<size_t>(batch.b_matrices * K * N) * item_size(dtype)};
-    const int64_t panels = batch.b_matrices * ((N + kTransposeColumns - 1) / kTransposeColumns);
-    plan.steps.push_back(kernel_step(kernels.copy_transposed[is_double], K == 0 ? 0 : panels, shape));
-    plan.steps.push_back(kernel_step(kernels.multiply_copied[is_double], tasks, shape));
+  if (packs_before && tasks > 0) {
+    plan.workspaces = {static_cast<size_t>(batch.b_matrices * b_matrix * item)};
+    const int64_t packs = batch.b_matrices * shape.column_tasks * parts(K, kPackedRows);
+    plan.steps.push_back(kernel_step(kernels.pack[is_double], packs, shape));
+    plan.steps.push_back(kernel_step(kernels.multiply_packed[is_double], tasks, shape));
+  } else if (packs_here) {
+    const KernelFn multiply = options.bias ? kernels.pack_multiply_bias[is_double] : kernels.pack_multiply[is_double];
+    plan.steps.push_back(kernel_step(multiply, tasks, shape, static_cast<size_t>(panel * item)));
   } else {
     const KernelFn multiply = options.bias ? kernels.multiply_bias[is_double] : kernels.multiply[is_double];
     plan.steps.push_back(kernel_step(multiply, tasks, shape));

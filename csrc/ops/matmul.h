@@ -9,15 +9,17 @@
 //            was stretched; nothing is saved.
 // Writes     every element of C once.
 // Aliasing   none.
-// Scratch    none. A transposed B is first copied into the workspace as (K, N).
+// Scratch    a panel of B, where it is packed: a transposed B, and a large one of which every row is read once. If several blocks
+//            of rows share the panels of a transposed B, they are packed into the workspace first.
 // Requires   float or double.
 // Edges      K = 0 gives bias or 0. NaN and infinities propagate as in the sum.
-// Tasks      blocks of rows times panels of columns of each matrix, or several small matrices; before them, for a transposed B,
-//            panels of its copy.
+// Tasks      blocks of rows times panels of columns of each matrix, or several small matrices; before them, where B is packed into
+//            the workspace, parts of its panels.
 // Numerics   one chain of fused multiply-adds over k in order: |error| <= K eps sum |a||b|. A row's bits do not depend on M.
 // Cost       2 M N K flop; M K + K N + M N elements.
 // Source     Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008. At the sizes of small networks
-//            (a panel of B within the second-level cache) packing B buys nothing: 116 GFLOP/s with and without (float, Zen 4).
+//            (a panel of B within the second-level cache) packing B buys nothing: 116 GFLOP/s with and without (float, Zen 4). Where
+//            few rows read a B that lies further away, its rows of 128 bytes come too late without: 32 x 784 x 512 took 354 us.
 #pragma once
 
 #include "ops/elementwise.h"
@@ -39,19 +41,22 @@ struct GemmShape {
   GemmBatch batch;
   int64_t M, N, K;
   int64_t a_row, a_k;               // strides of A in elements
-  int64_t b_k;                      // stride of B (of its copy, if transposed) between values of k
+  bool b_transposed;
   int64_t row_block, column_block;  // of C, per task
   int64_t row_tasks, column_tasks;
-  int64_t matrices;  // per task; several only where one block is a whole matrix
+  bool rows_first;                  // consecutive tasks share a panel of B, else rows of A
+  int64_t matrices;                 // per task; several only where one block is a whole matrix
 };
 
-constexpr int64_t kTransposeColumns = 64;  // of a transposed B, copied by one task
+constexpr int64_t kPackedRows = 256;  // of K, of a panel, packed by one task
 
-struct GemmKernels {            // [0] for float, [1] for double
-  KernelFn multiply[2];         // C, A, B
-  KernelFn multiply_bias[2];    // C, A, B, bias or null
-  KernelFn copy_transposed[2];  // C, A, B, workspace: writes the workspace
-  KernelFn multiply_copied[2];  // C, A, B, workspace: multiplies what stands there
+struct GemmKernels {               // [0] for float, [1] for double
+  KernelFn multiply[2];            // C, A, B
+  KernelFn multiply_bias[2];       // C, A, B, bias or null
+  KernelFn pack_multiply[2];       // C, A, B: each task packs its panel
+  KernelFn pack_multiply_bias[2];  // C, A, B, bias or null
+  KernelFn pack[2];                // C, A, B, workspace: writes the workspace
+  KernelFn multiply_packed[2];     // C, A, B, workspace: multiplies what stands there
 };
 FASTNN_PER_ISA(GemmKernels, gemm_kernels)
 

@@ -39,26 +39,45 @@ struct Largest {
   Vec<Real> best;
   Mask<Real> winner;
   FASTNN_INLINE void offer(Vec<Real> value, int64_t number) {
-    const Mask<Real> numbers = Mask<Real>{} + static_cast<typename MaskLane<Real>::type>(number);
+    offer({value, Mask<Real>{} + static_cast<typename MaskLane<Real>::type>(number)});
+  }
+  FASTNN_INLINE void offer(const Largest& other) {
 #if defined(__AVX512F__)  // the compiler makes vectors of the masks in between
     if constexpr (sizeof(Real) == 4) {
-      const __mmask16 larger = _mm512_cmp_ps_mask((__m512)value, (__m512)best, _CMP_NLE_UQ);
+      const __mmask16 larger = _mm512_cmp_ps_mask((__m512)other.best, (__m512)best, _CMP_NLE_UQ);
       const __mmask16 wins = _mm512_mask_cmp_ps_mask(larger, (__m512)best, (__m512)best, _CMP_ORD_Q);
-      best = (Vec<Real>)_mm512_mask_mov_ps((__m512)best, wins, (__m512)value);
-      winner = (Mask<Real>)_mm512_mask_mov_epi32((__m512i)winner, wins, (__m512i)numbers);
+      best = (Vec<Real>)_mm512_mask_mov_ps((__m512)best, wins, (__m512)other.best);
+      winner = (Mask<Real>)_mm512_mask_mov_epi32((__m512i)winner, wins, (__m512i)other.winner);
     } else {
-      const __mmask8 larger = _mm512_cmp_pd_mask((__m512d)value, (__m512d)best, _CMP_NLE_UQ);
+      const __mmask8 larger = _mm512_cmp_pd_mask((__m512d)other.best, (__m512d)best, _CMP_NLE_UQ);
       const __mmask8 wins = _mm512_mask_cmp_pd_mask(larger, (__m512d)best, (__m512d)best, _CMP_ORD_Q);
-      best = (Vec<Real>)_mm512_mask_mov_pd((__m512d)best, wins, (__m512d)value);
-      winner = (Mask<Real>)_mm512_mask_mov_epi64((__m512i)winner, wins, (__m512i)numbers);
+      best = (Vec<Real>)_mm512_mask_mov_pd((__m512d)best, wins, (__m512d)other.best);
+      winner = (Mask<Real>)_mm512_mask_mov_epi64((__m512i)winner, wins, (__m512i)other.winner);
     }
 #else
-    const Mask<Real> wins = ~(value <= best) & (best == best);
-    best = select<Real>(wins, value, best);
-    winner = wins ? numbers : winner;
+    const Mask<Real> wins = ~(other.best <= best) & (best == best);
+    best = select<Real>(wins, other.best, best);
+    winner = wins ? other.winner : winner;
 #endif
   }
 };
+
+// Of four values; two pairs do not wait for each other.
+template <typename Real>
+FASTNN_INLINE Largest<Real> largest_of(Vec<Real> a, Vec<Real> b, Vec<Real> c, Vec<Real> d) {
+  using Index = typename MaskLane<Real>::type;
+  Largest<Real> first{a, Mask<Real>{}}, second{c, Mask<Real>{} + Index(2)};
+  first.offer(b, 1);
+  second.offer(d, 3);
+  first.offer(second);
+  return first;
+}
+
+// max(x, 0) in one instruction where there is one: a NaN is no less than 0.
+template <typename Real>
+FASTNN_INLINE Vec<Real> relu_of(Vec<Real> x) {
+  return select<Real>(zero<Real>() > x, zero<Real>(), x);
+}
 
 // finish(the largest value) of `rows` by `columns` positions from x on, and its number; the first position's is `first`.
 template <typename Real, typename Finish>

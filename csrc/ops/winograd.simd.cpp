@@ -272,12 +272,10 @@ void pool(Real* y, uint8_t* argmax, const Real* x, const Real* transformed, cons
         for_channels<Real>(count, [&](int64_t f, auto filters) __attribute__((always_inline)) {
           Vec<Real> out[4];
           outputs_of<Real, 2>(out, products + f, plane, filters);
-          Largest<Real> largest{out[0], Mask<Real>{}};
-          FASTNN_UNROLL
-          for (int p = 1; p < 4; ++p) largest.offer(out[p], p);
+          const Largest<Real> largest = largest_of<Real>(out[0], out[1], out[2], out[3]);
           Vec<Real> best = largest.best;
           if (bias != nullptr) best += filters.read(bias + first + f);
-          filters.write(y + to + f, shape.relu ? max<Real>(best, zero<Real>()) : best);
+          filters.write(y + to + f, shape.relu ? relu_of<Real>(best) : best);
           filters.write_bytes(argmax + to + f, largest.winner);
         });
       });
