@@ -48,51 +48,43 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   }
   GemmShape shape;
   shape.batch = batch, shape.M = M, shape.N = N, shape.K = K;
+  for (int i = 0; i < batch.axes; ++i) {
+    shape.batch.a[i] *= M * K;
+    shape.batch.b[i] *= K * N;
+  }
   shape.a_row = options.transpose_a ? 1 : K;
   shape.a_k = options.transpose_a ? M : 1;
   shape.b_transposed = options.transpose_b;
-  // About 64 rows by 64 columns keep one panel of B in the second-level cache and make tasks of some 20 microseconds at
-  // K = 512. Small products are cut finer so that there is work for several threads, unless there are many of them: columns
-  // first, because blocks of rows that share a panel all read it.
-  const bool many = batch.count >= 8, few_rows = M <= 56;
-  shape.column_block = !many && (M * N <= 64 * 64 || (few_rows && N < 16 * 64)) ? 32 : 64;
+  const bool is_double = dtype == DType::float64;
+  const int64_t item = static_cast<int64_t>(item_size(dtype));
+  const bool packs = options.transpose_b || N * item >= 1024;
+  // Blocks of C make tasks of some 20 microseconds. Small products are cut finer so that there is work for several threads,
+  // unless there are many of them: columns first, because every block of rows packs the same panel of B again.
+  const bool many = batch.count >= 8;
+  shape.column_block = !many && (M * N <= 64 * 64 || (M <= 56 && N < 16 * 64)) ? 32 : 64;
   shape.column_tasks = parts(N, shape.column_block);
-  const int64_t blocks = few_rows ? parts(8, std::max<int64_t>(shape.column_tasks, 1)) : 4;
-  shape.row_block = many ? 70 : std::clamp<int64_t>(parts(M, blocks), 14, 56);
+  const int64_t most = packs ? 168 : 56,
+                wanted = std::max<int64_t>(parts(M, most), parts(8, std::max<int64_t>(shape.column_tasks, 1)));
+  shape.row_block = many ? 70 : std::max<int64_t>(parts(M, wanted), 14);
   shape.row_tasks = parts(M, shape.row_block);
-  if (many && M > 0) shape.row_block = parts(M, shape.row_tasks);  // 72 rows are 36 and 36
-  shape.rows_first = M <= N;
+  if (M > 0) shape.row_block = parts(M, shape.row_tasks);  // 72 rows are 36 and 36
   shape.matrices = 1;
   if (shape.row_tasks * shape.column_tasks == 1) {  // at least 0.5 Mflop a task, but 16 tasks
     shape.matrices = std::clamp<int64_t>(262144 / std::max<int64_t>(1, M * N * K), 1, std::max<int64_t>(1, batch.count / 16));
   }
   const int64_t tasks = parts(batch.count, shape.matrices) * shape.row_tasks * shape.column_tasks;
 
-  const bool is_double = dtype == DType::float64;
-  const int64_t item = static_cast<int64_t>(item_size(dtype)), panel = K * shape.column_block;
   const GemmKernels& kernels = gemm_kernels(isa);
-  const bool read_once = shape.row_tasks == 1 && batch.count == batch.b_matrices;
-  const bool far = N > shape.column_block && K * N * item >= 512 * 1024;
-  const bool packs_here = read_once && (options.transpose_b || far), packs_before = options.transpose_b && !read_once;
-  const int64_t b_matrix = packs_before ? shape.column_tasks * panel : K * N;
-  for (int i = 0; i < batch.axes; ++i) {
-    shape.batch.a[i] *= M * K;
-    shape.batch.b[i] *= b_matrix;
+  size_t scratch = 0;
+  if (packs) {
+    shape.piece = std::clamp<int64_t>(K, 1, 512);
+    shape.copies_a = (options.transpose_a ? M : K) * item % 2048 == 0 && shape.row_block >= 14;
+    const int64_t copy = shape.copies_a ? (shape.row_block + kGap) * (shape.piece + kGap) : 0;
+    scratch = static_cast<size_t>((shape.piece * kPackedColumns + copy) * item);
   }
-  KernelPlan plan;
-  if (packs_before && tasks > 0) {
-    plan.workspaces = {static_cast<size_t>(batch.b_matrices * b_matrix * item)};
-    const int64_t packs = batch.b_matrices * shape.column_tasks * parts(K, kPackedRows);
-    plan.steps.push_back(kernel_step(kernels.pack[is_double], packs, shape));
-    plan.steps.push_back(kernel_step(kernels.multiply_packed[is_double], tasks, shape));
-  } else if (packs_here) {
-    const KernelFn multiply = options.bias ? kernels.pack_multiply_bias[is_double] : kernels.pack_multiply[is_double];
-    plan.steps.push_back(kernel_step(multiply, tasks, shape, static_cast<size_t>(panel * item)));
-  } else {
-    const KernelFn multiply = options.bias ? kernels.multiply_bias[is_double] : kernels.multiply[is_double];
-    plan.steps.push_back(kernel_step(multiply, tasks, shape));
-  }
-  return plan;
+  const auto& multiply = packs ? (options.bias ? kernels.pack_multiply_bias : kernels.pack_multiply)
+                               : (options.bias ? kernels.multiply_bias : kernels.multiply);
+  return {{kernel_step(multiply[is_double], tasks, shape, scratch)}};
 }
 
 namespace {

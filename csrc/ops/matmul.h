@@ -9,17 +9,16 @@
 //            was stretched; nothing is saved.
 // Writes     every element of C once.
 // Aliasing   none.
-// Scratch    a panel of B, where it is packed: a transposed B, and a large one of which every row is read once. If several blocks
-//            of rows share the panels of a transposed B, they are packed into the workspace first.
+// Scratch    where B is packed, a piece of a panel of it, and perhaps of a block of A.
 // Requires   float or double.
 // Edges      K = 0 gives bias or 0. NaN and infinities propagate as in the sum.
-// Tasks      blocks of rows times panels of columns of each matrix, or several small matrices; before them, where B is packed into
-//            the workspace, parts of its panels.
+// Tasks      blocks of rows times blocks of columns of each matrix, or several small matrices.
 // Numerics   one chain of fused multiply-adds over k in order: |error| <= K eps sum |a||b|. A row's bits do not depend on M.
 // Cost       2 M N K flop; M K + K N + M N elements.
 // Source     Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008. At the sizes of small networks
-//            (a panel of B within the second-level cache) packing B buys nothing: 116 GFLOP/s with and without (float, Zen 4). Where
-//            few rows read a B that lies further away, its rows of 128 bytes come too late without: 32 x 784 x 512 took 354 us.
+//            (a panel of B within the second-level cache) packing B buys nothing on a Zen 4: 116 GFLOP/s with and without. But
+//            rows that lie a kilobyte or more apart are read ahead by no processor, and fight for few lines of a cache where that
+//            is a power of two: then a task packs what it multiplies (Cascade Lake: 512 cubed took 2.3 times as long without).
 #pragma once
 
 #include "ops/elementwise.h"
@@ -41,28 +40,28 @@ struct GemmShape {
   GemmBatch batch;
   int64_t M, N, K;
   int64_t a_row, a_k;               // strides of A in elements
-  bool b_transposed;
   int64_t row_block, column_block;  // of C, per task
   int64_t row_tasks, column_tasks;
-  bool rows_first;                  // consecutive tasks share a panel of B, else rows of A
-  int64_t matrices;                 // per task; several only where one block is a whole matrix
+  int64_t matrices;  // per task; several only where one block is a whole matrix
+  bool b_transposed;
+  bool copies_a;  // of what a task packs
+  int64_t piece;  // of K, packed at a time
 };
 
-constexpr int64_t kPackedRows = 256;  // of K, of a panel, packed by one task
+constexpr int64_t kPackedColumns = 32;  // the most that a register tile has
+constexpr int64_t kGap = 16;            // elements between packed rows of A, whose distance is then no power of two
 
 struct GemmKernels {               // [0] for float, [1] for double
   KernelFn multiply[2];            // C, A, B
   KernelFn multiply_bias[2];       // C, A, B, bias or null
-  KernelFn pack_multiply[2];       // C, A, B: each task packs its panel
+  KernelFn pack_multiply[2];       // C, A, B
   KernelFn pack_multiply_bias[2];  // C, A, B, bias or null
-  KernelFn pack[2];                // C, A, B, workspace: writes the workspace
-  KernelFn multiply_packed[2];     // C, A, B, workspace: multiplies what stands there
 };
 FASTNN_PER_ISA(GemmKernels, gemm_kernels)
 
 struct GemmOptions {
   bool transpose_a = false, transpose_b = false;
-  bool bias = false;  // a fourth buffer follows; not with transpose_b
+  bool bias = false;  // a fourth buffer follows
 };
 KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N, int64_t K, GemmOptions options);
 inline KernelPlan plan_gemm(Isa isa, DType dtype, int64_t batch, int64_t M, int64_t N, int64_t K, GemmOptions options) {

@@ -6,35 +6,34 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-// What a task computes: rows and columns of some matrices.
+// Some rows and columns of one matrix.
+template <typename Real>
 struct Block {
-  int64_t first, end;  // matrices
-  int64_t panel, m, rows, n, columns;
+  Real* c;
+  const Real *a, *b, *bias;  // b: its first matrix element, from which `n` columns are skipped
+  int64_t rows, n, columns;
 };
-FASTNN_INLINE Block block_of(const GemmShape& shape, int64_t task) {
-  const int64_t blocks = shape.row_tasks * shape.column_tasks, block = task % blocks;
-  const int64_t row = shape.rows_first ? block % shape.row_tasks : block / shape.column_tasks;
-  const int64_t panel = shape.rows_first ? block / shape.row_tasks : block % shape.column_tasks;
-  const int64_t m = row * shape.row_block, n = panel * shape.column_block, first = task / blocks * shape.matrices;
-  return {first,
-          first + shape.matrices < shape.batch.count ? first + shape.matrices : shape.batch.count,
-          panel,
-          m,
-          m + shape.row_block < shape.M ? shape.row_block : shape.M - m,
-          n,
-          n + shape.column_block < shape.N ? shape.column_block : shape.N - n};
+
+template <typename Real>
+FASTNN_INLINE void multiply_in_place(const Block<Real>& block, const GemmShape& shape) {
+  Tile<Real> t;
+  t.a = block.a, t.b = block.b + block.n, t.c = block.c;
+  t.a_k = shape.a_k, t.b_k = shape.N, t.k = shape.K;
+  t.bias = block.bias;
+  t.start = block.bias == nullptr ? Start::zero : Start::bias;
+  run_strided_tiles(t, shape.a_row, shape.N, block.rows, block.columns);
 }
 
-// Some rows of a panel of B, side by side: `columns` columns from n on, for k from `first` to `end`.
+// Rows `first` to `end` of some columns of B, side by side.
 template <typename Real>
-FASTNN_INLINE void pack_panel(Real* to, const Real* b, const GemmShape& shape, int64_t n, int64_t columns, int64_t first,
-                              int64_t end) {
+FASTNN_INLINE void pack_columns(Real* to, const Real* b, const GemmShape& shape, int64_t n, int64_t columns, int64_t first,
+                                int64_t end) {
   if (shape.b_transposed) {
-    transpose(to, shape.column_block, b + n * shape.K + first, shape.K, columns, end - first);
+    transpose(to, kTileColumns<Real>, b + n * shape.K + first, shape.K, columns, end - first);
     return;
   }
-  constexpr int64_t kAhead = 16;  // rows: they lie further apart than the processor looks ahead by itself
-  for (int64_t k = first; k < end; ++k, to += shape.column_block) {
+  constexpr int64_t kAhead = 16;
+  for (int64_t k = first; k < end; ++k, to += kTileColumns<Real>) {
     const Real* const from = b + k * shape.N + n;
     for_each_vector<Real>(columns, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       __builtin_prefetch(from + kAhead * shape.N + i);
@@ -43,20 +42,54 @@ FASTNN_INLINE void pack_panel(Real* to, const Real* b, const GemmShape& shape, i
   }
 }
 
-enum class Packed { no, here, before };
-
-// `packed` is the workspace, or room for a panel.
-template <typename Real, Packed how>
-FASTNN_INLINE void multiply_block(Real* c, const Real* a, const Real* b, const Real* bias, Real* packed, const GemmShape& shape,
-                                  int64_t task) {
-  const Block block = block_of(shape, task);
+// A piece of K at a time. All rows of the block meet a panel of B while the second-level cache holds it.
+template <typename Real>
+FASTNN_INLINE void multiply_packing(const Block<Real>& block, Real* scratch, const GemmShape& shape) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  Real* const copy = scratch + shape.piece * panel;
   Tile<Real> t;
-  t.bias = bias == nullptr ? nullptr : bias + block.n;
-  t.a_k = shape.a_k;
-  t.b_k = how == Packed::no ? shape.N : shape.column_block;
-  t.k = shape.K;
-  t.start = bias == nullptr ? Start::zero : Start::bias;
-  for (int64_t matrix = block.first; matrix < block.end; ++matrix) {
+  t.b = scratch, t.b_k = panel, t.a_k = shape.a_k;
+  int64_t a_row = shape.a_row;
+  int64_t k = 0;
+  do {  // once where K is 0
+    const int64_t end = k + shape.piece < shape.K ? k + shape.piece : shape.K;
+    t.k = end - k;
+    t.a = block.a + k * shape.a_k;
+    if (shape.copies_a) {
+      const bool turned = shape.a_row == 1;  // (K, rows) lies in memory
+      const int64_t lines = turned ? t.k : block.rows, length = turned ? block.rows : t.k;
+      const int64_t line = length + kGap, from_line = turned ? shape.a_k : shape.a_row;
+      for (int64_t i = 0; i < lines; ++i) {
+        const Real* const from = t.a + i * from_line;
+        for_each_vector<Real>(length, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
+          lanes.store(copy + i * line + j, lanes.load(from + j));
+        });
+      }
+      t.a = copy;
+      (turned ? t.a_k : a_row) = line;
+    }
+    for (int64_t n = 0; n < block.columns; n += panel) {
+      const int64_t columns = block.columns - n < panel ? block.columns - n : panel;
+      pack_columns(scratch, block.b, shape, block.n + n, columns, k, end);
+      t.c = block.c + n;
+      t.bias = block.bias == nullptr ? nullptr : block.bias + n;
+      t.start = k > 0 ? Start::accumulate : block.bias == nullptr ? Start::zero : Start::bias;
+      run_strided_tiles(t, a_row, shape.N, block.rows, columns);
+    }
+    k = end;
+  } while (k < shape.K);
+}
+
+template <typename Real, bool packs>
+FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Real* bias, Real* scratch, const GemmShape& shape,
+                                 int64_t task) {
+  const int64_t column_task = task % shape.column_tasks, row_task = task / shape.column_tasks % shape.row_tasks;
+  const int64_t first = task / shape.column_tasks / shape.row_tasks * shape.matrices;
+  const int64_t end = first + shape.matrices < shape.batch.count ? first + shape.matrices : shape.batch.count;
+  const int64_t m = row_task * shape.row_block, n = column_task * shape.column_block;
+  const int64_t rows = m + shape.row_block < shape.M ? shape.row_block : shape.M - m;
+  const int64_t columns = n + shape.column_block < shape.N ? shape.column_block : shape.N - n;
+  for (int64_t matrix = first; matrix < end; ++matrix) {
     int64_t index = matrix, a_at = 0, b_at = 0;
     for (int axis = shape.batch.axes - 1; axis >= 0; --axis) {
       const int64_t i = axis > 0 ? index % shape.batch.extent[axis] : index;
@@ -64,46 +97,37 @@ FASTNN_INLINE void multiply_block(Real* c, const Real* a, const Real* b, const R
       a_at += i * shape.batch.a[axis];
       b_at += i * shape.batch.b[axis];
     }
-    t.a = a + a_at + block.m * shape.a_row;
-    if (how == Packed::here) pack_panel(packed, b + b_at, shape, block.n, block.columns, 0, shape.K);
-    t.b = how == Packed::no     ? b + b_at + block.n
-          : how == Packed::here ? packed
-                                : packed + b_at + block.panel * shape.K * shape.column_block;
-    t.c = c + (matrix * shape.M + block.m) * shape.N + block.n;
-    run_strided_tiles(t, shape.a_row, shape.N, block.rows, block.columns);
+    const Block<Real> block{c + (matrix * shape.M + m) * shape.N + n,
+                            a + a_at + m * shape.a_row,
+                            b + b_at,
+                            bias == nullptr ? nullptr : bias + n,
+                            rows,
+                            n,
+                            columns};
+    if constexpr (packs) {
+      multiply_packing(block, scratch, shape);
+    } else {
+      multiply_in_place(block, shape);
+    }
   }
 }
 
 template <typename Real>
 void multiply(Real* c, const Real* a, const Real* b, const GemmShape& shape, int64_t task) {
-  multiply_block<Real, Packed::no>(c, a, b, nullptr, nullptr, shape, task);
+  multiply_task<Real, false>(c, a, b, nullptr, nullptr, shape, task);
 }
 template <typename Real>
 void multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, const GemmShape& shape, int64_t task) {
-  multiply_block<Real, Packed::no>(c, a, b, bias, nullptr, shape, task);
+  multiply_task<Real, false>(c, a, b, bias, nullptr, shape, task);
 }
 template <typename Real>
 void pack_multiply(Real* c, const Real* a, const Real* b, Scratch scratch, const GemmShape& shape, int64_t task) {
-  multiply_block<Real, Packed::here>(c, a, b, nullptr, scratch.as<Real>(), shape, task);
+  multiply_task<Real, true>(c, a, b, nullptr, scratch.as<Real>(), shape, task);
 }
 template <typename Real>
 void pack_multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, Scratch scratch, const GemmShape& shape,
                         int64_t task) {
-  multiply_block<Real, Packed::here>(c, a, b, bias, scratch.as<Real>(), shape, task);
-}
-template <typename Real>
-void multiply_packed(Real* c, const Real* a, const Real* b, Real* packed, const GemmShape& shape, int64_t task) {
-  multiply_block<Real, Packed::before>(c, a, b, nullptr, packed, shape, task);
-}
-
-// The workspace has the panels of each matrix of B one after the other, all of one size.
-template <typename Real>
-void pack(Real*, const Real*, const Real* b, Real* packed, const GemmShape& shape, int64_t task) {
-  const int64_t parts = (shape.K + kPackedRows - 1) / kPackedRows, panel = task / parts, first = task % parts * kPackedRows;
-  const int64_t n = panel % shape.column_tasks * shape.column_block;
-  pack_panel(packed + (panel * shape.K + first) * shape.column_block, b + panel / shape.column_tasks * shape.K * shape.N, shape,
-             n, n + shape.column_block < shape.N ? shape.column_block : shape.N - n, first,
-             first + kPackedRows < shape.K ? first + kPackedRows : shape.K);
+  multiply_task<Real, true>(c, a, b, bias, scratch.as<Real>(), shape, task);
 }
 
 }  // namespace
@@ -113,8 +137,6 @@ const GemmKernels gemm_kernels = {
     {kernel<multiply_bias<float>>, kernel<multiply_bias<double>>},
     {kernel<pack_multiply<float>>, kernel<pack_multiply<double>>},
     {kernel<pack_multiply_bias<float>>, kernel<pack_multiply_bias<double>>},
-    {kernel<pack<float>>, kernel<pack<double>>},
-    {kernel<multiply_packed<float>>, kernel<multiply_packed<double>>},
 };
 
 }  // namespace fastnn::FASTNN_ISA
