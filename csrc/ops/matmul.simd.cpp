@@ -83,8 +83,9 @@ FASTNN_INLINE void multiply_packing(const Block<Real>& block, Real* scratch, con
 template <typename Real, bool packs>
 FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Real* bias, Real* scratch, const GemmShape& shape,
                                  int64_t task) {
-  const int64_t column_task = task % shape.column_tasks, row_task = task / shape.column_tasks % shape.row_tasks;
-  const int64_t first = task / shape.column_tasks / shape.row_tasks * shape.matrices;
+  // Row by row within a panel of B, which the tasks of a thread then share: threads divide the larger operand between them.
+  const int64_t row_task = task % shape.row_tasks, column_task = task / shape.row_tasks % shape.column_tasks;
+  const int64_t first = task / shape.row_tasks / shape.column_tasks * shape.matrices;
   const int64_t end = first + shape.matrices < shape.batch.count ? first + shape.matrices : shape.batch.count;
   const int64_t m = row_task * shape.row_block, n = column_task * shape.column_block;
   const int64_t rows = m + shape.row_block < shape.M ? shape.row_block : shape.M - m;

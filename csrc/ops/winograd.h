@@ -20,8 +20,8 @@
 // Requires   float or double.
 // Edges      Taps outside the image count as 0. A NaN or an infinity in a patch makes every output of its tile a NaN or an infinity,
 //            also those that do not read it; in dy, every number of the patch; for dw, every element for its channel or filter.
-// Tasks      ranges of tiles, for dx of samples, for dw rows of places in groups of tiles; of the steps before and after, channels or
-//            filters.
+// Tasks      ranges of tiles, for dx of samples, for dw rows of places in groups of tiles, of some channels; of the steps before
+//            and after, channels or filters.
 // Numerics   each output is one chain per place over the channels (for dw over the tiles of a group), in a fixed order, of y and dx
 //            whatever the batch.
 //            |error| <= (length of that chain + 24) * eps * the formula above with the absolute value of every matrix and number. Of
@@ -44,6 +44,7 @@ struct WinogradShape {
   int64_t chunk;  // tiles that are transformed and multiplied at a time
   int64_t block;  // columns of a product, likewise
   int64_t tasks;
+  int64_t splits;            // of the channels, for dw
   int64_t transformed_rows;  // of w, per task of the first step
   int64_t groups;            // of tiles, for dw
   int64_t kernel_plane;      // from one place to the next: powers of two apart they would share cache lines

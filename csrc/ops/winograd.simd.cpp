@@ -156,27 +156,34 @@ FASTNN_INLINE Square<Real> square_at(const Real* image, int64_t height, int64_t 
   return {copy, n * channels};
 }
 
+// Channels `begin` to `begin + count` of x.
+struct Part {
+  int64_t begin, count;
+};
+
 // matrix * x * matrix' of such a square, or rows of it; place (i, j) goes to `to` + (i * r + j - begin * r) * plane.
 template <typename Real, int n, int r, bool turned, int begin, int end, typename Matrix>
-FASTNN_INLINE void transform_square(Real* to, int64_t plane, const Matrix& matrix, Square<Real> square, int64_t count) {
+FASTNN_INLINE void transform_square(Real* to, int64_t plane, const Matrix& matrix, Square<Real> square, int64_t pixel,
+                                    int64_t count) {
   for_channels<Real>(count, [&](int64_t c, auto channels) __attribute__((always_inline)) {
     two_sided<Real, n, r, turned, begin, end>(
         matrix,
         [&](int i, int j)
-            __attribute__((always_inline)) { return channels.read(square.from + i * square.row + j * count + c); },
+            __attribute__((always_inline)) { return channels.read(square.from + i * square.row + j * pixel + c); },
         [&](int i, int j, Vec<Real> number)
             __attribute__((always_inline)) { channels.write(to + ((i - begin) * r + j) * plane + c, number); });
   });
 }
 
-// B' d B of a tile of x, C channels. `copy` has room for a patch.
+// B' d B of a tile of x, for some channels. `copy` has room for a patch.
 template <typename Real, int m, int begin = 0, int end = m + 2>
 FASTNN_INLINE void transform_patch(Real* to, int64_t plane, const Real* x, const WinogradShape& shape, TilePlace place,
-                                   Real* copy) {
+                                   Part part, Real* copy) {
   const Real* const image = x + place.sample * shape.H * shape.W * shape.C;
   const int64_t h = place.i * m - shape.before_h, v = place.j * m - shape.before_w;
-  transform_square<Real, m + 2, m + 2, false, begin, end>(
-      to, plane, Scheme<m>::patch, square_at<Real, m + 2>(image, shape.H, shape.W, shape.C, h, v, copy), shape.C);
+  Square<Real> square = square_at<Real, m + 2>(image, shape.H, shape.W, shape.C, h, v, copy);
+  square.from += part.begin;
+  transform_square<Real, m + 2, m + 2, false, begin, end>(to, plane, Scheme<m>::patch, square, shape.C, part.count);
 }
 // A dy A' of a tile of y, F channels.
 template <typename Real, int m, int begin = 0, int end = m + 2>
@@ -185,7 +192,7 @@ FASTNN_INLINE void expand_outputs(Real* to, int64_t plane, const Real* dy, const
   const Real* const image = dy + place.sample * shape.rows * shape.columns * shape.F;
   transform_square<Real, m, m + 2, true, begin, end>(
       to, plane, Scheme<m>::output,
-      square_at<Real, m>(image, shape.rows, shape.columns, shape.F, place.i * m, place.j * m, copy), shape.F);
+      square_at<Real, m>(image, shape.rows, shape.columns, shape.F, place.i * m, place.j * m, copy), shape.F, shape.F);
 }
 
 // The products of `count` tiles of some columns: (places, tiles, K) times (places, K, all columns), places side by side.
@@ -220,7 +227,7 @@ FASTNN_INLINE void for_tiles(const Real* x, const Real* transformed, Scratch scr
     const int64_t count = end - first < shape.chunk ? end - first : shape.chunk;
     const TilePlace start = place;
     for (int64_t t = 0; t < count; ++t, advance(place, shape)) {
-      transform_patch<Real, m>(patches + t * C, shape.chunk * C, x, shape, place, copy);
+      transform_patch<Real, m>(patches + t * C, shape.chunk * C, x, shape, place, {0, C}, copy);
     }
     for (int64_t f = 0; f < F; f += shape.block) {
       const int64_t filters = F - f < shape.block ? F - f : shape.block;
@@ -327,11 +334,12 @@ void backward_input(Real* dx, const Real* dy, const Real* transformed, Scratch s
   }
 }
 
-// The products of one group of tiles in row `i` of the patches' places, each (C, F).
+// The products of one group of tiles in row `i` of the patches' places, each (C, F), for some channels.
 template <typename Real, int m, int i>
-void products_of_row(Real* results, const Real* x, const Real* dy, Real* scratch, const WinogradShape& shape, int64_t group) {
+void products_of_row(Real* results, const Real* x, const Real* dy, Real* scratch, const WinogradShape& shape, int64_t group,
+                     Part part) {
   constexpr int n = m + 2;
-  const int64_t C = shape.C, F = shape.F, chunk = shape.chunk;
+  const int64_t C = part.count, F = shape.F, chunk = shape.chunk;
   Real* const of_x = scratch;
   Real* const of_dy = of_x + n * chunk * C;
   Real* const copy = of_dy + n * chunk * F;
@@ -341,12 +349,13 @@ void products_of_row(Real* results, const Real* x, const Real* dy, Real* scratch
   for (int64_t first = begin; first == begin || first < end; first += chunk) {
     const int64_t count = end - first < chunk ? end - first : chunk;
     for (int64_t t = 0; t < count; ++t, advance(place, shape)) {
-      transform_patch<Real, m, i, i + 1>(of_x + t * C, chunk * C, x, shape, place, copy);
+      transform_patch<Real, m, i, i + 1>(of_x + t * C, chunk * C, x, shape, place, part, copy);
       expand_outputs<Real, m, i, i + 1>(of_dy + t * F, chunk * F, dy, shape, place, copy);
     }
     for (int j = 0; j < n; ++j) {
       Tile<Real> tile{};
-      tile.a = of_x + j * chunk * C, tile.b = of_dy + j * chunk * F, tile.c = results + (i * n + j) * shape.kernel_plane;
+      tile.a = of_x + j * chunk * C, tile.b = of_dy + j * chunk * F;
+      tile.c = results + (i * n + j) * shape.kernel_plane + part.begin * F;
       tile.a_k = C, tile.b_k = F, tile.k = count, tile.segments = tile.blocks = 1;
       tile.start = first == begin ? Start::zero : Start::accumulate;
       run_strided_tiles(tile, 1, F, C, F);
@@ -354,14 +363,16 @@ void products_of_row(Real* results, const Real* x, const Real* dy, Real* scratch
   }
 }
 
-// (groups, patch, C, F): a task has a row of places, whose products stay in its cache.
+// (groups, patch, C, F): a task has a row of places of some channels, whose products stay in its cache.
 template <typename Real, int m>
 void products(Real* groups, const Real* x, const Real* dy, Scratch scratch, const WinogradShape& shape, int64_t task) {
   constexpr int n = m + 2;
-  const int64_t group = task / n, row = task % n;
+  const int64_t row = task % n, group = task / n / shape.splits;
+  const int64_t split = task / n % shape.splits, begin = shape.C * split / shape.splits;
+  const Part part{begin, shape.C * (split + 1) / shape.splits - begin};
   Real* const results = groups + group * n * n * shape.kernel_plane;
   [&]<int... i>(std::integer_sequence<int, i...>) {
-    ((row == i ? products_of_row<Real, m, i>(results, x, dy, scratch.as<Real>(), shape, group) : void()), ...);
+    ((row == i ? products_of_row<Real, m, i>(results, x, dy, scratch.as<Real>(), shape, group, part) : void()), ...);
   }(std::make_integer_sequence<int, n>());
 }
 
