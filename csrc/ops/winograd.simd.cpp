@@ -124,7 +124,7 @@ FASTNN_INLINE TilePlace place_of(const WinogradShape& shape, int64_t tile) {
   const int64_t row = tile / shape.tile_columns;
   return {row / shape.tile_rows, row % shape.tile_rows, tile % shape.tile_columns};
 }
-// From tile to tile without the divisions, which took a tenth of a convolution's time.
+// From tile to tile without the divisions, of up to 95 cycles each before Ice Lake.
 FASTNN_INLINE void advance(TilePlace& place, const WinogradShape& shape) {
   if (++place.j < shape.tile_columns) return;
   place.j = 0;
