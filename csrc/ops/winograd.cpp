@@ -132,7 +132,7 @@ KernelPlan plan_winograd_kernel(WinogradShape shape, const WinogradKernels& kern
   shape.chunk = 5 * 56 * sum * item <= int64_t{256} * 1024 ? 56 : 28;
   const int64_t products = at_least_one(25 * shape.kernel_plane * item);
   shape.groups = std::clamp<int64_t>(tiles / 64, 1, std::clamp<int64_t>(int64_t{4} * 1024 * 1024 / products, 1, 4));
-  shape.splits = shape.C >= 32 ? 2 : 1;  // five rows of places alone would leave one of two threads waiting
+  shape.splits = shape.groups == 1 && shape.C >= 32 ? 2 : 1;  // five tasks would leave one of two threads waiting
   shape.transformed_rows = at_least_one(parts(4096, at_least_one(shape.F)));
   const int64_t scratch = (5 * shape.chunk * sum + 25 * std::max(shape.C, shape.F)) * item;
   KernelPlan plan;
