@@ -103,8 +103,8 @@ class _Attention(Layer):
         Returns:
             Three tensors `(batch, time, heads, size)`.
         """
-        value = query if value is None else value
-        key = value if key is None else key
+        value = query if value is None else self._converted(value)
+        key = value if key is None else self._converted(key)
         if not self._weights:
             self._make_weights(query, key, value)
         return self._dense("query", query, 1), self._dense("key", key, 1), self._dense("value", value, 1)
