@@ -191,17 +191,20 @@ AttentionShape shape_of(const Call& call, const Places& at) {
   return shape;
 }
 
-size_t scratch_bytes(const Call& call, const Places& at, const AttentionShape& shape, int64_t squares, int64_t columns) {
+// For so many blocks of 64 x 64 scores, of 64 numbers, of 64 rows of HS and of VS.
+size_t scratch_bytes(const Call& call, const Places& at, const AttentionShape& shape, int64_t squares, int64_t columns,
+                     int64_t of_size, int64_t of_value_size) {
   const bool masked = call.has(at.mask) || call.has(at.bias());
   squares += (masked || shape.rate > 0 ? 1 : 0) + (masked ? 1 : 0) + (shape.rate > 0 ? 1 : 0);
-  const int64_t numbers = kAttentionBlock * (squares * kAttentionBlock + columns + shape.HS + shape.VS);
+  const int64_t numbers =
+      kAttentionBlock * (squares * kAttentionBlock + columns + of_size * shape.HS + of_value_size * shape.VS);
   return static_cast<size_t>(numbers) * item_size(call.dtype(at.query));
 }
 
 KernelPlan plan_forward(const Call& call, Isa isa) {
   const AttentionShape shape = shape_of(call, kForward);
   const KernelFn forward = attention_kernels(isa).forward[call.dtype(0) == DType::float64];
-  return {{kernel_step(forward, shape.B * shape.NH * shape.blocks, shape, scratch_bytes(call, kForward, shape, 1, 3))}};
+  return {{kernel_step(forward, shape.B * shape.NH * shape.blocks, shape, scratch_bytes(call, kForward, shape, 1, 3, 2, 2))}};
 }
 
 KernelPlan plan_backward(const Call& call, Isa isa) {
@@ -213,7 +216,7 @@ KernelPlan plan_backward(const Call& call, Isa isa) {
   const bool is_double = call.dtype(0) == DType::float64;
   const AttentionKernels& kernels = attention_kernels(isa);
   KernelStep step =
-      kernel_step(kernels.backward[is_double], heads * shape.splits, shape, scratch_bytes(call, kBackward, shape, 2, 2));
+      kernel_step(kernels.backward[is_double], heads * shape.splits, shape, scratch_bytes(call, kBackward, shape, 2, 2, 4, 3));
   KernelPlan plan;
   if (shape.splits > 1) {
     const size_t parts = 3 + call.op->inputs.size();
@@ -232,7 +235,7 @@ KernelPlan plan_backward(const Call& call, Isa isa) {
 KernelPlan plan_backward_bias(const Call& call, Isa isa) {
   const AttentionShape shape = shape_of(call, kBackward);
   const KernelFn kernel = attention_kernels(isa).backward_bias[call.dtype(0) == DType::float64];
-  return {{kernel_step(kernel, shape.B * shape.NH * shape.blocks, shape, scratch_bytes(call, kBackward, shape, 2, 2))}};
+  return {{kernel_step(kernel, shape.B * shape.NH * shape.blocks, shape, scratch_bytes(call, kBackward, shape, 2, 2, 2, 2))}};
 }
 
 // ---- Costs and errors -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,27 @@ namespace {
 // made of whole vectors, keys, values and gradients are read where they lie, and of the queries alone is a block transposed.
 constexpr int64_t kBlock = kAttentionBlock;  // also the step between rows of such a block
 
+// Scores of floats are in units of log 2, with the scale and the bias multiplied accordingly: 2^x needs half the instructions
+// of e^x. A polynomial of our own (minimax by Lawson's iteration) that is exact at 0; 1.4 eps.
+template <typename Real>
+constexpr Real kUnit = sizeof(Real) == 4 ? Real(1.44269504088896341) : Real(1);  // what a natural logarithm is multiplied by
+template <bool below_zero>
+FASTNN_INLINE Vec<float> weight_of(Vec<float> x) {
+  // At -127 the exponent's bits are 0, and so is the result. A NaN stays one.
+  const Vec<float> least = broadcast(-127.0f);
+  x = select<float>(x < least, least, x);
+  if constexpr (!below_zero) x = select<float>(x > broadcast(128.0f), broadcast(128.0f), x);
+  const Vec<float> magic = broadcast(0x1.8p23f), shifted = x + magic;  // rounds, and leaves the integer in the low bits
+  const Vec<float> r = x - (shifted - magic);
+  constexpr float c[] = {1.3264727313e-3f, 9.6715129912e-3f, 5.5507335812e-2f, 2.4022242427e-1f, 6.9314700365e-1f, 1.0f};
+  const Mask<float> exponent = ((Mask<float>)shifted - ((Mask<float>)magic - 127)) << 23;
+  return polynomial(r, c) * (Vec<float>)exponent;
+}
+template <bool below_zero>
+FASTNN_INLINE Vec<double> weight_of(Vec<double> x) {
+  return exp(x);
+}
+
 struct RowOffsets {
   int64_t at[kTileRows];
   explicit RowOffsets(int64_t step) {
@@ -93,8 +114,19 @@ void transpose_rows(Real* to, const Real* rows, int64_t step, int64_t size, cons
   }
 }
 
-// x[s - s0][t] = sum over d of rows[s][d] columns[d][t], but for what stands left of the first vector with a query that sees one
-// of its strip's keys.
+// Rows of one head side by side. Where they lie they are a power of two apart, share a few sets of the first-level cache, and
+// push each other out before a tile comes back to them.
+template <typename Real>
+FASTNN_INLINE void copy_rows(Real* to, const Real* rows, int64_t step, int64_t count, int64_t size) {
+  for (int64_t r = 0; r < count; ++r) {
+    for_each_vector<Real>(size, [&](int64_t d, auto part) __attribute__((always_inline)) {
+      part.store(to + r * size + d, part.load(rows + r * step + d));
+    });
+  }
+}
+
+// x[s - s0][t] = sum over d of rows[s - s0][d] columns[d][t], but for what stands left of the first vector with a query that sees
+// one of its strip's keys.
 template <typename Real>
 FASTNN_INLINE void products_with_keys(Real* x, const Real* rows, const RowOffsets& row_offsets, const RowOffsets& x_offsets,
                                       const Real* columns, int64_t size, const Queries& q, int64_t s0, int64_t s1) {
@@ -106,7 +138,7 @@ FASTNN_INLINE void products_with_keys(Real* x, const Real* rows, const RowOffset
   tile.k = size;
   for_each_strip(s0, s1, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
     const int64_t lane = q.first_query(begin) / kLanes<Real> * kLanes<Real>;
-    tile.a = rows + begin * row_offsets.at[1];
+    tile.a = rows + (begin - s0) * size;
     tile.b = columns + lane;
     tile.c = x + (begin - s0) * kBlock + lane;
     run_tile_row(tile, end - begin, q.lanes - lane);
@@ -120,7 +152,7 @@ void read_masks(Real* extra, Real* rows, const uint8_t* mask, const Real* bias, 
   const auto start = [&q](const auto* numbers, const AttentionSteps& steps) {
     return numbers == nullptr ? nullptr : numbers + q.sample * steps.sample + q.head * steps.head + q.first * steps.query;
   };
-  const Real hidden = -static_cast<Real>(__builtin_inf());
+  const Real hidden = -static_cast<Real>(__builtin_inf()), unit = kUnit<Real>;
   mask = start(mask, shape.mask);
   bias = start(bias, shape.bias);
   const bool alike = (mask == nullptr || shape.mask.query == 0) && (bias == nullptr || shape.bias.query == 0);
@@ -128,7 +160,7 @@ void read_masks(Real* extra, Real* rows, const uint8_t* mask, const Real* bias, 
   for (int64_t t = 0; t < different; ++t) {
     Real* const row = rows + t * kBlock;
     for (int64_t s = s0; s < s1; ++s) {
-      const Real there = bias == nullptr ? Real(0) : bias[t * shape.bias.query + s * shape.bias.key];
+      const Real there = bias == nullptr ? Real(0) : unit * bias[t * shape.bias.query + s * shape.bias.key];
       row[s - s0] = mask == nullptr || mask[t * shape.mask.query + s * shape.mask.key] != 0 ? there : hidden;
     }
   }
@@ -225,19 +257,21 @@ void forward(Real* y, Real* lse, const Real* query, const Real* key, const Real*
   Real* const sum = memory.take(kBlock);
   Real* const shrunk = memory.take(kBlock);  // exp(largest so far - largest now)
   Real* const mean = memory.take(kBlock * shape.VS);
+  Real* const keys = memory.take(kBlock * shape.HS);
+  Real* const values = memory.take(kBlock * shape.VS);
   Real* const rows = memory.take(masked || drops ? kBlock * kBlock : 0);
   Real* const extra = memory.take(masked ? kBlock * kBlock : 0);
   Real* const factors = memory.take(drops ? kBlock * kBlock : 0);
 
   const int64_t key_step = shape.KV * shape.HS, value_step = shape.KV * shape.VS, query_step = shape.NH * shape.HS;
-  const RowOffsets of_keys(key_step), of_block(kBlock), of_mean(shape.VS), of_lanes(1);
+  const RowOffsets of_keys(shape.HS), of_block(kBlock), of_mean(shape.VS), of_lanes(1);
   query += ((sample * shape.T + q.first) * shape.NH + head) * shape.HS;
   key += (sample * shape.S * shape.KV + kv) * shape.HS;
   value += (sample * shape.S * shape.KV + kv) * shape.VS;
   y += ((sample * shape.T + q.first) * shape.NH + head) * shape.VS;
   lse += (sample * shape.NH + head) * shape.T + q.first;
 
-  transpose_rows(columns, query, query_step, shape.HS, q, static_cast<Real>(shape.scale));
+  transpose_rows(columns, query, query_step, shape.HS, q, static_cast<Real>(shape.scale) * kUnit<Real>);
   const Vec<Real> none = broadcast(-static_cast<Real>(__builtin_inf()));
   for (int64_t t = 0; t < q.lanes; t += lanes) {
     store(largest + t, none);
@@ -247,32 +281,42 @@ void forward(Real* y, Real* lse, const Real* query, const Real* key, const Real*
   tile.a_rows = of_lanes.at;
   tile.c_rows = of_mean.at;
   tile.a_k = kBlock;
-  tile.b_k = value_step;
+  tile.b = values;
+  tile.b_k = shape.VS;
   tile.start = Start::zero;
   for (int64_t s0 = 0; s0 < q.keys || s0 == 0; s0 += kBlock) {
     const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
-    products_with_keys(x, key, of_keys, of_block, columns, shape.HS, q, s0, s1);
+    copy_rows(keys, key + s0 * key_step, key_step, s1 - s0, shape.HS);
+    copy_rows(values, value + s0 * value_step, value_step, s1 - s0, shape.VS);
+    products_with_keys(x, keys, of_keys, of_block, columns, shape.HS, q, s0, s1);
     if (masked) read_masks(extra, rows, mask, bias, shape, q, s0, s1);
     if (drops) draw_factors(factors, rows, random_state, shape, q, s0, s1);
     if (masked || shape.causal) hide(x, masked ? extra : nullptr, q, s0, s1);
     for (int64_t t = 0; t < q.lanes; t += lanes) {
       const int64_t end = end_of_lanes<Real>(q, t, s0, s1);
       const Vec<Real> before = load(largest + t);
-      Vec<Real> top = before;
-      for (int64_t s = 0; s < end; ++s) {
-        const Vec<Real> score = load(x + s * kBlock + t);
-        top = select<Real>(score > top, score, top);  // a NaN is left to the exponential
+      const auto larger = [](Vec<Real> a, Vec<Real> b) __attribute__((always_inline)) {
+        return select<Real>(a > b, a, b);  // a NaN among the scores is left to the exponential
+      };
+      Vec<Real> top = before, others[3] = {before, before, before};  // four comparisons do not wait for each other
+      int64_t s = 0;
+      for (; s + 4 <= end; s += 4) {
+        top = larger(load(x + s * kBlock + t), top);
+        FASTNN_UNROLL
+        for (int i = 0; i < 3; ++i) others[i] = larger(load(x + (s + 1 + i) * kBlock + t), others[i]);
       }
+      for (; s < end; ++s) top = larger(load(x + s * kBlock + t), top);
+      top = larger(larger(top, others[0]), larger(others[1], others[2]));
       const Vec<Real> shift = select<Real>(top == none, zero<Real>(), top);
-      const Vec<Real> less = exp(before - shift);
+      const Vec<Real> less = weight_of<true>(before - shift);
       Vec<Real> total = load(sum + t) * less;
-      for (int64_t s = 0; s < end; ++s) {
-        Vec<Real> p = exp(load(x + s * kBlock + t) - shift);
+      for (s = 0; s < end; ++s) {
+        Vec<Real> p = weight_of<true>(load(x + s * kBlock + t) - shift);
         total += p;
         if (drops) p *= load(factors + s * kBlock + t);
         store(x + s * kBlock + t, p);
       }
-      for (int64_t s = end; s < s1 - s0; ++s) store(x + s * kBlock + t, zero<Real>());
+      for (; s < s1 - s0; ++s) store(x + s * kBlock + t, zero<Real>());
       store(largest + t, top);
       store(sum + t, total);
       store(shrunk + t, less);
@@ -291,7 +335,6 @@ void forward(Real* y, Real* lse, const Real* query, const Real* key, const Real*
       const int64_t seen = q.seen(end - 1) < s1 ? q.seen(end - 1) : s1;
       if (seen <= s0 && s0 > 0) return;
       tile.a = x + begin;
-      tile.b = value + s0 * value_step;
       tile.c = mean + begin * shape.VS;
       tile.k = seen < s0 ? 0 : seen - s0;
       run_tile_row(tile, end - begin, shape.VS);
@@ -301,7 +344,8 @@ void forward(Real* y, Real* lse, const Real* query, const Real* key, const Real*
   for (int64_t t = 0; t < q.lanes; t += lanes) {
     const Vec<Real> total = load(sum + t);
     const Mask<Real> nothing = total == zero<Real>();
-    const Vec<Real> row = select<Real>(nothing, zero<Real>(), load(largest + t) + log(total));
+    const Vec<Real> row =
+        select<Real>(nothing, zero<Real>(), load(largest + t) * broadcast(Real(1) / kUnit<Real>) + log(total));
     store(sum + t, select<Real>(nothing, zero<Real>(), broadcast(Real(1)) / total));
     if (t + lanes <= q.count) {
       store(lse + t, row);
@@ -338,26 +382,29 @@ struct ScoreGradient {
   RowOffsets of_keys, of_values, of_block;
   bool masked, drops;
   Real *columns, *dy_columns;  // queries and dy, transposed
+  Real *keys, *values;         // of a block
   Real *p, *dx;                // of a block: p m, and dx times a factor
   Real *log_sum, *mean;        // mean: the sum of p dp
   Real *rows, *extra, *factors;
 
-  ScoreGradient(const AttentionShape& s, const Real* keys, const Real* values, const uint8_t* mask_or_null,
+  ScoreGradient(const AttentionShape& s, const Real* all_keys, const Real* all_values, const uint8_t* mask_or_null,
                 const Real* bias_or_null, const int64_t* state, Real* scratch, int64_t sample, int64_t kv)
       : shape(s),
-        key(keys + (sample * s.S * s.KV + kv) * s.HS),
-        value(values + (sample * s.S * s.KV + kv) * s.VS),
+        key(all_keys + (sample * s.S * s.KV + kv) * s.HS),
+        value(all_values + (sample * s.S * s.KV + kv) * s.VS),
         mask(mask_or_null),
         bias(bias_or_null),
         random_state(state),
-        of_keys(s.KV * s.HS),
-        of_values(s.KV * s.VS),
+        of_keys(s.HS),
+        of_values(s.VS),
         of_block(kBlock),
         masked(mask != nullptr || bias != nullptr),
         drops(s.rate > 0) {
     Memory<Real> memory{scratch};
     columns = memory.take(shape.HS * kBlock);
     dy_columns = memory.take(shape.VS * kBlock);
+    keys = memory.take(shape.HS * kBlock);
+    values = memory.take(shape.VS * kBlock);
     p = memory.take(kBlock * kBlock);
     dx = memory.take(kBlock * kBlock);
     log_sum = memory.take(kBlock);
@@ -369,9 +416,9 @@ struct ScoreGradient {
 
   void start(const Queries& q, const Real* query_rows, const Real* dy_rows, const Real* y_rows, const Real* lse_row) {
     const int64_t step = shape.NH * shape.VS;
-    transpose_rows(columns, query_rows, shape.NH * shape.HS, shape.HS, q, static_cast<Real>(shape.scale));
+    transpose_rows(columns, query_rows, shape.NH * shape.HS, shape.HS, q, static_cast<Real>(shape.scale) * kUnit<Real>);
     transpose_rows(dy_columns, dy_rows, step, shape.VS, q, Real(1));
-    for (int64_t t = 0; t < q.lanes; ++t) log_sum[t] = t < q.count ? lse_row[t] : Real(0);
+    for (int64_t t = 0; t < q.lanes; ++t) log_sum[t] = t < q.count ? lse_row[t] * kUnit<Real> : Real(0);
     // The same chain as that of dp: where one key is all a query sees, their difference is 0 and not a rounding error.
     for (int64_t t = 0; t < q.lanes; t += kLanes<Real>) store(mean + t, zero<Real>());
     for (int64_t e = 0; e < shape.VS; e += kBlock) {
@@ -388,8 +435,10 @@ struct ScoreGradient {
   }
 
   void block(const Queries& q, int64_t s0, int64_t s1, Real factor) {
-    products_with_keys(p, key, of_keys, of_block, columns, shape.HS, q, s0, s1);
-    products_with_keys(dx, value, of_values, of_block, dy_columns, shape.VS, q, s0, s1);
+    copy_rows(keys, key + s0 * shape.KV * shape.HS, shape.KV * shape.HS, s1 - s0, shape.HS);
+    copy_rows(values, value + s0 * shape.KV * shape.VS, shape.KV * shape.VS, s1 - s0, shape.VS);
+    products_with_keys(p, keys, of_keys, of_block, columns, shape.HS, q, s0, s1);
+    products_with_keys(dx, values, of_values, of_block, dy_columns, shape.VS, q, s0, s1);
     if (masked) read_masks(extra, rows, mask, bias, shape, q, s0, s1);
     if (drops) draw_factors(factors, rows, random_state, shape, q, s0, s1);
     if (masked || shape.causal) hide(p, masked ? extra : nullptr, q, s0, s1);
@@ -399,7 +448,7 @@ struct ScoreGradient {
       const Vec<Real> shift = load(log_sum + t), center = load(mean + t);
       for (int64_t s = 0; s < end; ++s) {
         Real *const p_at = p + s * kBlock + t, *const dx_at = dx + s * kBlock + t;
-        const Vec<Real> weight = exp(load(p_at) - shift);
+        const Vec<Real> weight = weight_of<false>(load(p_at) - shift);
         Vec<Real> dp = load(dx_at), dropped = weight;
         if (drops) {
           const Vec<Real> m = load(factors + s * kBlock + t);
@@ -423,11 +472,15 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
               const int64_t* random_state, Scratch scratch, const AttentionShape& shape, int64_t task) {
   const int64_t split = task % shape.splits, kv = task / shape.splits % shape.KV, sample = task / shape.splits / shape.KV;
   const int64_t group = shape.NH / shape.KV, step_of_keys = shape.splits * kBlock;
-  ScoreGradient<Real> of(shape, key, value, mask, bias, random_state, scratch.as<Real>(), sample, kv);
+  Memory<Real> memory{scratch.as<Real>()};
+  Real* const queries = memory.take(kBlock * shape.HS);  // of a block, side by side; and dy and dquery
+  Real* const dys = memory.take(kBlock * shape.VS);
+  Real* const dqueries = memory.take(kBlock * shape.HS);
+  ScoreGradient<Real> of(shape, key, value, mask, bias, random_state, memory.next, sample, kv);
 
   const int64_t key_step = shape.KV * shape.HS, value_step = shape.KV * shape.VS;
   const int64_t query_step = shape.NH * shape.HS, y_step = shape.NH * shape.VS;
-  const RowOffsets of_queries(query_step), of_lanes(1);
+  const RowOffsets of_lanes(1), of_key_rows(key_step), of_value_rows(value_step);
   dkey += of.key - key;
   dvalue += of.value - value;
   dquery += split * shape.B * shape.T * query_step;
@@ -447,47 +500,52 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
       continue;
     }
     of.start(q, query_rows, dy_rows, y + row * shape.VS, lse + (sample * shape.NH + head) * shape.T + q.first);
+    copy_rows(queries, query_rows, query_step, q.count, shape.HS);
+    copy_rows(dys, dy_rows, y_step, q.count, shape.VS);
     Start dquery_start = Start::zero;
     for (int64_t s0 = split * kBlock; s0 < q.keys; s0 += step_of_keys) {
       const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
       of.block(q, s0, s1, static_cast<Real>(shape.scale));
       // dvalue += (p m)^T dy, dkey += dx^T query: a row for each key, summed over the queries that see it.
       const auto add_to_keys = [&](Real* result, const RowOffsets& of_result, const Real* weights, const Real* factors,
-                                   int64_t step, int64_t size) __attribute__((always_inline)) {
+                                   int64_t size) __attribute__((always_inline)) {
         Tile<Real> tile;
         tile.a_rows = of.of_block.at;
         tile.c_rows = of_result.at;
         tile.a_k = 1;
-        tile.b_k = step;
+        tile.b_k = size;
         tile.start = Start::accumulate;
         for_each_strip(s0, s1, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
           const int64_t t = q.first_query(begin);
           tile.a = weights + (begin - s0) * kBlock + t;
-          tile.b = factors + t * step;
+          tile.b = factors + t * size;
           tile.c = result + begin * of_result.at[1];
           tile.k = q.count - t;
           run_tile_row(tile, end - begin, size);
         });
       };
-      add_to_keys(dvalue, of.of_values, of.p, dy_rows, y_step, shape.VS);
-      add_to_keys(dkey, of.of_keys, of.dx, query_rows, query_step, shape.HS);
+      add_to_keys(dvalue, of_value_rows, of.p, dys, shape.VS);
+      add_to_keys(dkey, of_key_rows, of.dx, queries, shape.HS);
       // dquery += dx key, of each query over the keys that it sees.
       Tile<Real> tile;
       tile.a_rows = of_lanes.at;
-      tile.c_rows = of_queries.at;
+      tile.c_rows = of.of_keys.at;
       tile.a_k = kBlock;
-      tile.b = of.key + s0 * key_step;
-      tile.b_k = key_step;
+      tile.b = of.keys;
+      tile.b_k = shape.HS;
       tile.start = dquery_start;
       for_each_strip(0, q.count, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
         const int64_t seen = q.seen(end - 1) < s1 ? q.seen(end - 1) : s1;
         if (seen <= s0 && dquery_start == Start::accumulate) return;
         tile.a = of.dx + begin;
-        tile.c = dquery_rows + begin * query_step;
+        tile.c = dqueries + begin * shape.HS;
         tile.k = seen < s0 ? 0 : seen - s0;
         run_tile_row(tile, end - begin, shape.HS);
       });
       dquery_start = Start::accumulate;
+    }
+    for (int64_t t = 0; t < q.count; ++t) {
+      copy_rows(dquery_rows + t * query_step, dqueries + t * shape.HS, 0, 1, shape.HS);
     }
   }
 }
