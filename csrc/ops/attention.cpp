@@ -187,6 +187,8 @@ AttentionShape shape_of(const Call& call, const Places& at) {
   shape.threshold = static_cast<uint32_t>(std::ceil(shape.rate * 0x1p24));  // u >= rate, as integers
   shape.stream = static_cast<uint64_t>(call.attributes.integer("stream"));
   shape.blocks = (shape.T + kAttentionBlock - 1) / kAttentionBlock;
+  // As many as leave the second-level cache half free, where that leaves tasks enough.
+  shape.group = std::clamp<int64_t>(512 / (shape.HS + shape.VS), 1, std::clamp<int64_t>(shape.blocks, 1, kAttentionGroup));
   shape.splits = 1;
   return shape;
 }
@@ -202,9 +204,11 @@ size_t scratch_bytes(const Call& call, const Places& at, const AttentionShape& s
 }
 
 KernelPlan plan_forward(const Call& call, Isa isa) {
-  const AttentionShape shape = shape_of(call, kForward);
+  AttentionShape shape = shape_of(call, kForward);
+  shape.group = std::min(shape.group, std::max<int64_t>(1, shape.B * shape.NH * shape.blocks / 16));
+  const int64_t tasks = shape.B * shape.NH * ((shape.blocks + shape.group - 1) / shape.group), rows = shape.group + 1;
   const KernelFn forward = attention_kernels(isa).forward[call.dtype(0) == DType::float64];
-  return {{kernel_step(forward, shape.B * shape.NH * shape.blocks, shape, scratch_bytes(call, kForward, shape, 1, 3, 2, 2))}};
+  return {{kernel_step(forward, tasks, shape, scratch_bytes(call, kForward, shape, 1, 2 * shape.group + 1, rows, rows))}};
 }
 
 KernelPlan plan_backward(const Call& call, Isa isa) {
@@ -216,7 +220,8 @@ KernelPlan plan_backward(const Call& call, Isa isa) {
   const bool is_double = call.dtype(0) == DType::float64;
   const AttentionKernels& kernels = attention_kernels(isa);
   KernelStep step =
-      kernel_step(kernels.backward[is_double], heads * shape.splits, shape, scratch_bytes(call, kBackward, shape, 2, 2, 4, 3));
+      kernel_step(kernels.backward[is_double], heads * shape.splits, shape,
+                  scratch_bytes(call, kBackward, shape, 2, 2 * shape.group, 3 * shape.group + 2, 2 * shape.group + 2));
   KernelPlan plan;
   if (shape.splits > 1) {
     const size_t parts = 3 + call.op->inputs.size();
@@ -235,7 +240,7 @@ KernelPlan plan_backward(const Call& call, Isa isa) {
 KernelPlan plan_backward_bias(const Call& call, Isa isa) {
   const AttentionShape shape = shape_of(call, kBackward);
   const KernelFn kernel = attention_kernels(isa).backward_bias[call.dtype(0) == DType::float64];
-  return {{kernel_step(kernel, shape.B * shape.NH * shape.blocks, shape, scratch_bytes(call, kBackward, shape, 2, 2, 2, 2))}};
+  return {{kernel_step(kernel, shape.B * shape.NH * shape.blocks, shape, scratch_bytes(call, kBackward, shape, 2, 2, 5, 4))}};
 }
 
 // ---- Costs and errors -----------------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@
 namespace fastnn {
 
 constexpr int64_t kAttentionBlock = 64;     // queries, and keys
+constexpr int64_t kAttentionGroup = 4;      // blocks of queries, at most, that pass a block of keys while it is in the cache
 constexpr int64_t kAttentionChunk = 16384;  // elements of dquery whose parts a task adds
 
 // Steps of a mask in elements along (sample, head, query, key); 0 where it is stretched.
@@ -60,6 +61,7 @@ struct AttentionShape {
   uint32_t threshold;  // kept where the upper 24 bits of the random word reach it
   uint64_t stream;
   int64_t blocks;  // of queries
+  int64_t group;   // of them that go through the keys together
   int64_t splits;  // backward: tasks that share the keys of a head
 };
 

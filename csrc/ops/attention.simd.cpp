@@ -40,11 +40,78 @@ struct RowOffsets {
   }
 };
 
-// Rows begin <= r < end in strips of about equal height that fit a tile.
-template <typename Body>
-FASTNN_INLINE void for_each_strip(int64_t begin, int64_t end, Body body) {
-  const int64_t rows = end - begin, strips = (rows + kTileRows - 1) / kTileRows;
+// The register tile of simd/tile.h for four vectors of columns: 64 queries, or heads of 64. It reads 10 numbers and vectors for 24
+// multiply-adds, where 14 x 2 read 16 for 28: of that, and of the instructions, some processors can do no more (64 x 64 x 64,
+// float, Cascade Lake). The chains of additions are the same.
+constexpr int kWideRows = 6, kWideVectors = 4;
+template <typename Real, int rows, int vectors>
+__attribute__((noinline)) void wide_tile(const Tile<Real>& t) {
+  constexpr int lanes = kLanes<Real>;
+  Vec<Real> sum[rows][vectors];
+  const Real* row[rows];
+  FASTNN_UNROLL
+  for (int r = 0; r < rows; ++r) {
+    row[r] = t.a + t.a_rows[r];
+    FASTNN_UNROLL
+    for (int v = 0; v < vectors; ++v) {
+      sum[r][v] = t.start == Start::zero ? zero<Real>() : load(t.c + t.c_rows[r] + v * lanes);
+    }
+  }
+  const Real* b = t.b;
+  const int64_t a_k = t.a_k, b_k = t.b_k, k_end = t.k;
+  int64_t at = 0;
+  for (int64_t k = 0; k < k_end; ++k, at += a_k, b += b_k) {
+    Vec<Real> column[vectors];
+    FASTNN_UNROLL
+    for (int v = 0; v < vectors; ++v) column[v] = load(b + v * lanes);
+    FASTNN_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      const Vec<Real> factor = broadcast(row[r][at]);
+      FASTNN_UNROLL
+      for (int v = 0; v < vectors; ++v) sum[r][v] = fma(factor, column[v], sum[r][v]);
+    }
+  }
+  FASTNN_UNROLL
+  for (int r = 0; r < rows; ++r) {
+    FASTNN_UNROLL
+    for (int v = 0; v < vectors; ++v) store(t.c + t.c_rows[r] + v * lanes, sum[r][v]);
+  }
+}
+template <typename Real>
+FASTNN_INLINE void run_wide_tile(const Tile<Real>& tile, int64_t height, int64_t vectors) {
+  using Run = void (*)(const Tile<Real>&);
+  static constexpr Run table[kWideVectors][kWideRows] = {{wide_tile<Real, 1, 1>, wide_tile<Real, 2, 1>, wide_tile<Real, 3, 1>,
+                                                          wide_tile<Real, 4, 1>, wide_tile<Real, 5, 1>, wide_tile<Real, 6, 1>},
+                                                         {wide_tile<Real, 1, 2>, wide_tile<Real, 2, 2>, wide_tile<Real, 3, 2>,
+                                                          wide_tile<Real, 4, 2>, wide_tile<Real, 5, 2>, wide_tile<Real, 6, 2>},
+                                                         {wide_tile<Real, 1, 3>, wide_tile<Real, 2, 3>, wide_tile<Real, 3, 3>,
+                                                          wide_tile<Real, 4, 3>, wide_tile<Real, 5, 3>, wide_tile<Real, 6, 3>},
+                                                         {wide_tile<Real, 1, 4>, wide_tile<Real, 2, 4>, wide_tile<Real, 3, 4>,
+                                                          wide_tile<Real, 4, 4>, wide_tile<Real, 5, 4>, wide_tile<Real, 6, 4>}};
+  table[vectors - 1][height - 1](tile);
+}
+template <typename Real>
+FASTNN_INLINE bool is_wide(int64_t columns) {
+  return kVectorBytes == 64 && columns > 2 * kLanes<Real> && columns % kLanes<Real> == 0;
+}
+
+// Rows begin <= r < end in strips of about equal height that fit a tile of so many columns.
+template <typename Real, typename Body>
+FASTNN_INLINE void for_each_strip(int64_t begin, int64_t end, int64_t columns, Body body) {
+  const int64_t height = is_wide<Real>(columns) ? kWideRows : kTileRows;
+  const int64_t rows = end - begin, strips = (rows + height - 1) / height;
   for (int64_t i = 0; i < strips; ++i) body(begin + rows * i / strips, begin + rows * (i + 1) / strips);
+}
+// One strip; of its columns those from `first` on, a multiple of the lanes.
+template <typename Real>
+FASTNN_INLINE void run_strip(Tile<Real>& tile, int64_t rows, int64_t columns, int64_t first = 0) {
+  if (!is_wide<Real>(columns)) return run_tile_row(tile, rows, columns - first);
+  for (int64_t n = first; n < columns; n += kWideVectors * kLanes<Real>) {
+    const int64_t vectors = (columns - n) / kLanes<Real>;
+    run_wide_tile(tile, rows, vectors < kWideVectors ? vectors : kWideVectors);
+    tile.b += kWideVectors * kLanes<Real>;
+    tile.c += kWideVectors * kLanes<Real>;
+  }
 }
 
 // A block of queries of one head, and what they see.
@@ -136,12 +203,12 @@ FASTNN_INLINE void products_with_keys(Real* x, const Real* rows, const RowOffset
   tile.a_k = 1;
   tile.b_k = kBlock;
   tile.k = size;
-  for_each_strip(s0, s1, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+  for_each_strip<Real>(s0, s1, q.lanes, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
     const int64_t lane = q.first_query(begin) / kLanes<Real> * kLanes<Real>;
     tile.a = rows + (begin - s0) * size;
     tile.b = columns + lane;
     tile.c = x + (begin - s0) * kBlock + lane;
-    run_tile_row(tile, end - begin, q.lanes - lane);
+    run_strip(tile, end - begin, q.lanes, lane);
   });
 }
 
@@ -240,125 +307,156 @@ struct Memory {
   }
 };
 
+// A block of queries on its way through the keys.
+template <typename Real>
+struct Reading {
+  Queries q;
+  Real* columns;        // the queries, transposed
+  Real *largest, *sum;  // the largest score so far, and the sum of weights relative to it
+  Real* mean;           // the sum of values times these weights
+};
+
+// Scores become weights relative to the largest score so far; `shrunk` is what the weights of before are multiplied by.
+template <typename Real>
+FASTNN_INLINE void weigh(Real* x, Real* shrunk, const Reading<Real>& reading, const Real* factors, int64_t s0, int64_t s1) {
+  const Vec<Real> none = broadcast(-static_cast<Real>(__builtin_inf()));
+  const auto larger = [](Vec<Real> a, Vec<Real> b) __attribute__((always_inline)) {
+    return select<Real>(a > b, a, b);  // a NaN among the scores is left to the exponential
+  };
+  for (int64_t t = 0; t < reading.q.lanes; t += kLanes<Real>) {
+    const int64_t end = end_of_lanes<Real>(reading.q, t, s0, s1);
+    const Vec<Real> before = load(reading.largest + t);
+    Vec<Real> top = before, others[3] = {before, before, before};  // four comparisons do not wait for each other
+    int64_t s = 0;
+    for (; s + 4 <= end; s += 4) {
+      top = larger(load(x + s * kBlock + t), top);
+      FASTNN_UNROLL
+      for (int i = 0; i < 3; ++i) others[i] = larger(load(x + (s + 1 + i) * kBlock + t), others[i]);
+    }
+    for (; s < end; ++s) top = larger(load(x + s * kBlock + t), top);
+    top = larger(larger(top, others[0]), larger(others[1], others[2]));
+    const Vec<Real> shift = select<Real>(top == none, zero<Real>(), top);
+    const Vec<Real> less = weight_of<true>(before - shift);
+    Vec<Real> total = load(reading.sum + t) * less;
+    for (s = 0; s < end; ++s) {
+      Vec<Real> p = weight_of<true>(load(x + s * kBlock + t) - shift);
+      total += p;
+      if (factors != nullptr) p *= load(factors + s * kBlock + t);
+      store(x + s * kBlock + t, p);
+    }
+    for (; s < s1 - s0; ++s) store(x + s * kBlock + t, zero<Real>());
+    store(reading.largest + t, top);
+    store(reading.sum + t, total);
+    store(shrunk + t, less);
+  }
+}
+
 template <typename Real>
 void forward(Real* y, Real* lse, const Real* query, const Real* key, const Real* value, const uint8_t* mask, const Real* bias,
              const void* lengths, const void* positions, const int64_t* random_state, Scratch scratch,
              const AttentionShape& shape, Errors& errors, int64_t task) {
   constexpr int64_t lanes = kLanes<Real>;
-  const int64_t block = shape.blocks - 1 - task % shape.blocks, head = task / shape.blocks % shape.NH;
-  const int64_t sample = task / shape.blocks / shape.NH, kv = head / (shape.NH / shape.KV);
-  const Queries q = queries_of<Real>(shape, sample, head, block, lengths, positions, head + block == 0 ? &errors : nullptr);
+  const int64_t groups = (shape.blocks + shape.group - 1) / shape.group;
+  const int64_t first_block = (groups - 1 - task % groups) * shape.group, head = task / groups % shape.NH;
+  const int64_t sample = task / groups / shape.NH, kv = head / (shape.NH / shape.KV);
+  const int64_t count = shape.blocks - first_block < shape.group ? shape.blocks - first_block : shape.group;
   const bool masked = mask != nullptr || bias != nullptr, drops = shape.rate > 0;
 
   Memory<Real> memory{scratch.as<Real>()};
-  Real* const columns = memory.take(shape.HS * kBlock);  // the queries, transposed
-  Real* const x = memory.take(kBlock * kBlock);          // scores, then weights
-  Real* const largest = memory.take(kBlock);
-  Real* const sum = memory.take(kBlock);
-  Real* const shrunk = memory.take(kBlock);  // exp(largest so far - largest now)
-  Real* const mean = memory.take(kBlock * shape.VS);
-  Real* const keys = memory.take(kBlock * shape.HS);
+  Real* const keys = memory.take(kBlock * shape.HS);  // of a block
   Real* const values = memory.take(kBlock * shape.VS);
+  Real* const x = memory.take(kBlock * kBlock);  // scores, then weights
+  Real* const shrunk = memory.take(kBlock);
   Real* const rows = memory.take(masked || drops ? kBlock * kBlock : 0);
   Real* const extra = memory.take(masked ? kBlock * kBlock : 0);
   Real* const factors = memory.take(drops ? kBlock * kBlock : 0);
 
-  const int64_t key_step = shape.KV * shape.HS, value_step = shape.KV * shape.VS, query_step = shape.NH * shape.HS;
+  const int64_t key_step = shape.KV * shape.HS, value_step = shape.KV * shape.VS;
+  const int64_t query_step = shape.NH * shape.HS, y_step = shape.NH * shape.VS;
   const RowOffsets of_keys(shape.HS), of_block(kBlock), of_mean(shape.VS), of_lanes(1);
-  query += ((sample * shape.T + q.first) * shape.NH + head) * shape.HS;
   key += (sample * shape.S * shape.KV + kv) * shape.HS;
   value += (sample * shape.S * shape.KV + kv) * shape.VS;
-  y += ((sample * shape.T + q.first) * shape.NH + head) * shape.VS;
-  lse += (sample * shape.NH + head) * shape.T + q.first;
-
-  transpose_rows(columns, query, query_step, shape.HS, q, static_cast<Real>(shape.scale) * kUnit<Real>);
-  const Vec<Real> none = broadcast(-static_cast<Real>(__builtin_inf()));
-  for (int64_t t = 0; t < q.lanes; t += lanes) {
-    store(largest + t, none);
-    store(sum + t, zero<Real>());
-  }
-  Tile<Real> tile;
-  tile.a_rows = of_lanes.at;
-  tile.c_rows = of_mean.at;
-  tile.a_k = kBlock;
-  tile.b = values;
-  tile.b_k = shape.VS;
-  tile.start = Start::zero;
-  for (int64_t s0 = 0; s0 < q.keys || s0 == 0; s0 += kBlock) {
-    const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
-    copy_rows(keys, key + s0 * key_step, key_step, s1 - s0, shape.HS);
-    copy_rows(values, value + s0 * value_step, value_step, s1 - s0, shape.VS);
-    products_with_keys(x, keys, of_keys, of_block, columns, shape.HS, q, s0, s1);
-    if (masked) read_masks(extra, rows, mask, bias, shape, q, s0, s1);
-    if (drops) draw_factors(factors, rows, random_state, shape, q, s0, s1);
-    if (masked || shape.causal) hide(x, masked ? extra : nullptr, q, s0, s1);
+  Reading<Real> readings[kAttentionGroup];
+  for (int64_t i = 0; i < count; ++i) {
+    Reading<Real>& reading = readings[i];
+    Queries& q = reading.q;
+    q = queries_of<Real>(shape, sample, head, first_block + i, lengths, positions,
+                         head + first_block + i == 0 ? &errors : nullptr);
+    reading.columns = memory.take(shape.HS * kBlock);
+    reading.largest = memory.take(kBlock);
+    reading.sum = memory.take(kBlock);
+    reading.mean = memory.take(kBlock * shape.VS);
+    const Real* const queries = query + ((sample * shape.T + q.first) * shape.NH + head) * shape.HS;
+    transpose_rows(reading.columns, queries, query_step, shape.HS, q, static_cast<Real>(shape.scale) * kUnit<Real>);
     for (int64_t t = 0; t < q.lanes; t += lanes) {
-      const int64_t end = end_of_lanes<Real>(q, t, s0, s1);
-      const Vec<Real> before = load(largest + t);
-      const auto larger = [](Vec<Real> a, Vec<Real> b) __attribute__((always_inline)) {
-        return select<Real>(a > b, a, b);  // a NaN among the scores is left to the exponential
-      };
-      Vec<Real> top = before, others[3] = {before, before, before};  // four comparisons do not wait for each other
-      int64_t s = 0;
-      for (; s + 4 <= end; s += 4) {
-        top = larger(load(x + s * kBlock + t), top);
-        FASTNN_UNROLL
-        for (int i = 0; i < 3; ++i) others[i] = larger(load(x + (s + 1 + i) * kBlock + t), others[i]);
-      }
-      for (; s < end; ++s) top = larger(load(x + s * kBlock + t), top);
-      top = larger(larger(top, others[0]), larger(others[1], others[2]));
-      const Vec<Real> shift = select<Real>(top == none, zero<Real>(), top);
-      const Vec<Real> less = weight_of<true>(before - shift);
-      Vec<Real> total = load(sum + t) * less;
-      for (s = 0; s < end; ++s) {
-        Vec<Real> p = weight_of<true>(load(x + s * kBlock + t) - shift);
-        total += p;
-        if (drops) p *= load(factors + s * kBlock + t);
-        store(x + s * kBlock + t, p);
-      }
-      for (; s < s1 - s0; ++s) store(x + s * kBlock + t, zero<Real>());
-      store(largest + t, top);
-      store(sum + t, total);
-      store(shrunk + t, less);
+      store(reading.largest + t, broadcast(-static_cast<Real>(__builtin_inf())));
+      store(reading.sum + t, zero<Real>());
     }
-    if (s0 > 0) {
-      for (int64_t t = 0; t < q.count; ++t) {
+  }
+  const int64_t last = readings[count - 1].q.keys;  // no block before it sees more
+  for (int64_t s0 = 0; s0 < last || s0 == 0; s0 += kBlock) {
+    const int64_t here = last - s0 < kBlock ? last - s0 : kBlock;
+    copy_rows(keys, key + s0 * key_step, key_step, here, shape.HS);
+    copy_rows(values, value + s0 * value_step, value_step, here, shape.VS);
+    for (int64_t i = 0; i < count; ++i) {
+      const Reading<Real>& reading = readings[i];
+      const Queries& q = reading.q;
+      if (s0 >= q.keys && s0 > 0) continue;
+      const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
+      products_with_keys(x, keys, of_keys, of_block, reading.columns, shape.HS, q, s0, s1);
+      if (masked) read_masks(extra, rows, mask, bias, shape, q, s0, s1);
+      if (drops) draw_factors(factors, rows, random_state, shape, q, s0, s1);
+      if (masked || shape.causal) hide(x, masked ? extra : nullptr, q, s0, s1);
+      weigh(x, shrunk, reading, drops ? factors : nullptr, s0, s1);
+      for (int64_t t = 0; t < q.count && s0 > 0; ++t) {
         if (shrunk[t] == Real(1)) continue;
         const Vec<Real> factor = broadcast(shrunk[t]);
-        Real* const row = mean + t * shape.VS;
+        Real* const row = reading.mean + t * shape.VS;
         for_each_vector<Real>(shape.VS, [&](int64_t e, auto part) __attribute__((always_inline)) {
           part.store(row + e, part.load(row + e) * factor);
         });
       }
-    }
-    for_each_strip(0, q.count, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
-      const int64_t seen = q.seen(end - 1) < s1 ? q.seen(end - 1) : s1;
-      if (seen <= s0 && s0 > 0) return;
-      tile.a = x + begin;
-      tile.c = mean + begin * shape.VS;
-      tile.k = seen < s0 ? 0 : seen - s0;
-      run_tile_row(tile, end - begin, shape.VS);
-    });
-    tile.start = Start::accumulate;
-  }
-  for (int64_t t = 0; t < q.lanes; t += lanes) {
-    const Vec<Real> total = load(sum + t);
-    const Mask<Real> nothing = total == zero<Real>();
-    const Vec<Real> row =
-        select<Real>(nothing, zero<Real>(), load(largest + t) * broadcast(Real(1) / kUnit<Real>) + log(total));
-    store(sum + t, select<Real>(nothing, zero<Real>(), broadcast(Real(1)) / total));
-    if (t + lanes <= q.count) {
-      store(lse + t, row);
-    } else {
-      store_first(lse + t, row, static_cast<int>(q.count - t));
+      Tile<Real> tile;
+      tile.a_rows = of_lanes.at;
+      tile.c_rows = of_mean.at;
+      tile.a_k = kBlock;
+      tile.b_k = shape.VS;
+      tile.start = s0 == 0 ? Start::zero : Start::accumulate;
+      for_each_strip<Real>(0, q.count, shape.VS, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+        const int64_t seen = q.seen(end - 1) < s1 ? q.seen(end - 1) : s1;
+        if (seen <= s0 && s0 > 0) return;
+        tile.a = x + begin;
+        tile.b = values;
+        tile.c = reading.mean + begin * shape.VS;
+        tile.k = seen < s0 ? 0 : seen - s0;
+        run_strip(tile, end - begin, shape.VS);
+      });
     }
   }
-  for (int64_t t = 0; t < q.count; ++t) {
-    const Vec<Real> factor = broadcast(sum[t]);
-    const Real* const from = mean + t * shape.VS;
-    Real* const to = y + t * shape.NH * shape.VS;
-    for_each_vector<Real>(shape.VS, [&](int64_t e, auto part)
-                                        __attribute__((always_inline)) { part.store(to + e, part.load(from + e) * factor); });
+  for (int64_t i = 0; i < count; ++i) {
+    const Reading<Real>& reading = readings[i];
+    const Queries& q = reading.q;
+    Real* const lse_row = lse + (sample * shape.NH + head) * shape.T + q.first;
+    for (int64_t t = 0; t < q.lanes; t += lanes) {
+      const Vec<Real> total = load(reading.sum + t);
+      const Mask<Real> nothing = total == zero<Real>();
+      const Vec<Real> largest = load(reading.largest + t) * broadcast(Real(1) / kUnit<Real>);
+      const Vec<Real> row = select<Real>(nothing, zero<Real>(), largest + log(total));
+      store(reading.sum + t, select<Real>(nothing, zero<Real>(), broadcast(Real(1)) / total));
+      if (t + lanes <= q.count) {
+        store(lse_row + t, row);
+      } else {
+        store_first(lse_row + t, row, static_cast<int>(q.count - t));
+      }
+    }
+    Real* const y_rows = y + ((sample * shape.T + q.first) * shape.NH + head) * shape.VS;
+    for (int64_t t = 0; t < q.count; ++t) {
+      const Vec<Real> factor = broadcast(reading.sum[t]);
+      const Real* const from = reading.mean + t * shape.VS;
+      Real* const to = y_rows + t * y_step;
+      for_each_vector<Real>(shape.VS, [&](int64_t e, auto part)
+                                          __attribute__((always_inline)) { part.store(to + e, part.load(from + e) * factor); });
+    }
   }
 }
 
@@ -369,6 +467,17 @@ void set_zero(Real* rows, int64_t count, int64_t step, int64_t size) {
         size, [&](int64_t d, auto part) __attribute__((always_inline)) { part.store(rows + s * step + d, zero<Real>()); });
   }
 }
+
+// A block of queries whose gradient is wanted.
+template <typename Real>
+struct Gradient {
+  Queries q;
+  Real *columns, *dy_columns;  // queries and dy, transposed
+  Real *log_sum, *mean;        // mean: the sum of p dp
+  Real *queries, *dys;         // side by side
+  Real* dqueries;
+  Start start = Start::zero;  // of dqueries
+};
 
 // y = sum of (p m) value with p = e^(x - lse)  gives  dx = p (dp - sum of p dp), where dp = (dy value^T) m: block by block, of one
 // head of the keys of a sample.
@@ -381,14 +490,13 @@ struct ScoreGradient {
   const int64_t* random_state;
   RowOffsets of_keys, of_values, of_block;
   bool masked, drops;
-  Real *columns, *dy_columns;  // queries and dy, transposed
-  Real *keys, *values;         // of a block
-  Real *p, *dx;                // of a block: p m, and dx times a factor
-  Real *log_sum, *mean;        // mean: the sum of p dp
+  Memory<Real> memory;
+  Real *keys, *values;  // of a block
+  Real *p, *dx;         // of a block: p m, and dx times a factor
   Real *rows, *extra, *factors;
 
   ScoreGradient(const AttentionShape& s, const Real* all_keys, const Real* all_values, const uint8_t* mask_or_null,
-                const Real* bias_or_null, const int64_t* state, Real* scratch, int64_t sample, int64_t kv)
+                const Real* bias_or_null, const int64_t* state, Scratch scratch, int64_t sample, int64_t kv)
       : shape(s),
         key(all_keys + (sample * s.S * s.KV + kv) * s.HS),
         value(all_values + (sample * s.S * s.KV + kv) * s.VS),
@@ -399,53 +507,68 @@ struct ScoreGradient {
         of_values(s.VS),
         of_block(kBlock),
         masked(mask != nullptr || bias != nullptr),
-        drops(s.rate > 0) {
-    Memory<Real> memory{scratch};
-    columns = memory.take(shape.HS * kBlock);
-    dy_columns = memory.take(shape.VS * kBlock);
+        drops(s.rate > 0),
+        memory{scratch.as<Real>()} {
     keys = memory.take(shape.HS * kBlock);
     values = memory.take(shape.VS * kBlock);
     p = memory.take(kBlock * kBlock);
     dx = memory.take(kBlock * kBlock);
-    log_sum = memory.take(kBlock);
-    mean = memory.take(kBlock);
     rows = memory.take(masked || drops ? kBlock * kBlock : 0);
     extra = memory.take(masked ? kBlock * kBlock : 0);
     factors = memory.take(drops ? kBlock * kBlock : 0);
   }
 
-  void start(const Queries& q, const Real* query_rows, const Real* dy_rows, const Real* y_rows, const Real* lse_row) {
+  Gradient<Real> gradient_of(const Queries& q, const Real* query, const Real* dy, const Real* y, const Real* lse) {
+    const int64_t row = (q.sample * shape.T + q.first) * shape.NH + q.head;
+    const Real *const query_rows = query + row * shape.HS, *const dy_rows = dy + row * shape.VS;
+    const Real *const y_rows = y + row * shape.VS, *const lse_row = lse + (q.sample * shape.NH + q.head) * shape.T + q.first;
     const int64_t step = shape.NH * shape.VS;
-    transpose_rows(columns, query_rows, shape.NH * shape.HS, shape.HS, q, static_cast<Real>(shape.scale) * kUnit<Real>);
-    transpose_rows(dy_columns, dy_rows, step, shape.VS, q, Real(1));
-    for (int64_t t = 0; t < q.lanes; ++t) log_sum[t] = t < q.count ? lse_row[t] * kUnit<Real> : Real(0);
+    Gradient<Real> g{};
+    g.q = q;
+    g.columns = memory.take(shape.HS * kBlock);
+    g.dy_columns = memory.take(shape.VS * kBlock);
+    g.log_sum = memory.take(kBlock);
+    g.mean = memory.take(kBlock);
+    g.queries = memory.take(shape.HS * kBlock);
+    g.dys = memory.take(shape.VS * kBlock);
+    g.dqueries = memory.take(shape.HS * kBlock);
+    copy_rows(g.queries, query_rows, shape.NH * shape.HS, q.count, shape.HS);
+    copy_rows(g.dys, dy_rows, step, q.count, shape.VS);
+    transpose_rows(g.columns, g.queries, shape.HS, shape.HS, q, static_cast<Real>(shape.scale) * kUnit<Real>);
+    transpose_rows(g.dy_columns, g.dys, shape.VS, shape.VS, q, Real(1));
+    for (int64_t t = 0; t < q.lanes; ++t) g.log_sum[t] = t < q.count ? lse_row[t] * kUnit<Real> : Real(0);
     // The same chain as that of dp: where one key is all a query sees, their difference is 0 and not a rounding error.
-    for (int64_t t = 0; t < q.lanes; t += kLanes<Real>) store(mean + t, zero<Real>());
+    for (int64_t t = 0; t < q.lanes; t += kLanes<Real>) store(g.mean + t, zero<Real>());
     for (int64_t e = 0; e < shape.VS; e += kBlock) {
       const int64_t size = shape.VS - e < kBlock ? shape.VS - e : kBlock;
       transpose_rows(p, y_rows + e, step, size, q, Real(1));
       for (int64_t t = 0; t < q.lanes; t += kLanes<Real>) {
-        Vec<Real> total = load(mean + t);
+        Vec<Real> total = load(g.mean + t);
         for (int64_t i = 0; i < size; ++i) {
-          total = fma(load(p + i * kBlock + t), load(dy_columns + (e + i) * kBlock + t), total);
+          total = fma(load(p + i * kBlock + t), load(g.dy_columns + (e + i) * kBlock + t), total);
         }
-        store(mean + t, total);
+        store(g.mean + t, total);
       }
     }
+    return g;
   }
 
-  void block(const Queries& q, int64_t s0, int64_t s1, Real factor) {
-    copy_rows(keys, key + s0 * shape.KV * shape.HS, shape.KV * shape.HS, s1 - s0, shape.HS);
-    copy_rows(values, value + s0 * shape.KV * shape.VS, shape.KV * shape.VS, s1 - s0, shape.VS);
-    products_with_keys(p, keys, of_keys, of_block, columns, shape.HS, q, s0, s1);
-    products_with_keys(dx, values, of_values, of_block, dy_columns, shape.VS, q, s0, s1);
+  void copy_keys(int64_t s0, int64_t count) {
+    copy_rows(keys, key + s0 * shape.KV * shape.HS, shape.KV * shape.HS, count, shape.HS);
+    copy_rows(values, value + s0 * shape.KV * shape.VS, shape.KV * shape.VS, count, shape.VS);
+  }
+
+  void block(const Gradient<Real>& g, int64_t s0, int64_t s1, Real factor) {
+    const Queries& q = g.q;
+    products_with_keys(p, keys, of_keys, of_block, g.columns, shape.HS, q, s0, s1);
+    products_with_keys(dx, values, of_values, of_block, g.dy_columns, shape.VS, q, s0, s1);
     if (masked) read_masks(extra, rows, mask, bias, shape, q, s0, s1);
     if (drops) draw_factors(factors, rows, random_state, shape, q, s0, s1);
     if (masked || shape.causal) hide(p, masked ? extra : nullptr, q, s0, s1);
     const Vec<Real> times = broadcast(factor);
     for (int64_t t = 0; t < q.lanes; t += kLanes<Real>) {
       const int64_t end = end_of_lanes<Real>(q, t, s0, s1);
-      const Vec<Real> shift = load(log_sum + t), center = load(mean + t);
+      const Vec<Real> shift = load(g.log_sum + t), center = load(g.mean + t);
       for (int64_t s = 0; s < end; ++s) {
         Real *const p_at = p + s * kBlock + t, *const dx_at = dx + s * kBlock + t;
         const Vec<Real> weight = weight_of<false>(load(p_at) - shift);
@@ -466,86 +589,106 @@ struct ScoreGradient {
   }
 };
 
+// sums[s - s0] = or += sum over t of weights[s - s0][t] rows[t], over the queries that see the strip's first key.
+template <typename Real>
+FASTNN_INLINE void sum_over_queries(Real* sums, const RowOffsets& of_sums, const Real* weights, const RowOffsets& of_block,
+                                    const Real* rows, int64_t size, Start start, const Queries& q, int64_t s0, int64_t s1) {
+  Tile<Real> tile;
+  tile.a_rows = of_block.at;
+  tile.c_rows = of_sums.at;
+  tile.a_k = 1;
+  tile.b_k = size;
+  tile.start = start;
+  for_each_strip<Real>(s0, s1, size, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+    const int64_t t = q.first_query(begin);
+    tile.a = weights + (begin - s0) * kBlock + t;
+    tile.b = rows + t * size;
+    tile.c = sums + (begin - s0) * of_sums.at[1];
+    tile.k = q.count - t;
+    run_strip(tile, end - begin, size);
+  });
+}
+
 template <typename Real>
 void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real* query, const Real* key, const Real* value,
               const Real* y, const Real* lse, const uint8_t* mask, const Real* bias, const void* lengths, const void* positions,
               const int64_t* random_state, Scratch scratch, const AttentionShape& shape, int64_t task) {
   const int64_t split = task % shape.splits, kv = task / shape.splits % shape.KV, sample = task / shape.splits / shape.KV;
-  const int64_t group = shape.NH / shape.KV, step_of_keys = shape.splits * kBlock;
-  Memory<Real> memory{scratch.as<Real>()};
-  Real* const queries = memory.take(kBlock * shape.HS);  // of a block, side by side; and dy and dquery
-  Real* const dys = memory.take(kBlock * shape.VS);
-  Real* const dqueries = memory.take(kBlock * shape.HS);
-  ScoreGradient<Real> of(shape, key, value, mask, bias, random_state, memory.next, sample, kv);
+  const int64_t heads = shape.NH / shape.KV, groups = (shape.blocks + shape.group - 1) / shape.group;
+  const int64_t first_key = split * kBlock, step_of_keys = shape.splits * kBlock;
+  ScoreGradient<Real> of(shape, key, value, mask, bias, random_state, scratch, sample, kv);
+  Real* const dkeys = of.memory.take(kBlock * shape.HS);  // of a block, over a group of queries
+  Real* const dvalues = of.memory.take(kBlock * shape.VS);
+  const Memory<Real> memory = of.memory;
 
-  const int64_t key_step = shape.KV * shape.HS, value_step = shape.KV * shape.VS;
-  const int64_t query_step = shape.NH * shape.HS, y_step = shape.NH * shape.VS;
-  const RowOffsets of_lanes(1), of_key_rows(key_step), of_value_rows(value_step);
+  const int64_t key_step = shape.KV * shape.HS, value_step = shape.KV * shape.VS, query_step = shape.NH * shape.HS;
+  const RowOffsets of_lanes(1);
   dkey += of.key - key;
   dvalue += of.value - value;
   dquery += split * shape.B * shape.T * query_step;
-  for (int64_t s0 = split * kBlock; s0 < shape.S; s0 += step_of_keys) {
-    const int64_t keys = s0 + kBlock < shape.S ? kBlock : shape.S - s0;
-    set_zero(dkey + s0 * key_step, keys, key_step, shape.HS);
-    set_zero(dvalue + s0 * value_step, keys, value_step, shape.VS);
+  for (int64_t s0 = first_key; s0 < shape.S; s0 += step_of_keys) {
+    const int64_t here = shape.S - s0 < kBlock ? shape.S - s0 : kBlock;
+    set_zero(dkey + s0 * key_step, here, key_step, shape.HS);
+    set_zero(dvalue + s0 * value_step, here, value_step, shape.VS);
   }
-  for (int64_t n = 0; n < group * shape.blocks; ++n) {
-    const int64_t head = kv * group + n / shape.blocks;
-    const Queries q = queries_of<Real>(shape, sample, head, n % shape.blocks, lengths, positions, nullptr);
-    const int64_t row = (sample * shape.T + q.first) * shape.NH + head;
-    const Real *const query_rows = query + row * shape.HS, *const dy_rows = dy + row * shape.VS;
-    Real* const dquery_rows = dquery + row * shape.HS;
-    if (q.keys <= split * kBlock) {
-      set_zero(dquery_rows, q.count, query_step, shape.HS);
-      continue;
+  Gradient<Real> gradients[kAttentionGroup];
+  for (int64_t n = 0; n < heads * groups; ++n) {
+    const int64_t head = kv * heads + n / groups, first_block = n % groups * shape.group;
+    const int64_t count = shape.blocks - first_block < shape.group ? shape.blocks - first_block : shape.group;
+    of.memory = memory;
+    for (int64_t i = 0; i < count; ++i) {
+      const Queries q = queries_of<Real>(shape, sample, head, first_block + i, lengths, positions, nullptr);
+      gradients[i] = of.gradient_of(q, query, dy, y, lse);
     }
-    of.start(q, query_rows, dy_rows, y + row * shape.VS, lse + (sample * shape.NH + head) * shape.T + q.first);
-    copy_rows(queries, query_rows, query_step, q.count, shape.HS);
-    copy_rows(dys, dy_rows, y_step, q.count, shape.VS);
-    Start dquery_start = Start::zero;
-    for (int64_t s0 = split * kBlock; s0 < q.keys; s0 += step_of_keys) {
-      const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
-      of.block(q, s0, s1, static_cast<Real>(shape.scale));
-      // dvalue += (p m)^T dy, dkey += dx^T query: a row for each key, summed over the queries that see it.
-      const auto add_to_keys = [&](Real* result, const RowOffsets& of_result, const Real* weights, const Real* factors,
-                                   int64_t size) __attribute__((always_inline)) {
+    const int64_t last = gradients[count - 1].q.keys;  // no block before it sees more
+    for (int64_t s0 = first_key; s0 < last; s0 += step_of_keys) {
+      const int64_t here = last - s0 < kBlock ? last - s0 : kBlock;
+      of.copy_keys(s0, here);
+      Start start = Start::zero;
+      for (int64_t i = count - 1; i >= 0 && gradients[i].q.keys > s0; --i) {  // from the last, which sees all of these keys
+        Gradient<Real>& g = gradients[i];
+        const Queries& q = g.q;
+        const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
+        of.block(g, s0, s1, static_cast<Real>(shape.scale));
+        // dvalue = (p m)^T dy, dkey = dx^T query
+        sum_over_queries(dvalues, of.of_values, of.p, of.of_block, g.dys, shape.VS, start, q, s0, s1);
+        sum_over_queries(dkeys, of.of_keys, of.dx, of.of_block, g.queries, shape.HS, start, q, s0, s1);
+        start = Start::accumulate;
+        // dquery = dx key, of each query over the keys that it sees
         Tile<Real> tile;
-        tile.a_rows = of.of_block.at;
-        tile.c_rows = of_result.at;
-        tile.a_k = 1;
-        tile.b_k = size;
-        tile.start = Start::accumulate;
-        for_each_strip(s0, s1, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
-          const int64_t t = q.first_query(begin);
-          tile.a = weights + (begin - s0) * kBlock + t;
-          tile.b = factors + t * size;
-          tile.c = result + begin * of_result.at[1];
-          tile.k = q.count - t;
-          run_tile_row(tile, end - begin, size);
+        tile.a_rows = of_lanes.at;
+        tile.c_rows = of.of_keys.at;
+        tile.a_k = kBlock;
+        tile.b_k = shape.HS;
+        tile.start = g.start;
+        for_each_strip<Real>(0, q.count, shape.HS, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+          const int64_t seen = q.seen(end - 1) < s1 ? q.seen(end - 1) : s1;
+          if (seen <= s0 && g.start == Start::accumulate) return;
+          tile.a = of.dx + begin;
+          tile.b = of.keys;
+          tile.c = g.dqueries + begin * shape.HS;
+          tile.k = seen < s0 ? 0 : seen - s0;
+          run_strip(tile, end - begin, shape.HS);
         });
+        g.start = Start::accumulate;
+      }
+      const auto add = [](Real* sums, int64_t step, const Real* block, int64_t count_of_rows, int64_t size) {
+        for (int64_t s = 0; s < count_of_rows; ++s) {
+          for_each_vector<Real>(size, [&](int64_t d, auto part) __attribute__((always_inline)) {
+            part.store(sums + s * step + d, part.load(sums + s * step + d) + part.load(block + s * size + d));
+          });
+        }
       };
-      add_to_keys(dvalue, of_value_rows, of.p, dys, shape.VS);
-      add_to_keys(dkey, of_key_rows, of.dx, queries, shape.HS);
-      // dquery += dx key, of each query over the keys that it sees.
-      Tile<Real> tile;
-      tile.a_rows = of_lanes.at;
-      tile.c_rows = of.of_keys.at;
-      tile.a_k = kBlock;
-      tile.b = of.keys;
-      tile.b_k = shape.HS;
-      tile.start = dquery_start;
-      for_each_strip(0, q.count, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
-        const int64_t seen = q.seen(end - 1) < s1 ? q.seen(end - 1) : s1;
-        if (seen <= s0 && dquery_start == Start::accumulate) return;
-        tile.a = of.dx + begin;
-        tile.c = dqueries + begin * shape.HS;
-        tile.k = seen < s0 ? 0 : seen - s0;
-        run_tile_row(tile, end - begin, shape.HS);
-      });
-      dquery_start = Start::accumulate;
+      add(dkey + s0 * key_step, key_step, dkeys, here, shape.HS);
+      add(dvalue + s0 * value_step, value_step, dvalues, here, shape.VS);
     }
-    for (int64_t t = 0; t < q.count; ++t) {
-      copy_rows(dquery_rows + t * query_step, dqueries + t * shape.HS, 0, 1, shape.HS);
+    for (int64_t i = 0; i < count; ++i) {
+      const Gradient<Real>& g = gradients[i];
+      Real* const to = dquery + ((sample * shape.T + g.q.first) * shape.NH + head) * shape.HS;
+      if (g.start == Start::zero) set_zero(to, g.q.count, query_step, shape.HS);
+      for (int64_t t = 0; t < g.q.count && g.start == Start::accumulate; ++t) {
+        copy_rows(to + t * query_step, g.dqueries + t * shape.HS, 0, 1, shape.HS);
+      }
     }
   }
 }
@@ -556,16 +699,15 @@ void backward_bias(Real* dbias, const Real* dy, const Real* query, const Real* k
                    const Real* lse, const uint8_t* mask, const Real* bias, const void* lengths, const void* positions,
                    const int64_t* random_state, Scratch scratch, const AttentionShape& shape, int64_t task) {
   const int64_t head = task / shape.blocks % shape.NH, sample = task / shape.blocks / shape.NH;
-  ScoreGradient<Real> of(shape, key, value, mask, bias, random_state, scratch.as<Real>(), sample, head / (shape.NH / shape.KV));
+  ScoreGradient<Real> of(shape, key, value, mask, bias, random_state, scratch, sample, head / (shape.NH / shape.KV));
   const Queries q = queries_of<Real>(shape, sample, head, task % shape.blocks, lengths, positions, nullptr);
-  const int64_t row = (sample * shape.T + q.first) * shape.NH + head;
-  const int64_t first = (sample * shape.NH + head) * shape.T + q.first;
-  dbias += first * shape.S;
+  dbias += ((sample * shape.NH + head) * shape.T + q.first) * shape.S;
   set_zero(dbias, q.count, shape.S, shape.S);
-  of.start(q, query + row * shape.HS, dy + row * shape.VS, y + row * shape.VS, lse + first);
+  const Gradient<Real> g = of.gradient_of(q, query, dy, y, lse);
   for (int64_t s0 = 0; s0 < q.keys; s0 += kBlock) {
     const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
-    of.block(q, s0, s1, Real(1));
+    of.copy_keys(s0, s1 - s0);
+    of.block(g, s0, s1, Real(1));
     transpose(dbias + s0, shape.S, of.dx, kBlock, s1 - s0, q.count);
   }
 }
