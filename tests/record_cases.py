@@ -88,7 +88,7 @@ class Recording:
         inputs = [fastnn.Input(part.shape[1:], dtype=part.dtype.name) for part in operands]
         layer = getattr(layers, case.name)(**case.arguments)
         first = inputs if isinstance(x, list) else inputs[0]
-        model = fastnn.Model(first, layer(first))
+        model = fastnn.Model(first, case.called(layer, first))
         model.set_weights(numbered(fixtures, key + "weight"))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"

@@ -1,4 +1,4 @@
-"""Every layer in files, in copies, and in programs: its first case of those that are compared with Keras."""
+"""Every layer in files, in copies, and in programs: its first case, of those that are compared with Keras or of the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import fastnn
 from fastnn import layers
 from test_keras import cases
 
-FIRST = {case.name: case for case in reversed(cases.LAYERS)}
+FIRST = {case.name: case for case in reversed(cases.LAYERS + cases.OTHERS)}
 KINDS = sorted(FIRST)
 
 
@@ -22,7 +22,8 @@ def model_of(case: Any) -> tuple[fastnn.Model, Any]:
     parts = x if isinstance(x, list) else [x]
     inputs = [fastnn.Input(part.shape[1:], dtype=part.dtype.name) for part in parts]
     layer = getattr(layers, case.name)(**case.arguments)
-    model = fastnn.Model(inputs if len(inputs) > 1 else inputs[0], layer(inputs if len(inputs) > 1 else inputs[0]))
+    one_or_all = inputs if len(inputs) > 1 else inputs[0]
+    model = fastnn.Model(one_or_all, case.called(layer, one_or_all))
     rng = case.rng()
     model.set_weights([cases.random_weight(rng, w.name, w.shape) for w in model.weights])
     return model, x
@@ -36,7 +37,7 @@ def test_every_layer_has_a_case() -> None:
 def test_files_and_copies_compute_the_same(kind: str, tmp_path: Path) -> None:
     model, x = model_of(FIRST[kind])
     y = model.predict(x)
-    np.testing.assert_array_equal(model.layers[0](x), y)
+    np.testing.assert_array_equal(FIRST[kind].called(model.layers[0], x), y)
     model.save(tmp_path / "model.safetensors")
     clone = fastnn.models.clone_model(model)
     clone.set_weights(model.get_weights())

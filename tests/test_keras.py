@@ -70,10 +70,10 @@ def with_schedule(arguments: Any) -> Any:
 def test_layer(case, fixtures):
     key = f"layers/{case.label()}/"
     layer, x = getattr(layers, case.name)(**case.arguments), cases.input_of(case)
-    layer(x)  # makes the weights
+    case.called(layer, x)  # makes the weights
     layer.trainable = case.trainable
     layer.set_weights(numbered(fixtures, key + "weight"))
-    close(layer(x), fixtures[key + "y"])
+    close(case.called(layer, x), fixtures[key + "y"])
     if case.training:
         close(layer(x, training=True), fixtures[key + "y_training"])
         for ours, keras in zip(layer.get_weights(), numbered(fixtures, key + "after"), strict=True):
@@ -85,7 +85,7 @@ def test_ten_steps_of_a_layer(case, fixtures):
     layer = getattr(layers, case.name)(**case.arguments)
     inputs = [fastnn.Input(shape) for shape in case.shapes()]
     hidden = [layers.Dense(x.shape[-1])(x) for x in inputs]
-    model = fastnn.Model(inputs if case.several() else inputs[0], layer(hidden if len(hidden) > 1 else hidden[0]))
+    model = fastnn.Model(inputs if case.several() else inputs[0], case.called(layer, hidden if len(hidden) > 1 else hidden[0]))
     rng = case.rng()
     model.set_weights([cases.random_weight(rng, w.name, w.shape) for w in model.weights])
     model.compile(optimizers.SGD(cases.RATE, momentum=0.9), loss="mean_squared_error")
@@ -211,6 +211,7 @@ def test_two_epochs_of_a_model(name, fixtures):
 WITHOUT_CASE = {
     "layers.Input": "computes nothing",
     "layers.Layer": "a base class",
+    **{f"layers.{case.name}": "Keras has none" for case in cases.OTHERS},
     "losses.Loss": "a base class",
     "metrics.ConfusionMatrix": "Keras has none",
     "metrics.Metric": "a base class",
@@ -249,7 +250,7 @@ def test_everything_public_has_a_case(group):
 _REGULARIZED = ("activity", "kernel", "bias", "depthwise", "pointwise", "embeddings")
 _AVERAGES = {"gradient_accumulation_steps", "use_ema", "ema_momentum", "ema_overwrite_frequency"}
 UNCOMPARED = {
-    "layers": {"name", "input_shape", "seed", "axis"}
+    "layers": {"name", "input_shape", "seed", "axis", "attention_axes"}
     | {f"{what}_{kind}" for what in _REGULARIZED for kind in ("regularizer", "constraint")},
     "losses": {"name", "label_smoothing of SparseCategoricalCrossentropy"},
     "metrics": {"name", "label_smoothing of SparseCategoricalCrossentropy"},

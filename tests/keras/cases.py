@@ -32,6 +32,8 @@ class Case:
     training: bool = False  # of layers: their results while training, and the weights after it, are compared too
     trainable: bool = True
     exclude: tuple[str, ...] = ()  # of optimizers: exclude_from_weight_decay(var_names=)
+    apart: bool = False  # several inputs are arguments of their own, not a list
+    options: dict[str, Any] = field(default_factory=dict)  # of layers: what the call takes by name
 
     def label(self) -> str:
         words = [f"{k}={v}" for k, v in self.arguments.items()]
@@ -39,6 +41,7 @@ class Case:
         words += ["training"] if self.training else []
         words += ["frozen"] if not self.trainable else []
         words += [f"exclude={','.join(self.exclude)}"] if self.exclude else []
+        words += [f"{k}={v if isinstance(v, bool) else 'given'}" for k, v in self.options.items()]
         return " ".join([self.name, *words])
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -48,11 +51,18 @@ class Case:
     def several(self) -> bool:
         return isinstance(self.given, tuple) and bool(self.given) and isinstance(self.given[0], tuple)
 
+    def called(self, layer: Any, x: Any, **options: Any) -> Any:
+        """What the layer gives for these inputs."""
+        return layer(*x, **self.options, **options) if self.apart else layer(x, **self.options, **options)
+
     def rng(self) -> np.random.Generator:
         return np.random.default_rng(zlib.crc32(self.label().encode()))
 
 
 IMAGE, STEPS, ROW = (7, 6, 4), (9, 4), (5,)
+# Queries and values, by themselves or of two sequences, and which of 4 queries sees which of 6 keys: each sees one at least.
+_SELF, _CROSS = ((4, 5), (4, 5)), ((4, 5), (6, 3))
+_MASK = np.add.outer(np.arange(4), 2 * np.arange(6)) % 3 != 1
 
 LAYERS = [
     Case("Dense", {"units": 3}, ROW),
@@ -190,9 +200,30 @@ LAYERS = [
     Case("Normalization", {"axis": None, "invert": True}, (4, 5)),
     Case("Normalization", {"mean": [0.5, 1.0, -1.0, 0.0, 2.0], "variance": [2.0, 1.0, 0.5, 0.0, 1.0]}, (4, 5)),
     Case("Normalization", {"mean": 0.5, "variance": 2.0, "axis": None}, (4, 5)),
+    Case("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}, _SELF, apart=True),
+    Case("MultiHeadAttention", {"num_heads": 2, "key_dim": 3, "dropout": 0.3}, _SELF, apart=True),
+    Case("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}, _SELF, apart=True, options={"use_causal_mask": True}),
+    Case("MultiHeadAttention", {"num_heads": 2, "key_dim": 3, "value_dim": 4, "use_bias": False}, _CROSS, apart=True),
+    Case("MultiHeadAttention", {"num_heads": 3, "key_dim": 2, "output_shape": 7}, (*_CROSS, (6, 2)), apart=True),
+    Case("MultiHeadAttention", {"num_heads": 2, "key_dim": 3}, _CROSS, apart=True, options={"attention_mask": _MASK}),
+    Case("GroupQueryAttention", {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}, _SELF, apart=True),
+    Case(
+        "GroupQueryAttention",
+        {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 1, "dropout": 0.3, "use_bias": False},
+        _CROSS,
+        apart=True,
+        options={"attention_mask": _MASK},
+    ),
+]
+# Layers that Keras has not, with what tests of files and copies give them.
+OTHERS = [
+    Case("PositionEmbedding", {"sequence_length": 9}, (4, 5)),
+    Case("SinusoidalPositions", {}, (4, 5)),
+    Case("TransformerEncoder", {"intermediate_dim": 7, "num_heads": 2, "activation": "swiglu", "dropout": 0.1}, (5, 4)),
+    Case("TransformerDecoder", {"intermediate_dim": 7, "num_heads": 2, "cross_attention": True}, ((5, 4), (3, 6)), apart=True),
 ]
 # Layers that are trained for ten steps, between a Dense and the loss: the first case of each class, and all of several inputs.
-# Embedding takes no Dense's results; the masks and the noise of the others are of another generator.
+# Embedding takes no Dense's results; the masks and the noise of the others, and of dropout, are of another generator.
 _NOT_TRAINED = {
     "Embedding",
     "Dropout",
@@ -209,7 +240,9 @@ TRAINED = [
 TRAINED += [
     case
     for i, case in enumerate(LAYERS)
-    if case.name not in _NOT_TRAINED and (case.several() or case.name not in {other.name for other in LAYERS[:i]})
+    if case.name not in _NOT_TRAINED
+    and not case.arguments.get("dropout")
+    and (case.several() or case.name not in {other.name for other in LAYERS[:i]})
 ]
 RATE = 0.005  # of their SGD: with more, some products grow beyond all bounds
 

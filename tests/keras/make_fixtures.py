@@ -64,9 +64,13 @@ for case in new("layers", cases.LAYERS):
     layer = getattr(keras.layers, case.name)(**case.arguments)
     layer.trainable = case.trainable
     x = cases.input_of(case)
-    layer.build([part.shape for part in x] if isinstance(x, list) else x.shape)
+    if case.apart:
+        case.called(layer, x)
+    else:
+        layer.build([part.shape for part in x] if isinstance(x, list) else x.shape)
     record("layers", case.label(), **numbered("weight", randomise(layer, case.rng())))
-    record("layers", case.label(), y=layer(x, training=False) if case.name in ("Dropout", "BatchNormalization") else layer(x))
+    options = {"training": False} if case.name in ("Dropout", "BatchNormalization") else {}
+    record("layers", case.label(), y=case.called(layer, x, **options))
     if case.training:
         y = layer(x, training=True)
         record("layers", case.label(), y_training=y, **numbered("after", layer.get_weights()))
@@ -76,7 +80,7 @@ for case in new("trained", cases.TRAINED):
     inputs = [keras.Input(shape) for shape in case.shapes()]
     # Named so that weights come in this order.
     hidden = [keras.layers.Dense(x.shape[-1], name=f"dense{i}")(x) for i, x in enumerate(inputs)]
-    model = keras.Model(inputs if case.several() else inputs[0], layer(hidden if len(hidden) > 1 else hidden[0]))
+    model = keras.Model(inputs if case.several() else inputs[0], case.called(layer, hidden if len(hidden) > 1 else hidden[0]))
     randomise(model, case.rng())
     model.compile(keras.optimizers.SGD(cases.RATE, momentum=0.9), loss="mean_squared_error", run_eagerly=True)
     losses = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from fastnn.layers.attention import GroupQueryAttention, MultiHeadAttention
 from fastnn.layers.convolutional import (
     Conv1D,
     Conv1DTranspose,
@@ -49,6 +50,7 @@ from fastnn.layers.reshaping import (
     ZeroPadding1D,
     ZeroPadding2D,
 )
+from fastnn.layers.transformer import PositionEmbedding, SinusoidalPositions, TransformerDecoder, TransformerEncoder
 
 __all__ = [
     "ELU",
@@ -81,6 +83,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "GroupNormalization",
+    "GroupQueryAttention",
     "Identity",
     "Input",
     "Layer",
@@ -90,10 +93,12 @@ __all__ = [
     "MaxPooling2D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",
     "Permute",
+    "PositionEmbedding",
     "RMSNormalization",
     "ReLU",
     "RepeatVector",
@@ -101,10 +106,13 @@ __all__ = [
     "Reshape",
     "SeparableConv1D",
     "SeparableConv2D",
+    "SinusoidalPositions",
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "Subtract",
+    "TransformerDecoder",
+    "TransformerEncoder",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",

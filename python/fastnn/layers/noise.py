@@ -14,25 +14,31 @@ from fastnn.tracing import Variable
 from fastnn.utils import check_number, check_seed, generator
 
 
+def random_state(name: str, seed: int | None) -> Variable:
+    """[seed, step] of a layer that draws numbers; a seed of None takes one of the library's generator."""
+    base, stream = generator.next_key() if seed is None else (seed, 0)
+    state = np.array([(base + stream * 0x9E3779B97F4A7C15) % 2**63, 0], np.int64)
+    return Variable(state, name=f"{name}/random_state", trainable=False)
+
+
+def advance(state: Variable) -> None:
+    """To the next step, when a run commits, so that a failed step is repeated with the same numbers."""
+    state.assign(state + np.array([0, 1], np.int64))
+
+
 class _Noise(Layer):
     """What they share: outside training nothing happens; a random state advances with every step."""
 
     def __init__(self, seed: int | None, name: str | None, input_shape: Sequence[int] | None) -> None:
         super().__init__(name=name, input_shape=input_shape)
         self.seed = None if seed is None else check_seed(self.name, seed)
-        base, stream = generator.next_key() if self.seed is None else (self.seed, 0)
-        # [seed, step]: the step advances when a run commits, so that a failed step is repeated with the same numbers.
-        self.random_state = Variable(
-            np.array([(base + stream * 0x9E3779B97F4A7C15) % 2**63, 0], np.int64),
-            name=f"{self.name}/random_state",
-            trainable=False,
-        )
+        self.random_state = random_state(self.name, self.seed)
 
     def call(self, x: Any, training: bool) -> Any:
         if not training or self._strength() == 0.0:
             return x
         y = self._disturbed(x)
-        self.random_state.assign(self.random_state + np.array([0, 1], np.int64))
+        advance(self.random_state)
         return y
 
     def _strength(self) -> float:

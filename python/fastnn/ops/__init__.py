@@ -11,6 +11,7 @@ the error begins with the layer's path.
 Each file is a family that shares one kernel stem; `fastnn.kernels` has the forward and backward kernels themselves.
 """
 
+from fastnn.ops.attention import attention
 from fastnn.ops.constants import arange, full, ones, zeros
 from fastnn.ops.conv2d import conv1d, conv2d, conv2d_transpose, separable_conv2d
 from fastnn.ops.conv2d_block import conv2d_block
@@ -110,6 +111,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "attention",
     "average_pool1d",
     "average_pool2d",
     "batch_norm",

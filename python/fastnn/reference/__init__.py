@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import (
+    attention,
     conv2d,
     conv2d_block,
     cross_entropy,
@@ -39,6 +40,7 @@ from . import (
 forward_ops: dict[str, Callable[..., Any]] = {
     name: getattr(family, name)
     for family in (
+        attention,
         conv2d,
         conv2d_block,
         cross_entropy,
