@@ -161,7 +161,7 @@ REFUSED = [
         Refused(op, operands_of(op, **{name: wrong}), {}, error, words)
         for op in OPS
         for name, wrong, error, words in [
-            ("x", array(2, 4), ValueError, "`x` has 2 axes"),
+            ("x", array(2, 4), ValueError, "`x` has shape (2, 4); expected 3 axes"),
             ("x", array(2, 3, 4, dtype="int32"), TypeError, "`x` is int32"),
             ("x", array(2, 3, 3), ValueError, "`kernel` has shape (4, "),
             ("kernel", array(4, 7), ValueError, "`kernel` has shape (4, 7)"),
@@ -182,7 +182,7 @@ REFUSED = [
         Refused(f"{op}_backward", backward_operands_of(op, **{name: wrong}), {}, error, words)
         for op in OPS
         for name, wrong, error, words in [
-            ("derivatives", array(2, 3), ValueError, "`derivatives` has 2 axes"),
+            ("derivatives", array(2, 3), ValueError, "`derivatives` has shape (2, 3); expected"),
             ("derivatives", array(2, 3, *FACTORS[op], 4), ValueError, "`derivatives` has shape"),
             ("recurrent_kernel", array(5, 7), ValueError, "`recurrent_kernel` has shape (5, 7)"),
             ("dy", array(2, 3, 4), ValueError, "`dy` has shape (2, 3, 4)"),
@@ -274,7 +274,7 @@ def test_what_nobody_reads_is_not_kept(op: str) -> None:
         for result, i in zip(function.run(operands, False), wanted):
             assert np.array_equal(result, 2 * everything[i])
         plan = function.describe([list(x.shape) for x in operands])
-        assert plan["intermediate_bytes"] < (2 * sequence if 0 in wanted else sequence)
+        assert plan["intermediate_bytes"] < (3 * sequence if 0 in wanted else sequence)
 
 
 @pytest.mark.parametrize("op", OPS)

@@ -241,7 +241,7 @@ _NOT_TRAINED = {
 TRAINED = [
     Case("Dense", {"units": 3, "activity_regularizer": "l2"}, ROW),
     Case("Conv2D", {"filters": 3, "kernel_size": 2, "activation": "tanh", "activity_regularizer": "l1"}, (4, 3, 2)),
-    Case("SimpleRNN", {"units": 3, "activation": "relu"}, STEPS),
+    Case("SimpleRNN", {"units": 3, "activation": "relu"}, (2, 4)),
     Case("LSTM", {"units": 3, "go_backwards": True}, STEPS),
     Case("GRU", {"units": 3, "reset_after": False}, STEPS),
 ]

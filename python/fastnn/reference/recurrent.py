@@ -117,7 +117,7 @@ def lstm(
         factors = g * i * (1 - i), before * f * (1 - f), i * (1 - g * g), u * o * (1 - o), o * (1 - u * u), f
         derivatives[:, t] = steps.where_it_counts(t, *factors, masked=5)
         steps.end(t, o * u, c)
-    return steps.y, *steps.states, steps.previous, derivatives  # type: ignore[return-value]
+    return steps.y, *steps.states, steps.previous, derivatives
 
 
 def gru(
