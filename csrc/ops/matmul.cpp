@@ -54,6 +54,13 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   const bool many = batch.count >= 8;
   shape.row_block = many ? 70 : std::clamp<int64_t>((M + 3) / 4, 14, 56);
   shape.column_block = M * N <= 64 * 64 && !many ? 32 : 64;
+  // As long a sum as this, of so many pages: worth a copy of what is multiplied, and blocks as large as caches allow.
+  const bool chunks = options.transpose_a && !options.transpose_b && batch.count == 1 && K >= 4 * kChunk && M >= 16 &&
+                      N * static_cast<int64_t>(item_size(dtype)) >= 1024;
+  if (chunks) {
+    shape.row_block = M >= 256 ? 128 : 64;
+    shape.column_block = N >= 1024 ? 128 : 64;
+  }
   shape.row_tasks = (M + shape.row_block - 1) / shape.row_block;
   if (many && M > 0) shape.row_block = (M + shape.row_tasks - 1) / shape.row_tasks;  // 72 rows are 36 and 36
   shape.column_tasks = (N + shape.column_block - 1) / shape.column_block;
@@ -71,6 +78,10 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
     const int64_t panels = batch.b_matrices * ((N + kTransposeColumns - 1) / kTransposeColumns);
     plan.steps.push_back(kernel_step(kernels.copy_transposed[is_double], K == 0 ? 0 : panels, shape));
     plan.steps.push_back(kernel_step(kernels.multiply_copied[is_double], tasks, shape));
+  } else if (chunks) {
+    const int64_t copied = kChunk * (shape.row_block + shape.column_block);
+    plan.steps.push_back(
+        kernel_step(kernels.multiply_chunks[is_double], tasks, shape, static_cast<size_t>(copied) * item_size(dtype)));
   } else {
     const KernelFn multiply = options.bias ? kernels.multiply_bias[is_double] : kernels.multiply[is_double];
     plan.steps.push_back(kernel_step(multiply, tasks, shape));

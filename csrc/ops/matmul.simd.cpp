@@ -7,6 +7,12 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 template <typename Real>
+FASTNN_INLINE void copy(Real* to, const Real* from, int64_t n) {
+  for_each_vector<Real>(
+      n, [&](int64_t i, auto lanes) __attribute__((always_inline)) { lanes.store(to + i, lanes.load(from + i)); });
+}
+
+template <typename Real>
 void multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, const GemmShape& shape, int64_t task) {
   const int64_t column_task = task % shape.column_tasks, row_task = task / shape.column_tasks % shape.row_tasks;
   const int64_t first = task / shape.column_tasks / shape.row_tasks * shape.matrices;
@@ -40,6 +46,36 @@ void multiply(Real* c, const Real* a, const Real* b, const GemmShape& shape, int
   multiply_bias<Real>(c, a, b, nullptr, shape, task);
 }
 
+// The sums of a block, chunk of K by chunk: the same chains of additions, over copies whose rows lie side by side.
+template <typename Real>
+void multiply_chunks(Real* c, const Real* a, const Real* b, Scratch scratch, const GemmShape& shape, int64_t task) {
+  const int64_t m = task / shape.column_tasks * shape.row_block, n = task % shape.column_tasks * shape.column_block;
+  const int64_t rows = m + shape.row_block < shape.M ? shape.row_block : shape.M - m;
+  const int64_t columns = n + shape.column_block < shape.N ? shape.column_block : shape.N - n;
+  Real *const of_a = scratch.as<Real>(), *const of_b = of_a + kChunk * shape.row_block;
+  Tile<Real> t;
+  t.a = of_a;
+  t.a_k = rows;
+  for (int64_t first = 0; first < shape.K; first += kChunk) {
+    t.k = first + kChunk < shape.K ? kChunk : shape.K - first;
+    t.start = first == 0 ? Start::zero : Start::accumulate;
+    for (int64_t k = 0; k < t.k; ++k) copy(of_a + k * rows, a + (first + k) * shape.M + m, rows);
+    for (int64_t k = 0; k < t.k; ++k) {
+      for (int64_t j = 0; j < columns; j += kTileColumns<Real>) {
+        const int64_t width = columns - j < kTileColumns<Real> ? columns - j : kTileColumns<Real>;
+        copy(of_b + j * t.k + k * width, b + (first + k) * shape.N + n + j, width);
+      }
+    }
+    for (int64_t j = 0; j < columns; j += kTileColumns<Real>) {
+      const int64_t width = columns - j < kTileColumns<Real> ? columns - j : kTileColumns<Real>;
+      t.b = of_b + j * t.k;
+      t.b_k = width;
+      t.c = c + m * shape.N + n + j;
+      run_strided_tiles(t, 1, shape.N, rows, width);
+    }
+  }
+}
+
 template <typename Real>
 void multiply_copied(Real* c, const Real* a, const Real*, const Real* copy, const GemmShape& shape, int64_t task) {
   multiply_bias<Real>(c, a, copy, nullptr, shape, task);
@@ -62,6 +98,7 @@ const GemmKernels gemm_kernels = {
     {kernel<multiply_bias<float>>, kernel<multiply_bias<double>>},
     {kernel<copy_transposed<float>>, kernel<copy_transposed<double>>},
     {kernel<multiply_copied<float>>, kernel<multiply_copied<double>>},
+    {kernel<multiply_chunks<float>>, kernel<multiply_chunks<double>>},
 };
 
 }  // namespace fastnn::FASTNN_ISA

@@ -115,7 +115,7 @@ class _Cell(Layer):
     def _initial_bias(self, shape: Sequence[int], dtype: str) -> Any:
         return self.bias_initializer(shape, dtype)
 
-    def call(self, x: Any, states: Any, training: bool) -> Any:
+    def call(self, x: Any, states: Any, training: bool) -> Any:  # type: ignore[override]
         """One step.
 
         Args:
@@ -611,7 +611,9 @@ class RNN(Layer):
 
     # ---- Computing -----------------------------------------------------------------------------------------------------------
 
-    def call(self, x: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
+    def call(  # type: ignore[override]
+        self, x: Any, initial_state: Any = None, mask: Any = None, training: bool = False
+    ) -> Any:
         """The outputs.
 
         Args:

@@ -55,7 +55,7 @@ def simple_rnn(
         (array([1.  , 1.5 , 1.75]), array([1.75]))
     """
     operands = [x, kernel, recurrent_kernel, bias, h0, mask, recurrent_mask]
-    return apply("simple_rnn", operands, outputs=4, activation=activation, reverse=reverse)[:2]  # type: ignore[return-value]
+    return apply("simple_rnn", operands, outputs=4, activation=activation, reverse=reverse)[:2]
 
 
 def lstm(
@@ -104,7 +104,7 @@ def lstm(
         ((5, 7, 2), (5, 2), (5, 2), True)
     """
     operands = [x, kernel, recurrent_kernel, bias, h0, c0, mask, recurrent_mask]
-    return apply("lstm", operands, outputs=5, reverse=reverse)[:3]  # type: ignore[return-value]
+    return apply("lstm", operands, outputs=5, reverse=reverse)[:3]
 
 
 def gru(
@@ -153,7 +153,7 @@ def gru(
         ((5, 7, 2), (5, 2), True)
     """
     operands = [x, kernel, recurrent_kernel, bias, h0, mask, recurrent_mask]
-    return apply("gru", operands, outputs=5, reset_after=reset_after, reverse=reverse)[:2]  # type: ignore[return-value]
+    return apply("gru", operands, outputs=5, reset_after=reset_after, reverse=reverse)[:2]
 
 
 def rnn_cell(
@@ -269,7 +269,7 @@ def _simple_rnn(node: Node, dy: Tensor | None, dh: Tensor | None, *_: Tensor | N
 @vjp("lstm")
 def _lstm(node: Node, dy: Tensor | None, dh: Tensor | None, dc: Tensor | None, *_: Tensor | None) -> Cotangents:
     x, kernel, recurrent_kernel, bias, h0, c0, mask, recurrent_mask = _operands(node)
-    *_results, previous, derivatives = node.outputs
+    previous, derivatives = node.outputs[3:]
     operands = [derivatives, recurrent_kernel, dy, dh, dc, mask, recurrent_mask]
     dz, dh0, dc0 = apply("lstm_backward", operands, outputs=3, **node.attributes)
     dx, dkernel = apply("dense_backward_input", [dz, kernel]), apply("dense_backward_kernel", [x, dz])
@@ -279,7 +279,7 @@ def _lstm(node: Node, dy: Tensor | None, dh: Tensor | None, dc: Tensor | None, *
 
 
 @vjp("gru")
-def _gru(node: Node, dy: Tensor | None, dh: Tensor | None, *_: Tensor | None) -> Cotangents:
+def _gru(node: Node, dy: Tensor | None, dh: Tensor | None, *_saved: Tensor | None) -> Cotangents:
     x, kernel, recurrent_kernel, bias, h0, mask, recurrent_mask = _operands(node)[:7]
     _y, _h, previous, derivatives, reset = node.outputs
     operands = [derivatives, recurrent_kernel, dy, dh, mask, recurrent_mask]
