@@ -18,8 +18,16 @@ COMPARISONS = {"equal", "not_equal", "less", "less_equal", "greater", "greater_e
 OF_BOOLS = {"logical_and", "logical_or", "any", "all"}
 UPDATES = {"adagrad_update", "adam_update", "lion_update", "rmsprop_update", "sgd_update"}
 NOT_DIFFERENTIABLE = {"argmax", "argmin", "gather_rows", "one_hot", *UPDATES, *COMPARISONS, *OF_BOOLS}
-# Float operands that get no gradient: their values are never read, or no loss is differentiated by its targets.
-NO_GRADIENT = {("broadcast_like", 1), ("sum_to_like", 1), ("cross_entropy", 1), ("softmax_cross_entropy", 1)}
+# Float operands that get no gradient: their values are never read, or no loss is differentiated by its targets or masks.
+NO_GRADIENT = {
+    ("broadcast_like", 1),
+    ("sum_to_like", 1),
+    ("cross_entropy", 1),
+    ("softmax_cross_entropy", 1),
+    ("simple_rnn", 6),  # recurrent_mask
+    ("lstm", 7),
+    ("gru", 6),
+}
 
 
 @cache

@@ -35,6 +35,7 @@ def test_every_example_has_a_test() -> None:
         "custom_parts.py",
         "custom_training_loop.py",
         "mnist_cnn.py",
+        "mnist_lstm.py",
         "resnet.py",
         "transfer_learning.py",
         "two_inputs.py",
@@ -49,6 +50,11 @@ def test_mnist_cnn(tmp_path: Path) -> None:
     read, labels = (line.split(":")[1].split() for line in output.splitlines()[-2:])
     assert len(read) == len(labels) == 10
     assert sum(a == b for a, b in zip(read, labels)) >= 7
+
+
+@pytest.mark.skipif(find_spec("fastnn_datasets") is None, reason="needs the distribution fastnn-datasets")
+def test_mnist_lstm(tmp_path: Path) -> None:
+    assert accuracy_in(run_example("mnist_lstm.py", tmp_path, "--epochs", "4", "--limit", "2000")) > 0.7
 
 
 def test_custom_training_loop(tmp_path: Path) -> None:

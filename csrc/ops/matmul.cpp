@@ -77,8 +77,9 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   const GemmKernels& kernels = gemm_kernels(isa);
   size_t scratch = 0;
   if (packs) {
-    shape.piece = std::clamp<int64_t>(K, 1, 512);
-    shape.copies_a = (options.transpose_a ? M : K) * item % 2048 == 0 && shape.row_block >= 14;
+    // Of a transposed A, whose numbers for one row lie a row of A apart, no more than the first-level cache holds.
+    shape.piece = std::clamp<int64_t>(K, 1, options.transpose_a ? 128 : 512);
+    shape.copies_a = shape.row_block >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
     const int64_t copy = shape.copies_a ? (shape.row_block + kGap) * (shape.piece + kGap) : 0;
     scratch = static_cast<size_t>((shape.piece * kPackedColumns + copy) * item);
   }

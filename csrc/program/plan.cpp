@@ -184,6 +184,11 @@ class Planner {
     b.last = std::max(b.last, position);
   }
 
+  bool is_read(ValueId value) const {
+    return !readers_[value].empty() || std::ranges::count(graph_.outputs(), value) > 0 ||
+           std::ranges::any_of(graph_.bindings(), [&](const auto& binding) { return binding.value == value; });
+  }
+
   void find_lifetimes() {
     const auto& nodes = graph_.nodes();
     buffers_.resize(graph_.values().size());
@@ -195,7 +200,10 @@ class Planner {
         use(nodes[i].inputs[k], in_commit_[i] ? kForever : position);
       }
       if (in_commit_[i] || nodes[i].op->view) continue;
-      for (ValueId output : nodes[i].outputs) {
+      for (size_t o = 0; o < nodes[i].outputs.size(); ++o) {
+        const ValueId output = nodes[i].outputs[o];
+        const auto& names = nodes[i].op->outputs;  // the last may stand for several
+        if (is_optional(names[std::min(o, names.size() - 1)]) && !is_read(output)) continue;
         use(output, position);
         buffer(output).bytes = bytes_of(graph_.type(output));
         program_.intermediate_bytes += align_up(buffer(output).bytes);
@@ -297,6 +305,7 @@ class Planner {
       case Graph::Origin::node:
         break;
     }
+    if (buffers_[at].last < 0) return {};  // an optional result that nobody reads
     if (buffers_[at].output >= 0) return {Kind::output, buffers_[at].output};
     return {Kind::arena, buffers_[at].offset};
   }

@@ -36,6 +36,7 @@ class Program:
 
     function: _core.Function
     structure: Any = None  # of the outputs
+    commits: bool = True  # of a prediction: whether a run changes anything
 
 
 class Compiled(Savable):
@@ -313,12 +314,13 @@ class Compiled(Savable):
         return [f"input_{i + 1}" if spec.auto_named else spec.name for i, spec in enumerate(self._inputs)]
 
     def _trace_prediction(self, dtypes: Sequence[str], training: bool) -> Program:
-        graph, structure = self._prediction_graph(dtypes, training)
+        graph, structure, commits = self._prediction_graph(dtypes, training)
         graph.fuse()
-        return Program(_core.Function(graph), structure)
+        return Program(_core.Function(graph), structure, commits)
 
-    def _prediction_graph(self, dtypes: Sequence[str] | None = None, training: bool = False) -> tuple[_core.Graph, Any]:
-        """From a batch of inputs of these dtypes to the outputs, not fused, and the form of the outputs."""
+    def _prediction_graph(self, dtypes: Sequence[str] | None = None, training: bool = False) -> tuple[_core.Graph, Any, bool]:
+        """From a batch of inputs of these dtypes to the outputs, not fused, the form of the outputs, and whether a run writes
+        Variables: a layer may keep a state."""
         with Trace() as trace:
             inputs = [
                 trace.input(name, dtype, (_core.Extent("batch"), *spec.sample_shape))
@@ -327,7 +329,7 @@ class Compiled(Savable):
             x = unflatten(self._structure, [ops.cast(x, spec.dtype) for x, spec in zip(inputs, self._inputs)])
             outputs, structure = flatten(self(x, training=training))
             trace.graph.set_outputs([output._value for output in outputs])
-        return trace.graph, structure
+        return trace.graph, structure, trace.assigns()
 
     def _trace_loss(self, inputs: list[Tensor], targets: list[Tensor | None], weights: list[Tensor], training: bool) -> Tensor:
         """The loss of a batch: the sum over outputs of the means over samples. Metrics are updated on the way."""

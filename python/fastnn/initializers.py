@@ -25,6 +25,7 @@ __all__ = [
     "HeUniform",
     "Initializer",
     "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "Zeros",
@@ -277,6 +278,45 @@ class HeNormal(_Random):
         return self._normal(shape, dtype, 0.0, stddev, truncated=True)
 
 
+class Orthogonal(_Random):
+    """Columns, or where there are fewer rows than columns rows, of length `gain` at right angles to each other.
+
+    Args:
+        gain: factor.
+        seed: as for `RandomUniform`.
+
+    Of more than two axes all but the last are one. A recurrent kernel of that kind neither stretches nor shrinks a state.
+
+    Raises:
+        ValueError: when called, fewer than two axes.
+
+    Source:
+        Saxe, McClelland, Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", ICLR
+        2014, arXiv:1312.6120.
+
+    Example:
+        >>> q = fastnn.initializers.Orthogonal()((3, 5))
+        >>> bool(np.allclose(q @ q.T, np.eye(3), atol=1e-6))
+        True
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self.gain = check_number("Orthogonal", "gain", gain, 1.0)
+
+    def __call__(self, shape: Sequence[int], dtype: str = "float32") -> Array:
+        if len(shape) < 2:
+            raise ValueError(f"Orthogonal: shape {tuple(shape)}; expected at least 2 axes; use another initializer for it")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        tall = self._normal((max(rows, columns), min(rows, columns)), "float64", 0.0, 1.0, truncated=False)
+        q, r = np.linalg.qr(tall)
+        q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # or the decomposition would prefer some directions
+        return np.asarray(self.gain * (q if rows >= columns else q.T).reshape(shape), dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"gain": self.gain, **super().get_config()}
+
+
 class Constant(Initializer):
     """Every element `value`.
 
@@ -333,6 +373,7 @@ _BY_NAME: dict[str, type[Initializer]] = {
     "normal": RandomNormal,
     "one": Ones,
     "ones": Ones,
+    "orthogonal": Orthogonal,
     "random_normal": RandomNormal,
     "random_uniform": RandomUniform,
     "uniform": RandomUniform,

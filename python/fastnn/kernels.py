@@ -46,7 +46,8 @@ def _make(op: dict[str, Any]) -> Callable[..., Any]:
         return results[0] if len(results) == 1 else tuple(results)
 
     kernel.__name__ = kernel.__qualname__ = name
-    kernel.__doc__ = f"{op['doc']}\n\nReturns {', '.join(op['outputs'])}. Variants: {', '.join(op['variants']) or 'a view'}."
+    results = ", ".join(output.removesuffix("?") for output in op["outputs"])
+    kernel.__doc__ = f"{op['doc']}\n\nReturns {results}. Variants: {', '.join(op['variants']) or 'a view'}."
     kernel.__signature__ = _signature(op)  # type: ignore[attr-defined]
     return kernel
 

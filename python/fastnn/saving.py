@@ -178,7 +178,7 @@ def _graph(model: Trainer, names: Mapping[str, str], variables: Mapping[str, Var
     key = tuple(variables)
     if model._file_graph is None or model._file_graph[0] != key:
         with renamed_scopes(names):
-            graph, _ = model._prediction_graph()
+            graph, *_ = model._prediction_graph()
         by_core = {id(v._core): name for name, v in variables.items()}
         read: list[str] = []
         for variable in graph.variables():

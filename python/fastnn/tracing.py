@@ -53,6 +53,7 @@ class Trace:
         self._current: dict[int, Tensor] = {}  # id(variable) -> what it reads as
         self._variables: dict[int, Variable] = {}  # keeps the ids above alive
         self._streams = 0
+        self._assigned = False
         self.losses: list[tuple[Any, Callable[[], Any]]] = []  # the layers that add to a loss, and what
 
     def __enter__(self) -> Trace:
@@ -78,11 +79,16 @@ class Trace:
     def assign(self, variable: Variable, value: Tensor) -> None:
         self.read(variable)
         self.graph.bind_variable(variable._core, value._value)
+        self._assigned = True
         self._current[id(variable)] = value
 
     def variables(self) -> list[Variable]:
         """The Variables that the trace has read or assigned."""
         return list(self._variables.values())
+
+    def assigns(self) -> bool:
+        """Whether a run would write any Variable."""
+        return self._assigned
 
     def next_stream(self) -> int:
         """The ordinal of a random op in this trace: its own stream of random numbers."""

@@ -348,7 +348,7 @@ class Trainer(Compiled):
         run = program.function.run
         began = time.perf_counter()
         starts = range(0, samples, batch_size) if samples else [0]
-        parts: list[list[Array]] = [run([a[i : i + batch_size] for a in inputs], False) for i in starts]
+        parts: list[list[Array]] = [run([a[i : i + batch_size] for a in inputs], program.commits) for i in starts]
         if level:
             print(f"{samples} samples in {time.perf_counter() - began:.3f} s", file=sys.stderr)
         outputs = parts[0] if len(parts) == 1 else [np.concatenate(pieces) for pieces in zip(*parts)]
@@ -357,7 +357,7 @@ class Trainer(Compiled):
     def _call_on_array(self, x: Any, training: bool) -> Any:
         inputs = self._prepare_x(x, "call")
         program = self._prediction_program(inputs, training)
-        return unflatten(program.structure, program.function.run(inputs, training))
+        return unflatten(program.structure, program.function.run(inputs, program.commits))
 
 
 def _slices(data: Data | IterableBatches, batch_size: int) -> Iterator[Data]:

@@ -23,7 +23,7 @@ class Case:
     """A class, its arguments, and what it is given: the shape of a layer's input or those of several, or a kind of targets and
     predictions.
 
-    An argument that is a pair (name of a schedule, its arguments) stands for the schedule.
+    An argument that is a pair (name of a schedule or layer, its arguments) stands for the schedule or layer.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Case:
     exclude: tuple[str, ...] = ()  # of optimizers: exclude_from_weight_decay(var_names=)
     apart: bool = False  # several inputs are arguments of their own, not a list
     options: dict[str, Any] = field(default_factory=dict)  # of layers: what the call takes by name
+    called_with: tuple[str, ...] = ()  # of recurrent layers: "mask", and the names of the initial states
 
     def label(self) -> str:
         words = [f"{k}={v}" for k, v in self.arguments.items()]
@@ -42,6 +43,7 @@ class Case:
         words += ["frozen"] if not self.trainable else []
         words += [f"exclude={','.join(self.exclude)}"] if self.exclude else []
         words += [f"{k}={v if isinstance(v, bool) else 'given'}" for k, v in self.options.items()]
+        words += [f"called with {','.join(self.called_with)}"] if self.called_with else []
         return " ".join([self.name, *words])
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -214,6 +216,40 @@ LAYERS = [
         apart=True,
         options={"attention_mask": _MASK},
     ),
+    Case("SimpleRNN", {"units": 3, "return_sequences": True}, STEPS),
+    Case("SimpleRNN", {"units": 3, "activation": "relu", "use_bias": False, "go_backwards": True}, STEPS),
+    Case("SimpleRNN", {"units": 3, "activation": "linear", "return_state": True}, STEPS, called_with=("h",)),
+    Case("SimpleRNN", {"units": 3, "return_sequences": True, "stateful": True}, STEPS, called_with=("mask",)),
+    Case("LSTM", {"units": 3, "return_sequences": True}, STEPS),
+    Case("LSTM", {"units": 3, "use_bias": False, "unit_forget_bias": False, "stateful": True}, STEPS),
+    Case("LSTM", {"units": 3, "return_sequences": True, "return_state": True, "go_backwards": True}, STEPS),
+    Case("LSTM", {"units": 3, "return_state": True}, STEPS, called_with=("mask", "h", "c")),
+    Case("LSTM", {"units": 3, "return_sequences": True, "go_backwards": True}, STEPS, called_with=("mask",)),
+    Case("LSTM", {"units": 3, "activation": "tanh", "recurrent_activation": "sigmoid"}, STEPS),
+    Case("GRU", {"units": 3, "return_sequences": True}, STEPS),
+    Case("GRU", {"units": 3, "reset_after": False, "return_sequences": True}, STEPS),
+    Case("GRU", {"units": 3, "use_bias": False, "go_backwards": True, "stateful": True}, STEPS),
+    Case("GRU", {"units": 3, "return_state": True}, STEPS, called_with=("mask", "h")),
+    Case("GRU", {"units": 3, "activation": "tanh", "recurrent_activation": "sigmoid"}, STEPS),
+    Case(
+        "GRU", {"units": 3, "reset_after": False, "return_state": True, "return_sequences": True}, STEPS, called_with=("mask",)
+    ),
+    Case("RNN", {"cell": ("LSTMCell", {"units": 3}), "return_sequences": True}, STEPS),
+    Case("RNN", {"cell": ("GRUCell", {"units": 3}), "go_backwards": True, "return_state": True}, STEPS),
+    Case("RNN", {"cell": ("SimpleRNNCell", {"units": 3}), "stateful": True}, STEPS),
+    Case("Bidirectional", {"layer": ("LSTM", {"units": 3, "return_sequences": True})}, STEPS),
+    Case("Bidirectional", {"layer": ("GRU", {"units": 3}), "merge_mode": "sum"}, STEPS, called_with=("mask",)),
+    Case("Bidirectional", {"layer": ("SimpleRNN", {"units": 3, "return_sequences": True}), "merge_mode": "mul"}, STEPS),
+    Case("Bidirectional", {"layer": ("LSTM", {"units": 3, "return_state": True}), "merge_mode": "ave"}, STEPS),
+    Case(
+        "Bidirectional",
+        {
+            "layer": ("GRU", {"units": 3, "return_sequences": True}),
+            "backward_layer": ("LSTM", {"units": 2, "return_sequences": True, "go_backwards": True}),
+            "merge_mode": None,
+        },
+        STEPS,
+    ),
 ]
 # Layers that Keras has not, with what tests of files and copies give them.
 OTHERS = [
@@ -236,6 +272,9 @@ _NOT_TRAINED = {
 TRAINED = [
     Case("Dense", {"units": 3, "activity_regularizer": "l2"}, ROW),
     Case("Conv2D", {"filters": 3, "kernel_size": 2, "activation": "tanh", "activity_regularizer": "l1"}, (4, 3, 2)),
+    Case("SimpleRNN", {"units": 3, "activation": "relu"}, (2, 4)),
+    Case("LSTM", {"units": 3, "go_backwards": True}, STEPS),
+    Case("GRU", {"units": 3, "reset_after": False}, STEPS),
 ]
 TRAINED += [
     case
@@ -425,6 +464,8 @@ INITIALIZERS = [
         ("HeNormal", {}),
         ("HeUniform", {}),
         ("Ones", {}),
+        ("Orthogonal", {}),
+        ("Orthogonal", {"gain": 2.0}),
         ("RandomNormal", {}),
         ("RandomNormal", {"mean": 0.5, "stddev": 0.2}),
         ("RandomUniform", {}),
@@ -487,6 +528,36 @@ def input_of(case: Case) -> Any:
         rng = case.rng()
         return [rounded(rng.standard_normal((3, *shape))) for shape in case.shapes()]
     return rounded(case.rng().standard_normal((3, *case.given)))
+
+
+def call_of(case: Case) -> dict[str, Any]:
+    """What else a recurrent layer is called with. The first row of the mask is false at both ends."""
+    rng = np.random.default_rng([zlib.crc32(case.label().encode()), 7])
+    options: dict[str, Any] = {}
+    if "mask" in case.called_with:
+        mask = rng.random((3, case.given[0])) < 0.6
+        mask[0, 0] = mask[0, -1] = False
+        options["mask"] = mask
+    if states := [rounded(rng.standard_normal((3, case.arguments["units"]))) for name in case.called_with if name != "mask"]:
+        options["initial_state"] = states
+    return options
+
+
+def with_layers(arguments: dict[str, Any], layers: Any) -> dict[str, Any]:
+    """The arguments with layers of that module in the place of their descriptions."""
+    made = dict(arguments)
+    for key in ("layer", "backward_layer", "cell"):
+        if key in made:
+            name, options = made[key]
+            made[key] = getattr(layers, name)(**options)
+    return made
+
+
+def joined(results: Any) -> Array:
+    """One array of a layer's results."""
+    if isinstance(results, (list, tuple)):
+        return np.concatenate([np.ravel(np.asarray(part)) for part in results])
+    return np.asarray(results)
 
 
 def batch_of(case: Case, step: int, output_shape: tuple[int, ...]) -> tuple[Any, Array]:

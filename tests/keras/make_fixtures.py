@@ -61,7 +61,7 @@ def numbered(name: str, arrays: Any) -> dict[str, Any]:
 
 
 for case in new("layers", cases.LAYERS):
-    layer = getattr(keras.layers, case.name)(**case.arguments)
+    layer = getattr(keras.layers, case.name)(**cases.with_layers(case.arguments, keras.layers))
     layer.trainable = case.trainable
     x = cases.input_of(case)
     if case.apart:
@@ -69,14 +69,14 @@ for case in new("layers", cases.LAYERS):
     else:
         layer.build([part.shape for part in x] if isinstance(x, list) else x.shape)
     record("layers", case.label(), **numbered("weight", randomise(layer, case.rng())))
-    options = {"training": False} if case.name in ("Dropout", "BatchNormalization") else {}
-    record("layers", case.label(), y=case.called(layer, x, **options))
+    options = {"training": False} if case.name in ("Dropout", "BatchNormalization") else cases.call_of(case)
+    record("layers", case.label(), y=cases.joined(case.called(layer, x, **options)))
     if case.training:
         y = layer(x, training=True)
         record("layers", case.label(), y_training=y, **numbered("after", layer.get_weights()))
 
 for case in new("trained", cases.TRAINED):
-    layer = getattr(keras.layers, case.name)(**case.arguments)
+    layer = getattr(keras.layers, case.name)(**cases.with_layers(case.arguments, keras.layers))
     inputs = [keras.Input(shape) for shape in case.shapes()]
     # Named so that weights come in this order.
     hidden = [keras.layers.Dense(x.shape[-1], name=f"dense{i}")(x) for i, x in enumerate(inputs)]

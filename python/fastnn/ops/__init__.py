@@ -82,6 +82,7 @@ from fastnn.ops.norm import batch_norm, batch_norm_inference, group_norm, layer_
 from fastnn.ops.optimizer import adagrad_update, adam_update, lion_update, rmsprop_update, sgd_update
 from fastnn.ops.pool2d import average_pool1d, average_pool2d, global_max_pool2d, max_pool1d, max_pool2d
 from fastnn.ops.rearrange import expand_dims, moveaxis, repeat, roll, squeeze, stack, swapaxes, tile, unstack, upsample2d
+from fastnn.ops.recurrent import gru, gru_cell, lstm, lstm_cell, rnn_cell, simple_rnn
 from fastnn.ops.reduce import (
     all,
     any,
@@ -149,6 +150,8 @@ __all__ = [
     "greater",
     "greater_equal",
     "group_norm",
+    "gru",
+    "gru_cell",
     "hard_sigmoid",
     "hard_silu",
     "layer_norm",
@@ -163,6 +166,8 @@ __all__ = [
     "logical_and",
     "logical_not",
     "logical_or",
+    "lstm",
+    "lstm_cell",
     "matmul",
     "max",
     "max_pool1d",
@@ -191,6 +196,7 @@ __all__ = [
     "reshape",
     "rms_norm",
     "rmsprop_update",
+    "rnn_cell",
     "roll",
     "round",
     "rsqrt",
@@ -201,6 +207,7 @@ __all__ = [
     "sigmoid_cross_entropy",
     "sign",
     "silu",
+    "simple_rnn",
     "sin",
     "slice",
     "softmax",

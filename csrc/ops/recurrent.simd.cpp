@@ -1,0 +1,566 @@
+#include "ops/recurrent.h"
+
+#include "simd/copy.h"
+#include "simd/math.h"
+#include "simd/tile.h"
+#include "simd/transpose.h"
+
+namespace fastnn::FASTNN_ISA {
+
+namespace {
+
+// ---- What all have in common ----------------------------------------------------------------------------------------------
+
+// The rows of a task.
+struct Rows {
+  int64_t first, count;
+  Rows(const RecurrentShape& s, int64_t task) : first(s.B * task / s.tasks), count(s.B * (task + 1) / s.tasks - first) {}
+};
+
+// Where in arrays (B, T, ...) row r is at a step.
+FASTNN_INLINE int64_t place(const RecurrentShape& s, const Rows& rows, int64_t r, int64_t step) {
+  return (rows.first + r) * s.T + (s.reverse ? s.T - 1 - step : step);
+}
+
+// body(lanes) for the units n, n + 1, ... of a vector.
+template <typename Real, typename Body>
+FASTNN_INLINE void with_units(const RecurrentShape& s, int64_t n, Body body) {
+  if (s.U - n >= kLanes<Real>) {
+    body(AllLanes{});
+  } else {
+    body(FirstLanes{static_cast<int>(s.U - n)});
+  }
+}
+
+// A state of the task's rows, in whole vectors: zeros without one.
+template <typename Real>
+void load_state(Real* to, const Real* from, const RecurrentShape& s, const Rows& rows) {
+  for (int64_t r = 0; r < rows.count; ++r) {
+    for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+      store(to + r * s.units + n, from == nullptr ? zero<Real>() : lanes.load(from + (rows.first + r) * s.U + n));
+    });
+  }
+}
+template <typename Real>
+void store_state(Real* to, const Real* from, const RecurrentShape& s, const Rows& rows) {
+  for (int64_t r = 0; r < rows.count; ++r) {
+    for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+      lanes.store(to + (rows.first + r) * s.U + n, load(from + r * s.units + n));
+    });
+  }
+}
+
+// The biases of G gates for each vector of units side by side, as the packed weights are; `second` is added.
+template <typename Real>
+void spread_bias(Real* to, int64_t to_row, int gate, const Real* bias, const Real* second, const RecurrentShape& s) {
+  for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+    Vec<Real> sum = bias == nullptr ? zero<Real>() : lanes.load(bias + n);
+    if (second != nullptr) sum += lanes.load(second + n);
+    store(to + n * to_row + gate * kLanes<Real>, sum);
+  });
+}
+
+// a = [x h] of a step, h as R meets it, which is what `previous` keeps.
+template <typename Real>
+void gather(Real* a, Real* previous, const Real* x, const Real* h, const Real* kept, const RecurrentShape& s, const Rows& rows,
+            int64_t step) {
+  for (int64_t r = 0; r < rows.count; ++r) {
+    const int64_t at = place(s, rows, r, step);
+    copy_bytes(reinterpret_cast<char*>(a + r * s.a_row), reinterpret_cast<const char*>(x + at * s.C),
+               s.C * static_cast<int64_t>(sizeof(Real)));
+    for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+      Vec<Real> state = load(h + r * s.units + n);
+      if (kept != nullptr) state *= lanes.load(kept + (rows.first + r) * s.U + n);
+      lanes.store(a + r * s.a_row + s.C + n, state);
+      if (previous != nullptr) lanes.store(previous + at * s.U + n, state);
+    });
+  }
+}
+
+// c (rows, columns) = bias + a (rows, k) b (k, columns).
+template <typename Real>
+FASTNN_INLINE void multiply(Real* c, int64_t c_row, const Real* bias, const Real* a, int64_t a_row, const Real* b, int64_t k,
+                            int64_t rows, int64_t columns) {
+  Tile<Real> t;
+  t.a = a, t.b = b, t.c = c, t.bias = bias;
+  t.a_k = 1, t.b_k = columns, t.k = k;
+  t.start = bias == nullptr ? Start::zero : Start::bias;
+  run_strided_tiles(t, a_row, c_row, rows, columns);
+}
+
+// `columns` columns of a matrix of `rows` rows, those that are missing as zeros.
+template <typename Real>
+void pack(Real* to, int64_t to_row, const Real* from, int64_t from_row, int64_t rows, int64_t present) {
+  for (int64_t k = 0; k < rows; ++k) {
+    store(to + k * to_row,
+          present < kLanes<Real> ? load_first(from + k * from_row, static_cast<int>(present)) : load(from + k * from_row));
+  }
+}
+
+// y of a step: h, or where the mask holds the state what y was before.
+template <typename Real, typename Lanes>
+FASTNN_INLINE void write_y(Real* y, int64_t at, bool counts, int64_t step, Vec<Real> h, const RecurrentShape& s, int64_t n,
+                           Lanes lanes) {
+  if (y == nullptr) return;
+  const int64_t before = (at + (s.reverse ? 1 : -1)) * s.U + n;
+  lanes.store(y + at * s.U + n, counts ? h : step == 0 ? zero<Real>() : lanes.load(y + before));
+}
+
+// ---- Backward, what all have in common ------------------------------------------------------------------------------------
+
+// For each row the first step whose mask is true: y before it is 0 whatever the state.
+inline void find_first_steps(int64_t* first, const bool* mask, const RecurrentShape& s, const Rows& rows) {
+  for (int64_t r = 0; r < rows.count; ++r) {
+    first[r] = 0;
+    while (mask != nullptr && first[r] < s.T && !mask[place(s, rows, r, first[r])]) ++first[r];
+  }
+}
+
+// sum (rows, U) = gates (rows, k) times the rows first ... first + k of R^T, which pack_backward made.
+template <typename Real>
+void multiply_transposed(Real* sum, const Real* gates, const Real* packed, int64_t first, int64_t k, const RecurrentShape& s,
+                         const Rows& rows) {
+  constexpr int64_t width = kTileColumns<Real>;
+  for (int64_t n = 0; n < s.units; n += width) {
+    Tile<Real> t;
+    t.a = gates + first, t.b = packed + n * s.gates * s.U + first * width, t.c = sum + n;
+    t.a_k = 1, t.b_k = width, t.k = k;
+    run_strided_tiles(t, s.gate_row, s.units, rows.count, s.units - n < width ? s.units - n : width);
+  }
+}
+
+template <typename Real>
+void pack_backward(Real* packed, const Real* recurrent, const RecurrentShape& s, int64_t task) {
+  constexpr int64_t width = kTileColumns<Real>;
+  const int64_t n = task * width, height = s.gates * s.U, columns = s.U - n < width ? s.U - n : width;
+  Real* to = packed + n * height;
+  if (columns < width) {
+    for (int64_t i = 0; i < height * width; ++i) to[i] = 0;
+  }
+  transpose(to, width, recurrent + n * height, height, columns, height);
+}
+
+// The gradient of the state before the first step: what flows through R, and what flows past it.
+template <typename Real>
+void finish(Real* dh0, Real* sum, const Real* carry, const Real* kept, const RecurrentShape& s, const Rows& rows) {
+  for (int64_t r = 0; r < rows.count; ++r) {
+    for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+      const int64_t at = r * s.units + n;
+      Vec<Real> through = load(sum + at);
+      if (kept != nullptr) through *= lanes.load(kept + (rows.first + r) * s.U + n);
+      lanes.store(dh0 + (rows.first + r) * s.U + n, through + load(carry + at));
+    });
+  }
+}
+
+// The gradient of the state after a step: what came through R and past it from the next one, and dy.
+template <typename Real, typename Lanes>
+FASTNN_INLINE Vec<Real> state_gradient(const Real* sum, const Real* carry, const Real* kept, const Real* dy, int64_t row,
+                                       int64_t at, int64_t n, const RecurrentShape& s, Lanes lanes) {
+  Vec<Real> through = load(sum + n);
+  if (kept != nullptr) through *= lanes.load(kept + row * s.U + n);
+  through += load(carry + n);
+  return dy == nullptr ? through : through + lanes.load(dy + at * s.U + n);
+}
+
+// ---- lstm -----------------------------------------------------------------------------------------------------------------
+
+// By vectors of units: the rows of K, then of R, of four gates side by side.
+template <typename Real>
+void pack_lstm(Real* packed, const Real* kernel, const Real* recurrent, const RecurrentShape& s, int64_t task) {
+  constexpr int64_t lanes = kLanes<Real>, row = 4 * lanes;
+  const int64_t n = task * lanes, G = 4 * s.U;
+  Real* to = packed + n * 4 * (s.C + s.U);
+  for (int gate = 0; gate < 4; ++gate) {
+    pack(to + gate * lanes, row, kernel + gate * s.U + n, G, s.C, s.U - n);
+    pack(to + s.C * row + gate * lanes, row, recurrent + gate * s.U + n, G, s.U, s.U - n);
+  }
+}
+
+// derivatives: of c' by a_i, a_f, a_c; of h' by a_o and c'; of c' by c.
+template <typename Real>
+void lstm(Real* y, Real* h_last, Real* c_last, Real* previous, Real* derivatives, const Real* x, const Real*, const Real*,
+          const Real* bias, const Real* h0, const Real* c0, const bool* mask, const Real* kept, const Real* packed,
+          Scratch scratch, const RecurrentShape& s, int64_t task) {
+  constexpr int64_t vector = kLanes<Real>, row = 4 * vector;
+  const Rows rows(s, task);
+  Real* const a = scratch.as<Real>();
+  Real* const h = a + s.rows * s.a_row;
+  Real* const c = h + s.rows * s.units;
+  Real* const gates = c + s.rows * s.units;
+  Real* const start = gates + s.rows * row;
+  for (int gate = 0; gate < 4; ++gate)
+    spread_bias<Real>(start, 4, gate, bias == nullptr ? bias : bias + gate * s.U, nullptr, s);
+  load_state(h, h0, s, rows);
+  load_state(c, c0, s, rows);
+  const Vec<Real> one = broadcast(Real(1));
+  for (int64_t step = 0; step < s.T; ++step) {
+    gather(a, previous, x, h, kept, s, rows, step);
+    for (int64_t n = 0; n < s.U; n += vector) {
+      multiply(gates, row, start + 4 * n, a, s.a_row, packed + n * 4 * (s.C + s.U), s.C + s.U, rows.count, row);
+      with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
+        for (int64_t r = 0; r < rows.count; ++r) {
+          const int64_t at = place(s, rows, r, step);
+          Real *const ours = gates + r * row, *const h_at = h + r * s.units + n, *const c_at = c + r * s.units + n;
+          Real* const d = derivatives == nullptr ? nullptr : derivatives + at * 6 * s.U + n;
+          const bool counts = mask == nullptr || mask[at];
+          if (counts) {
+            const Vec<Real> i = sigmoid<Real>(load(ours)), f = sigmoid<Real>(load(ours + vector));
+            const Vec<Real> g = tanh(load(ours + 2 * vector)), o = sigmoid<Real>(load(ours + 3 * vector));
+            const Vec<Real> before = load(c_at), after = fma(f, before, i * g), t = tanh(after);
+            store(c_at, after);
+            store(h_at, o * t);
+            if (d != nullptr) {
+              lanes.store(d, g * i * (one - i));
+              lanes.store(d + s.U, before * f * (one - f));
+              lanes.store(d + 2 * s.U, i * (one - g * g));
+              lanes.store(d + 3 * s.U, t * o * (one - o));
+              lanes.store(d + 4 * s.U, o * (one - t * t));
+              lanes.store(d + 5 * s.U, f);
+            }
+          } else if (d != nullptr) {
+            for (int k = 0; k < 5; ++k) lanes.store(d + k * s.U, zero<Real>());
+            lanes.store(d + 5 * s.U, one);
+          }
+          write_y(y, at, counts, step, load(h_at), s, n, lanes);
+        }
+      });
+    }
+  }
+  store_state(h_last, h, s, rows);
+  store_state(c_last, c, s, rows);
+}
+
+template <typename Real>
+void lstm_backward(Real* dz, Real* dh0, Real* dc0, const Real* derivatives, const Real*, const Real* dy, const Real* dh,
+                   const Real* dc, const bool* mask, const Real* kept, const Real* packed, Scratch scratch,
+                   const RecurrentShape& s, int64_t task) {
+  const Rows rows(s, task);
+  const int64_t U = s.U;
+  Real* const gates = scratch.as<Real>();  // dz of the step after
+  Real* const sum = gates + s.rows * s.gate_row;
+  Real* const carry = sum + s.rows * s.units;
+  Real* const cell = carry + s.rows * s.units;
+  int64_t* const first = reinterpret_cast<int64_t*>(cell + s.rows * s.units);
+  find_first_steps(first, mask, s, rows);
+  load_state(carry, dh, s, rows);
+  load_state(cell, dc, s, rows);
+  load_state<Real>(sum, nullptr, s, rows);
+  for (int64_t step = s.T - 1; step >= 0; --step) {
+    if (step < s.T - 1) multiply_transposed(sum, gates, packed, 0, 4 * U, s, rows);
+    for (int64_t r = 0; r < rows.count; ++r) {
+      const int64_t at = place(s, rows, r, step), row = r * s.units;
+      const bool masked = mask != nullptr && !mask[at];
+      const Real* const dy_at = step < first[r] ? nullptr : dy;
+      for_each_vector<Real>(U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+        const Vec<Real> d = state_gradient(sum + row, carry + row, kept, dy_at, rows.first + r, at, n, s, lanes);
+        const Real* const by = derivatives + at * 6 * U + n;
+        // h' = o tanh(c'), c' = f c + i g
+        const Vec<Real> to_c = fma(d, lanes.load(by + 4 * U), load(cell + row + n));
+        const Vec<Real> z[] = {to_c * lanes.load(by), to_c * lanes.load(by + U), to_c * lanes.load(by + 2 * U),
+                               d * lanes.load(by + 3 * U)};
+        FASTNN_UNROLL
+        for (int gate = 0; gate < 4; ++gate) {
+          lanes.store(gates + r * s.gate_row + gate * U + n, z[gate]);
+          lanes.store(dz + (at * 4 + gate) * U + n, z[gate]);
+        }
+        store(cell + row + n, to_c * lanes.load(by + 5 * U));
+        store(carry + row + n, masked ? d : zero<Real>());
+      });
+    }
+  }
+  if (dh0 != nullptr) {
+    if (s.T > 0) multiply_transposed(sum, gates, packed, 0, 4 * U, s, rows);
+    finish(dh0, sum, carry, kept, s, rows);
+  }
+  if (dc0 != nullptr) store_state(dc0, cell, s, rows);
+}
+
+// ---- simple_rnn -----------------------------------------------------------------------------------------------------------
+
+// By tiles of units: the rows of K, then of R.
+template <typename Real>
+void pack_simple_rnn(Real* packed, const Real* kernel, const Real* recurrent, const RecurrentShape& s, int64_t task) {
+  constexpr int64_t lanes = kLanes<Real>, width = kTileColumns<Real>;
+  for (int64_t n = task * width; n < s.U && n < (task + 1) * width; n += lanes) {
+    Real* to = packed + task * width * (s.C + s.U) + n % width;
+    pack(to, width, kernel + n, s.U, s.C, s.U - n);
+    pack(to + s.C * width, width, recurrent + n, s.U, s.U, s.U - n);
+  }
+}
+
+template <typename Real>
+FASTNN_INLINE Vec<Real> activate(RecurrentActivation activation, Vec<Real> a) {
+  if (activation == RecurrentActivation::tanh) return tanh(a);
+  return activation == RecurrentActivation::relu ? select<Real>(a < zero<Real>(), zero<Real>(), a) : a;
+}
+
+// derivatives: of h' by a.
+template <typename Real>
+FASTNN_INLINE Vec<Real> derivative(RecurrentActivation activation, Vec<Real> h) {
+  const Vec<Real> one = broadcast(Real(1));
+  if (activation == RecurrentActivation::tanh) return one - h * h;
+  return activation == RecurrentActivation::relu ? select<Real>(h == zero<Real>(), h, one) : one;
+}
+
+template <typename Real>
+void simple_rnn(Real* y, Real* h_last, Real* previous, Real* derivatives, const Real* x, const Real*, const Real*,
+                const Real* bias, const Real* h0, const bool* mask, const Real* kept, const Real* packed, Scratch scratch,
+                const RecurrentShape& s, int64_t task) {
+  constexpr int64_t width = kTileColumns<Real>;
+  const Rows rows(s, task);
+  Real* const a = scratch.as<Real>();
+  Real* const h = a + s.rows * s.a_row;
+  Real* const sums = h + s.rows * s.units;
+  Real* const start = sums + s.rows * width;
+  spread_bias<Real>(start, 1, 0, bias, nullptr, s);
+  load_state(h, h0, s, rows);
+  for (int64_t step = 0; step < s.T; ++step) {
+    gather(a, previous, x, h, kept, s, rows, step);
+    for (int64_t first = 0; first < s.units; first += width) {
+      Tile<Real> t;
+      t.a = a, t.b = packed + first * (s.C + s.U), t.c = sums, t.bias = start + first, t.start = Start::bias;
+      t.a_k = 1, t.b_k = width, t.k = s.C + s.U;
+      run_strided_tiles(t, s.a_row, width, rows.count, s.units - first < width ? s.units - first : width);
+      for (int64_t n = first; n < s.U && n < first + width; n += kLanes<Real>) {
+        with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
+          for (int64_t r = 0; r < rows.count; ++r) {
+            const int64_t at = place(s, rows, r, step);
+            Real* const h_at = h + r * s.units + n;
+            const bool counts = mask == nullptr || mask[at];
+            if (counts) store(h_at, activate<Real>(s.activation, load(sums + r * width + n - first)));
+            if (derivatives != nullptr) {
+              lanes.store(derivatives + at * s.U + n, counts ? derivative<Real>(s.activation, load(h_at)) : zero<Real>());
+            }
+            write_y(y, at, counts, step, load(h_at), s, n, lanes);
+          }
+        });
+      }
+    }
+  }
+  store_state(h_last, h, s, rows);
+}
+
+template <typename Real>
+void simple_rnn_backward(Real* dz, Real* dh0, const Real* derivatives, const Real*, const Real* dy, const Real* dh,
+                         const bool* mask, const Real* kept, const Real* packed, Scratch scratch, const RecurrentShape& s,
+                         int64_t task) {
+  const Rows rows(s, task);
+  Real* const gates = scratch.as<Real>();
+  Real* const sum = gates + s.rows * s.gate_row;
+  Real* const carry = sum + s.rows * s.units;
+  int64_t* const first = reinterpret_cast<int64_t*>(carry + s.rows * s.units);
+  find_first_steps(first, mask, s, rows);
+  load_state(carry, dh, s, rows);
+  load_state<Real>(sum, nullptr, s, rows);
+  for (int64_t step = s.T - 1; step >= 0; --step) {
+    if (step < s.T - 1) multiply_transposed(sum, gates, packed, 0, s.U, s, rows);
+    for (int64_t r = 0; r < rows.count; ++r) {
+      const int64_t at = place(s, rows, r, step), row = r * s.units;
+      const bool masked = mask != nullptr && !mask[at];
+      const Real* const dy_at = step < first[r] ? nullptr : dy;
+      for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+        const Vec<Real> d = state_gradient(sum + row, carry + row, kept, dy_at, rows.first + r, at, n, s, lanes);
+        const Vec<Real> z = d * lanes.load(derivatives + at * s.U + n);
+        lanes.store(gates + r * s.gate_row + n, z);
+        lanes.store(dz + at * s.U + n, z);
+        store(carry + row + n, masked ? d : zero<Real>());
+      });
+    }
+  }
+  if (dh0 == nullptr) return;
+  if (s.T > 0) multiply_transposed(sum, gates, packed, 0, s.U, s, rows);
+  finish(dh0, sum, carry, kept, s, rows);
+}
+
+// ---- gru ------------------------------------------------------------------------------------------------------------------
+
+// By vectors of units: the rows of K, then of R, of z and r side by side, and then those of the candidate n.
+template <typename Real>
+void pack_gru(Real* packed, const Real* kernel, const Real* recurrent, const RecurrentShape& s, int64_t task) {
+  constexpr int64_t lanes = kLanes<Real>, row = 2 * lanes;
+  const int64_t n = task * lanes, G = 3 * s.U, K = s.C + s.U;
+  Real* to = packed + n * 3 * K;
+  for (int gate = 0; gate < 2; ++gate) {
+    pack(to + gate * lanes, row, kernel + gate * s.U + n, G, s.C, s.U - n);
+    pack(to + s.C * row + gate * lanes, row, recurrent + gate * s.U + n, G, s.U, s.U - n);
+  }
+  pack(to + K * row, lanes, kernel + 2 * s.U + n, G, s.C, s.U - n);
+  pack(to + K * row + s.C * lanes, lanes, recurrent + 2 * s.U + n, G, s.U, s.U - n);
+}
+
+// derivatives: z, which is that of h' by h past all products; of h' by a_z and by the sum in n's tanh; with reset_after r and
+// h R_h r (1 - r), that sum's by h R_h and by a_r; without it r and h r (1 - r), those of r h by h and by a_r.
+template <typename Real>
+void gru(Real* y, Real* h_last, Real* previous, Real* derivatives, Real* reset, const Real* x, const Real*, const Real*,
+         const Real* bias, const Real* h0, const bool* mask, const Real* kept, const Real* packed, Scratch scratch,
+         const RecurrentShape& s, int64_t task) {
+  constexpr int64_t vector = kLanes<Real>, row = 4 * vector;
+  const Rows rows(s, task);
+  const int64_t U = s.U, K = s.C + U;
+  Real* const a = scratch.as<Real>();
+  Real* const b = a + s.rows * s.a_row;  // without reset_after [x, r h]
+  Real* const h = b + s.rows * s.a_row;
+  Real* const update = h + s.rows * s.units;
+  Real* const gates = update + s.rows * s.units;
+  Real* const start = gates + s.rows * row;  // z, r, x K_h, h R_h
+  const Real* const second = bias == nullptr || !s.reset_after ? nullptr : bias + 3 * U;
+  for (int gate = 0; gate < 3; ++gate) {
+    spread_bias<Real>(start, 4, gate, bias == nullptr ? bias : bias + gate * U,
+                      second == nullptr || gate == 2 ? nullptr : second + gate * U, s);
+  }
+  spread_bias<Real>(start, 4, 3, second == nullptr ? second : second + 2 * U, nullptr, s);
+  load_state(h, h0, s, rows);
+  const Vec<Real> one = broadcast(Real(1));
+
+  // h' of a row from n's sum; d are the derivatives of the row, where they are wanted.
+  const auto finish_row = [&](int64_t r, int64_t at, int64_t step, int64_t n, Vec<Real> z, Vec<Real> candidate, Real* d,
+                              auto lanes) __attribute__((always_inline)) {
+    Real* const h_at = h + r * s.units + n;
+    const bool counts = mask == nullptr || mask[at];
+    if (counts) {
+      const Vec<Real> t = tanh(candidate), before = load(h_at);
+      store(h_at, fma(z, before - t, t));
+      if (d != nullptr) {
+        lanes.store(d, z);
+        lanes.store(d + U, (before - t) * z * (one - z));
+        lanes.store(d + 2 * U, (one - z) * (one - t * t));
+      }
+    } else if (d != nullptr) {
+      lanes.store(d, one);
+      for (int k = 1; k < 5; ++k) lanes.store(d + k * U, zero<Real>());
+    }
+    write_y(y, at, counts, step, load(h_at), s, n, lanes);
+  };
+
+  for (int64_t step = 0; step < s.T; ++step) {
+    gather(a, previous, x, h, kept, s, rows, step);
+    if (!s.reset_after) {
+      for (int64_t r = 0; r < rows.count; ++r) {
+        copy_bytes(reinterpret_cast<char*>(b + r * s.a_row), reinterpret_cast<const char*>(a + r * s.a_row),
+                   s.C * static_cast<int64_t>(sizeof(Real)));
+      }
+    }
+    for (int64_t n = 0; n < U; n += vector) {
+      const Real* const weights = packed + n * 3 * K;
+      multiply(gates, row, start + 4 * n, a, s.a_row, weights, K, rows.count, 2 * vector);
+      if (s.reset_after) {
+        const Real* const of_n = weights + 2 * K * vector;
+        multiply(gates + 2 * vector, row, start + 4 * n + 2 * vector, a, s.a_row, of_n, s.C, rows.count, vector);
+        multiply(gates + 3 * vector, row, start + 4 * n + 3 * vector, a + s.C, s.a_row, of_n + s.C * vector, U, rows.count,
+                 vector);
+      }
+      with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
+        for (int64_t i = 0; i < rows.count; ++i) {
+          const int64_t at = place(s, rows, i, step);
+          const Real* const ours = gates + i * row;
+          Real* const d = derivatives == nullptr ? nullptr : derivatives + at * 5 * U + n;
+          const Vec<Real> z = sigmoid<Real>(load(ours)), r = sigmoid<Real>(load(ours + vector));
+          const Vec<Real> state = lanes.load(a + i * s.a_row + s.C + n);
+          const Vec<Real> slope = r * (one - r), inner = s.reset_after ? load(ours + 3 * vector) : state;
+          if (d != nullptr) {
+            lanes.store(d + 3 * U, r);
+            lanes.store(d + 4 * U, inner * slope);
+          }
+          if (reset != nullptr) lanes.store(reset + at * U + n, r * state);
+          if (s.reset_after) {
+            finish_row(i, at, step, n, z, fma(r, inner, load(ours + 2 * vector)), d, lanes);
+          } else {
+            store(update + i * s.units + n, z);
+            lanes.store(b + i * s.a_row + s.C + n, r * state);
+          }
+        }
+      });
+    }
+    if (s.reset_after) continue;
+    for (int64_t n = 0; n < U; n += vector) {
+      const Real* const of_n = packed + n * 3 * K + 2 * K * vector;
+      multiply(gates, row, start + 4 * n + 2 * vector, b, s.a_row, of_n, K, rows.count, vector);
+      with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
+        for (int64_t i = 0; i < rows.count; ++i) {
+          const int64_t at = place(s, rows, i, step);
+          Real* const d = derivatives == nullptr ? nullptr : derivatives + at * 5 * U + n;
+          finish_row(i, at, step, n, load(update + i * s.units + n), load(gates + i * row), d, lanes);
+        }
+      });
+    }
+  }
+  store_state(h_last, h, s, rows);
+}
+
+template <typename Real>
+void gru_backward(Real* dz, Real* drecurrent, Real* dh0, const Real* derivatives, const Real*, const Real* dy, const Real* dh,
+                  const bool* mask, const Real* kept, const Real* packed, Scratch scratch, const RecurrentShape& s,
+                  int64_t task) {
+  const Rows rows(s, task);
+  const int64_t U = s.U;
+  Real* const gates = scratch.as<Real>();  // the gradients of the sums with R
+  Real* const sum = gates + s.rows * s.gate_row;
+  Real* const carry = sum + s.rows * s.units;
+  int64_t* const first = reinterpret_cast<int64_t*>(carry + s.rows * s.units);
+  find_first_steps(first, mask, s, rows);
+  const auto write = [&](int64_t r, int64_t at, int gate, int64_t n, Vec<Real> of_x, Vec<Real> of_h, auto lanes)
+                         __attribute__((always_inline)) {
+                           lanes.store(dz + (at * 3 + gate) * U + n, of_x);
+                           lanes.store(gates + r * s.gate_row + gate * U + n, of_h);
+                           if (drecurrent != nullptr) lanes.store(drecurrent + (at * 3 + gate) * U + n, of_h);
+                         };
+  load_state(carry, dh, s, rows);
+  load_state<Real>(sum, nullptr, s, rows);
+  for (int64_t step = s.T - 1; step >= 0; --step) {
+    if (step < s.T - 1) multiply_transposed(sum, gates, packed, 0, s.reset_after ? 3 * U : 2 * U, s, rows);
+    for (int64_t r = 0; r < rows.count; ++r) {
+      const int64_t at = place(s, rows, r, step), row = r * s.units;
+      const Real* const dy_at = step < first[r] ? nullptr : dy;
+      for_each_vector<Real>(U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+        const Vec<Real> d = state_gradient(sum + row, carry + row, kept, dy_at, rows.first + r, at, n, s, lanes);
+        const Real* const by = derivatives + at * 5 * U + n;
+        const Vec<Real> to_n = d * lanes.load(by + 2 * U), to_z = d * lanes.load(by + U);
+        write(r, at, 0, n, to_z, to_z, lanes);
+        if (s.reset_after) {  // n = tanh(x K_h + r (h R_h))
+          const Vec<Real> to_r = to_n * lanes.load(by + 4 * U);
+          write(r, at, 1, n, to_r, to_r, lanes);
+          write(r, at, 2, n, to_n, to_n * lanes.load(by + 3 * U), lanes);
+        } else {
+          write(r, at, 2, n, to_n, to_n, lanes);
+        }
+        store(carry + row + n, d * lanes.load(by));
+      });
+    }
+    if (s.reset_after) continue;
+    multiply_transposed(sum, gates, packed, 2 * U, U, s, rows);  // n = tanh(x K_h + (r h) R_h)
+    for (int64_t r = 0; r < rows.count; ++r) {
+      const int64_t at = place(s, rows, r, step);
+      for_each_vector<Real>(U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+        const Vec<Real> d = load(sum + r * s.units + n);
+        const Real* const by = derivatives + at * 5 * U + n;
+        const Vec<Real> to_r = d * lanes.load(by + 4 * U);
+        write(r, at, 1, n, to_r, to_r, lanes);
+        Vec<Real> to_h = d * lanes.load(by + 3 * U);
+        if (kept != nullptr) to_h *= lanes.load(kept + (rows.first + r) * U + n);
+        store(carry + r * s.units + n, load(carry + r * s.units + n) + to_h);
+      });
+    }
+  }
+  if (dh0 == nullptr) return;
+  if (s.T > 0) multiply_transposed(sum, gates, packed, 0, s.reset_after ? 3 * U : 2 * U, s, rows);
+  finish(dh0, sum, carry, kept, s, rows);
+}
+
+}  // namespace
+
+const RecurrentKernels recurrent_kernels = {
+    .simple_rnn = {kernel<simple_rnn<float>>, kernel<simple_rnn<double>>},
+    .lstm = {kernel<lstm<float>>, kernel<lstm<double>>},
+    .gru = {kernel<gru<float>>, kernel<gru<double>>},
+    .simple_rnn_backward = {kernel<simple_rnn_backward<float>>, kernel<simple_rnn_backward<double>>},
+    .lstm_backward = {kernel<lstm_backward<float>>, kernel<lstm_backward<double>>},
+    .gru_backward = {kernel<gru_backward<float>>, kernel<gru_backward<double>>},
+    .pack_simple_rnn = {kernel<pack_simple_rnn<float>>, kernel<pack_simple_rnn<double>>},
+    .pack_lstm = {kernel<pack_lstm<float>>, kernel<pack_lstm<double>>},
+    .pack_gru = {kernel<pack_gru<float>>, kernel<pack_gru<double>>},
+    .pack_backward = {kernel<pack_backward<float>>, kernel<pack_backward<double>>},
+    .lanes = {kLanes<float>, kLanes<double>},
+};
+
+}  // namespace fastnn::FASTNN_ISA
