@@ -57,7 +57,9 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   shape.b_transposed = options.transpose_b;
   const bool is_double = dtype == DType::float64;
   const int64_t item = static_cast<int64_t>(item_size(dtype));
-  const bool packs = options.transpose_b || N * item >= 1024;
+  // What lies in its own way: rows of A whose distance is a multiple of 2 KB, and a transposed A that is long.
+  const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
+  const bool packs = options.transpose_b || N * item >= 1024 || (options.transpose_a && far_a && K >= 256);
   // Blocks of C make tasks of some 20 microseconds. Small products are cut finer so that there is work for several threads,
   // unless there are many of them: columns first, because every block of rows packs the same panel of B again.
   const bool many = batch.count >= 8;
@@ -79,7 +81,7 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   if (packs) {
     // Of a transposed A, whose numbers for one row lie a row of A apart, no more than the first-level cache holds.
     shape.piece = std::clamp<int64_t>(K, 1, options.transpose_a ? 128 : 512);
-    shape.copies_a = shape.row_block >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
+    shape.copies_a = far_a;
     const int64_t copy = shape.copies_a ? (shape.row_block + kGap) * (shape.piece + kGap) : 0;
     scratch = static_cast<size_t>((shape.piece * kPackedColumns + copy) * item);
   }
