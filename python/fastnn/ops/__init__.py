@@ -98,6 +98,7 @@ from fastnn.ops.reduce import (
     variance,
 )
 from fastnn.ops.reshape import reshape
+from fastnn.ops.rotary import rotary
 from fastnn.ops.softmax import log_softmax, softmax
 from fastnn.ops.top_k import top_k
 
@@ -192,6 +193,7 @@ __all__ = [
     "rms_norm",
     "rmsprop_update",
     "roll",
+    "rotary",
     "round",
     "rsqrt",
     "selu",

@@ -33,6 +33,7 @@ from . import (
     pool2d,
     reduce,
     reshape,
+    rotary,
     softmax,
     top_k,
 )
@@ -58,6 +59,7 @@ forward_ops: dict[str, Callable[..., Any]] = {
         pool2d,
         reduce,
         reshape,
+        rotary,
         softmax,
         top_k,
     )
