@@ -54,8 +54,11 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   const bool many = batch.count >= 8;
   shape.row_block = many ? 70 : std::clamp<int64_t>((M + 3) / 4, 14, 56);
   shape.column_block = M * N <= 64 * 64 && !many ? 32 : 64;
+  const bool is_long = options.transpose_a && !options.transpose_b && !many && K >= 2 * kLongChunk && batch.axes <= 1 &&
+                       (batch.axes == 0 || (batch.a[0] == 1 && batch.b[0] == 1));
+  if (is_long) shape.row_block = 70;
   shape.row_tasks = (M + shape.row_block - 1) / shape.row_block;
-  if (many && M > 0) shape.row_block = (M + shape.row_tasks - 1) / shape.row_tasks;  // 72 rows are 36 and 36
+  if ((many || is_long) && M > 0) shape.row_block = (M + shape.row_tasks - 1) / shape.row_tasks;  // 72 rows are 36 and 36
   shape.column_tasks = (N + shape.column_block - 1) / shape.column_block;
   shape.matrices = 1;
   if (shape.row_tasks * shape.column_tasks == 1) {  // at least 0.5 Mflop a task, but 16 tasks
@@ -71,6 +74,11 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
     const int64_t panels = batch.b_matrices * ((N + kTransposeColumns - 1) / kTransposeColumns);
     plan.steps.push_back(kernel_step(kernels.copy_transposed[is_double], K == 0 ? 0 : panels, shape));
     plan.steps.push_back(kernel_step(kernels.multiply_copied[is_double], tasks, shape));
+  } else if (is_long) {
+    shape.matrices = 1;
+    const auto scratch = static_cast<size_t>(kLongChunk * (shape.column_block + kLongRows)) * item_size(dtype);
+    plan.steps.push_back(
+        kernel_step(kernels.multiply_long[is_double], batch.count * shape.row_tasks * shape.column_tasks, shape, scratch));
   } else {
     const KernelFn multiply = options.bias ? kernels.multiply_bias[is_double] : kernels.multiply[is_double];
     plan.steps.push_back(kernel_step(multiply, tasks, shape));

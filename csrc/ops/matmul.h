@@ -9,7 +9,8 @@
 //            was stretched; nothing is saved.
 // Writes     every element of C once.
 // Aliasing   none.
-// Scratch    none. A transposed B is first copied into the workspace as (K, N).
+// Scratch    none, but for a transposed A and K from 256 a copy of 128 k of both. A transposed B is first copied into the
+//            workspace as (K, N).
 // Requires   float or double.
 // Edges      K = 0 gives bias or 0. NaN and infinities propagate as in the sum.
 // Tasks      blocks of rows times panels of columns of each matrix, or several small matrices; before them, for a transposed B,
@@ -45,6 +46,8 @@ struct GemmShape {
   int64_t matrices;  // per task; several only where one block is a whole matrix
 };
 
+constexpr int64_t kLongChunk = 128;        // of K, copied at once where A is transposed
+constexpr int64_t kLongRows = 16;          // no tile has more
 constexpr int64_t kTransposeColumns = 64;  // of a transposed B, copied by one task
 
 struct GemmKernels {            // [0] for float, [1] for double
@@ -52,6 +55,7 @@ struct GemmKernels {            // [0] for float, [1] for double
   KernelFn multiply_bias[2];    // C, A, B, bias or null
   KernelFn copy_transposed[2];  // C, A, B, workspace: writes the workspace
   KernelFn multiply_copied[2];  // C, A, B, workspace: multiplies what stands there
+  KernelFn multiply_long[2];    // C, A, B: of a transposed A and many k
 };
 FASTNN_PER_ISA(GemmKernels, gemm_kernels)
 

@@ -35,6 +35,55 @@ void multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, cons
   }
 }
 
+// A transposed and many k: what a tile reads of both lies in rows that are far apart, a page or so from k to k, so nothing fetches
+// them ahead and they share few sets of the first-level cache. A chunk of k at a time is copied side by side.
+template <typename Real>
+void multiply_long(Real* c, const Real* a, const Real* b, Scratch scratch, const GemmShape& shape, int64_t task) {
+  const int64_t column_task = task % shape.column_tasks, row_task = task / shape.column_tasks % shape.row_tasks;
+  const int64_t matrix = task / shape.column_tasks / shape.row_tasks;
+  const int64_t m = row_task * shape.row_block, n = column_task * shape.column_block;
+  const int64_t rows = m + shape.row_block < shape.M ? shape.row_block : shape.M - m;
+  const int64_t columns = n + shape.column_block < shape.N ? shape.column_block : shape.N - n;
+  a += matrix * shape.K * shape.M + m;
+  b += matrix * shape.K * shape.N + n;
+  c += (matrix * shape.M + m) * shape.N + n;
+  static_assert(kTileRows <= kLongRows);
+  Real* const of_b = scratch.as<Real>();
+  Real* const of_a = of_b + kLongChunk * shape.column_block;
+  int64_t a_rows[kTileRows], c_rows[kTileRows];
+  for (int r = 0; r < kTileRows; ++r) {
+    a_rows[r] = r;
+    c_rows[r] = r * shape.N;
+  }
+  Tile<Real> t;
+  t.a = of_a;
+  t.b = of_b;
+  t.a_rows = a_rows;
+  t.c_rows = c_rows;
+  t.a_k = kTileRows;
+  t.b_k = columns;
+  const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+  for (int64_t k = 0; k < shape.K; k += kLongChunk) {
+    t.k = k + kLongChunk < shape.K ? kLongChunk : shape.K - k;
+    t.start = k == 0 ? Start::zero : Start::accumulate;
+    const auto copy = [&t](Real* to, const Real* from, int64_t step, int64_t size, int64_t to_step)
+                          __attribute__((always_inline)) {
+                            for (int64_t i = 0; i < t.k; ++i) {
+                              for_each_vector<Real>(size, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
+                                lanes.store(to + i * to_step + j, lanes.load(from + i * step + j));
+                              });
+                            }
+                          };
+    copy(of_b, b + k * shape.N, shape.N, columns, columns);
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t first = rows * i / tiles, end = rows * (i + 1) / tiles;
+      copy(of_a, a + k * shape.M + first, shape.M, end - first, kTileRows);
+      t.c = c + first * shape.N;
+      run_tile_row(t, end - first, columns);
+    }
+  }
+}
+
 template <typename Real>
 void multiply(Real* c, const Real* a, const Real* b, const GemmShape& shape, int64_t task) {
   multiply_bias<Real>(c, a, b, nullptr, shape, task);
@@ -62,6 +111,7 @@ const GemmKernels gemm_kernels = {
     {kernel<multiply_bias<float>>, kernel<multiply_bias<double>>},
     {kernel<copy_transposed<float>>, kernel<copy_transposed<double>>},
     {kernel<multiply_copied<float>>, kernel<multiply_copied<double>>},
+    {kernel<multiply_long<float>>, kernel<multiply_long<double>>},
 };
 
 }  // namespace fastnn::FASTNN_ISA
