@@ -52,6 +52,9 @@ CASES = [
         for ta, tb in TRANSPOSES
     ),
     case((), 120, 140, 300, False, True),
+    case((), 75, 70, 300, True, False),  # many k of a transposed a: copied in chunks
+    case((3,), 20, 33, 257, True, False),
+    case((), 1, 1, 256, True, False),
     Case("matmul", [normal(3, 4), normal(4, 5)], bound=roundings(5)),
 ]
 

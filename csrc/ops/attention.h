@@ -18,16 +18,17 @@
 //            of a bias is the op attention_backward_bias, dx itself, (B, NH, T, S), which Python sums to the shape of bias.
 // Writes     every element of every result.
 // Aliasing   none.
-// Scratch    blocks of at most 64 queries by 64 keys; but for masks and dbias nothing is as large as T times S. Backward, of few
-//            samples and heads: up to 8 parts of dquery as workspace.
+// Scratch    blocks of 64 queries by 64 keys, copies of up to 4 x 64 rows; but for masks and dbias nothing is as large as T
+//            times S. Backward, of few samples and heads: up to 8 parts of dquery as workspace.
 // Requires   float or double; lengths and positions int32 or int64; random_state int64 where rate > 0; HS, VS, NH, KV >= 1.
 // Edges      A query that sees no key has y = 0 and lse = 0. So has a bias of -infinity throughout, which hides like the mask.
 //            A length outside 0..S, or a position outside 0..S-T, is reported with its sample. NaN in a query reaches its row,
 //            NaN in a key or value all rows that see it. Of a hidden key it reaches none, if it lies behind lengths or behind
 //            what the last query sees; else 0 NaN may stand in the sum. What is dropped may be NaN where p is.
-// Tasks      forward, dbias: blocks of 64 queries of a head, forward the last first, because with a causal mask they see most.
-//            Backward: a head of the keys, with all queries that read it, in order; where there are fewer than 8 of them, several tasks share
-//            its keys, and a second step adds their parts of dquery in order.
+// Tasks      forward: up to 4 blocks of 64 queries of a head, which read a block of keys together; the last first, because with
+//            a causal mask they see most. dbias: blocks of 64. Backward: a head of the keys, with all queries that read it, in
+//            order; where there are fewer than 8 of them, several tasks share its keys, and a second step adds their parts of
+//            dquery in order.
 // Numerics   sums over s in order of blocks of 64, each a chain of fused multiply-adds; the running maximum is subtracted, as in
 //            softmax. |error of y| about (HS max|scale q k| + S + 8) eps max|value|. A query's bits depend on nothing but what it
 //            sees: not on other queries, and not on what stands behind the keys.

@@ -254,6 +254,7 @@ LAYERS = [
 # Layers that Keras has not, with what tests of files and copies give them.
 OTHERS = [
     Case("PositionEmbedding", {"sequence_length": 9}, (4, 5)),
+    Case("RotaryEmbedding", {"max_wavelength": 100.0, "interleaved": True}, (4, 2, 6)),
     Case("SinusoidalPositions", {}, (4, 5)),
     Case("TransformerEncoder", {"intermediate_dim": 7, "num_heads": 2, "activation": "swiglu", "dropout": 0.1}, (5, 4)),
     Case("TransformerDecoder", {"intermediate_dim": 7, "num_heads": 2, "cross_attention": True}, ((5, 4), (3, 6)), apart=True),

@@ -60,7 +60,13 @@ from fastnn.layers.reshaping import (
     ZeroPadding1D,
     ZeroPadding2D,
 )
-from fastnn.layers.transformer import PositionEmbedding, SinusoidalPositions, TransformerDecoder, TransformerEncoder
+from fastnn.layers.transformer import (
+    PositionEmbedding,
+    RotaryEmbedding,
+    SinusoidalPositions,
+    TransformerDecoder,
+    TransformerEncoder,
+)
 
 __all__ = [
     "ELU",
@@ -120,6 +126,7 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "RotaryEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SimpleRNN",

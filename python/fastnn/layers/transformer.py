@@ -129,6 +129,58 @@ class SinusoidalPositions(Layer):
         return {"max_wavelength": self.max_wavelength, **super().get_config()}
 
 
+class RotaryEmbedding(Layer):
+    """Queries or keys turned by angles that grow with their place; see `fastnn.ops.rotary`.
+
+    It stands between `project` and `ops.attention` of an attention layer. Called as `layer(x, positions)` the first row of
+    sample `b` is at place `positions[b]`, an int32 or int64.
+
+    Args:
+        max_wavelength: of the slowest turn, over 2 pi: the base of the frequencies.
+        interleaved: whether a pair are neighbours, instead of numbers half a head apart.
+
+    Input and output shape `(batch, time, heads, size)`.
+
+    Raises:
+        ValueError: a wave length that is not above 0; when called, another number of axes, an odd size.
+
+    Source:
+        Su, Lu, Pan, Murtadha, Wen, Liu, "RoFormer: enhanced Transformer with rotary position embedding", 2021,
+        arXiv:2104.09864.
+
+    Example:
+        >>> class Attention(layers.GroupQueryAttention):
+        ...     def __init__(self, **options):
+        ...         super().__init__(**options)
+        ...         self.rotary = layers.RotaryEmbedding()
+        ...     def call(self, x):
+        ...         query, key, value = self.project(x)
+        ...         return self.combine(ops.attention(self.rotary(query), self.rotary(key), value, causal=True))
+        >>> Attention(head_dim=4, num_query_heads=4, num_key_value_heads=2)(np.ones((1, 3, 8))).shape
+        (1, 3, 8)
+    """
+
+    def __init__(
+        self,
+        max_wavelength: float = 10000.0,
+        interleaved: bool = False,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.max_wavelength = check_number(
+            self.name, "max_wavelength", max_wavelength, 10000.0, "a finite number > 0", lambda w: w > 0.0
+        )
+        self.interleaved = interleaved
+
+    def call(self, x: Any, positions: Any = None) -> Any:
+        return ops.rotary(x, positions, base=self.max_wavelength, interleaved=self.interleaved)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"max_wavelength": self.max_wavelength, "interleaved": self.interleaved, **super().get_config()}
+
+
 class _Block(Layer):
     """What encoder and decoder share: sub-layers with normalisation, dropout and a sum around each."""
 

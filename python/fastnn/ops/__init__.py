@@ -99,6 +99,7 @@ from fastnn.ops.reduce import (
     variance,
 )
 from fastnn.ops.reshape import reshape
+from fastnn.ops.rotary import rotary
 from fastnn.ops.softmax import log_softmax, softmax
 from fastnn.ops.top_k import top_k
 
@@ -198,6 +199,7 @@ __all__ = [
     "rmsprop_update",
     "rnn_cell",
     "roll",
+    "rotary",
     "round",
     "rsqrt",
     "selu",

@@ -34,6 +34,7 @@ from . import (
     recurrent,
     reduce,
     reshape,
+    rotary,
     softmax,
     top_k,
 )
@@ -60,6 +61,7 @@ forward_ops: dict[str, Callable[..., Any]] = {
         recurrent,
         reduce,
         reshape,
+        rotary,
         softmax,
         top_k,
     )
