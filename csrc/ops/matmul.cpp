@@ -58,7 +58,7 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   const bool chunks = options.transpose_a && !options.transpose_b && batch.count == 1 && K >= 4 * kChunk && M >= 16 &&
                       N * static_cast<int64_t>(item_size(dtype)) >= 1024;
   if (chunks) {
-    shape.row_block = M >= 256 ? 128 : 64;
+    shape.row_block = M >= 128 ? 128 : 64;
     shape.column_block = N >= 1024 ? 128 : 64;
   }
   shape.row_tasks = (M + shape.row_block - 1) / shape.row_block;

@@ -1,5 +1,5 @@
 #include "ops/matmul.h"
-#include "simd/tile.h"
+#include "simd/packed_tile.h"
 #include "simd/transpose.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -61,17 +61,21 @@ void multiply_chunks(Real* c, const Real* a, const Real* b, Scratch scratch, con
     t.start = first == 0 ? Start::zero : Start::accumulate;
     for (int64_t k = 0; k < t.k; ++k) copy(of_a + k * rows, a + (first + k) * shape.M + m, rows);
     for (int64_t k = 0; k < t.k; ++k) {
-      for (int64_t j = 0; j < columns; j += kTileColumns<Real>) {
-        const int64_t width = columns - j < kTileColumns<Real> ? columns - j : kTileColumns<Real>;
+      for (int64_t j = 0; j < columns; j += kPackedColumns<Real>) {
+        const int64_t width = columns - j < kPackedColumns<Real> ? columns - j : kPackedColumns<Real>;
         copy(of_b + j * t.k + k * width, b + (first + k) * shape.N + n + j, width);
       }
     }
-    for (int64_t j = 0; j < columns; j += kTileColumns<Real>) {
-      const int64_t width = columns - j < kTileColumns<Real> ? columns - j : kTileColumns<Real>;
+    for (int64_t j = 0; j < columns; j += kPackedColumns<Real>) {
+      const int64_t width = columns - j < kPackedColumns<Real> ? columns - j : kPackedColumns<Real>;
       t.b = of_b + j * t.k;
       t.b_k = width;
       t.c = c + m * shape.N + n + j;
-      run_strided_tiles(t, 1, shape.N, rows, width);
+      if (width == kPackedColumns<Real>) {
+        run_packed_tiles<Real>({t.a, t.b, t.c, nullptr, 1, rows, shape.N, t.k, t.start}, rows);
+      } else {
+        run_strided_tiles(t, 1, shape.N, rows, width);
+      }
     }
   }
 }

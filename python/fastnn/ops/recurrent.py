@@ -258,7 +258,7 @@ def _sum(dz: Tensor) -> Any:
 @vjp("simple_rnn")
 def _simple_rnn(node: Node, dy: Tensor | None, dh: Tensor | None, *_: Tensor | None) -> Cotangents:
     x, kernel, recurrent_kernel, bias, h0, mask, recurrent_mask = _operands(node)[:7]
-    _, _, previous, derivatives = node.outputs
+    previous, derivatives = node.outputs[2:]
     operands = [derivatives, recurrent_kernel, dy, dh, mask, recurrent_mask]
     dz, dh0 = apply("simple_rnn_backward", operands, outputs=2, reverse=node.attributes["reverse"])
     dx, dkernel = apply("dense_backward_input", [dz, kernel]), apply("dense_backward_kernel", [x, dz])
