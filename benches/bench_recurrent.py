@@ -43,7 +43,7 @@ def test_backward(time_op: Any, op: str, shape: Shape) -> None:
     batch, time, channels, units = shape
     x, kernel, recurrent, bias = normal(batch, time, channels), *_weights(op, channels, units)
     exact, direction, dy = double(x, kernel, recurrent, bias), normal(GATES[op] * units), normal(batch, time, units)
-    moved = np.zeros_like(bias)
+    moved = np.zeros(bias.shape)
     (moved[0] if op == "gru" else moved)[...] = direction
     results = forward_ops[op](*exact)
     right = np.vdot(dy, np.imag(forward_ops[op](*exact[:3], exact[3] + 1e-100j * moved)[0]) / 1e-100)

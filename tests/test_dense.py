@@ -31,6 +31,8 @@ SIZES = [
     (1, 257, 1),
 ]
 
+LONG = [(512, 16, 256), (600, 75, 275), (515, 257, 1029)]
+
 CASES = [
     *(Case("dense", [normal(b, c), normal(c, u), normal(u)], bound=products(c)) for b, c, u in SIZES),
     *(Case("dense", [normal(b, c), normal(c, u)], bound=products(c)) for b, c, u in SIZES[:3]),
@@ -41,6 +43,8 @@ CASES = [
     Case("dense_backward_input", [normal(2, 3, 7), normal(5, 7)], bound=products(7)),
     *(Case("dense_backward_kernel", [normal(b, c), normal(b, u)], bound=products(b)) for b, c, u in SIZES),
     Case("dense_backward_kernel", [normal(2, 3, 5), normal(2, 3, 7)], bound=products(6)),
+    # So many rows that they are packed in several pieces, in one block and in several.
+    *(Case("dense_backward_kernel", [normal(b, c), normal(b, u)], bound=products(b)) for b, c, u in LONG),
 ]
 
 REFUSED = [

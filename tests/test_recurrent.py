@@ -96,13 +96,14 @@ def cases(
 
 # Units around the width of a vector and of a tile; more rows than a task has; no steps, no rows, no channels.
 SIZES = [
-    *((2, 3, 2, units) for units in (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33)),
+    *((2, 3, 2, units) for units in (1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 65)),
     (1, 1, 1, 1),
     (1, 1, 3, 2),
     (3, 5, 7, 11),
     (5, 2, 17, 4),
     (13, 3, 3, 20),
     (53, 2, 4, 6),
+    (8, 2, 3, 130),
     (0, 3, 2, 4),
     (2, 0, 3, 4),
     (2, 3, 0, 4),

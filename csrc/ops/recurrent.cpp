@@ -129,7 +129,7 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // An odd number of cache lines: otherwise rows of 4 KiB would all lie in the same few places of the first-level cache.
 int64_t odd_lines(int64_t elements, int64_t item) { return (divide_up(elements * item, 64) | 1) * 64 / item; }
 
-constexpr int64_t kRows = 12;  // a task's at least, where there are more than two tasks
+constexpr int64_t kRows = 16;  // a task's at least, where there are more than two tasks
 
 RecurrentShape shape_of(const Call& call, const Cell& cell, Isa isa, const Dims& steps, int64_t C) {
   const bool is_double = call.dtype(0) == DType::float64;
@@ -175,7 +175,7 @@ KernelPlan plan_simple_rnn(const Call& call, Isa isa) {
   RecurrentShape shape = forward_shape(call, kSimpleRnn, isa);
   shape.activation = activation_of(call);
   const RecurrentKernels& kernels = recurrent_kernels(isa);
-  const int64_t width = 2 * lanes_of(call, isa), tiles = divide_up(shape.U, width);
+  const int64_t width = 4 * lanes_of(call, isa), tiles = divide_up(shape.U, width);
   const int64_t scratch = shape.rows * (shape.a_row + shape.units + width) + shape.units;
   return plan_steps(call, shape, kernels.pack_simple_rnn, tiles, tiles * width * (shape.C + shape.U), kernels.simple_rnn,
                     scratch, {1, 2});
@@ -204,7 +204,7 @@ KernelPlan plan_backward(const Call& call, Isa isa, const Cell& cell, Kernels ru
   const Dims derivatives = to_dims(call.shape(0), std::string(call.name()));
   RecurrentShape shape = shape_of(call, cell, isa, derivatives, 0);
   shape.reset_after = reset_after;
-  const int64_t width = 2 * lanes_of(call, isa), tiles = divide_up(shape.U, width);
+  const int64_t width = 4 * lanes_of(call, isa), tiles = divide_up(shape.U, width);
   // The last entry is the first step of a row, an integer.
   const int64_t scratch = shape.rows * (shape.gate_row + (1 + cell.states) * shape.units + 2);
   return plan_steps(call, shape, recurrent_kernels(isa).pack_backward, tiles, tiles * width * cell.gates * shape.U, run,

@@ -24,7 +24,7 @@
 //            stay from run to run.
 // Requires   float or double; a mask of bool. simple_rnn: activation tanh, relu or linear.
 // Edges      T = 0 gives the initial state. A NaN stays in its row. The mask stops what flows back as what flows forward.
-// Tasks      groups of rows of the batch, each through all steps without waiting for another: at least 12 rows, which is what
+// Tasks      groups of rows of the batch, each through all steps without waiting for another: at least 16 rows, which is what
 //            streaming the weights once per step is worth, but two tasks for as few as two rows.
 // Numerics   a is one chain of fused multiply-adds over x, then h: |error| <= (C + U) eps sum of |products|. A row's bits do
 //            not depend on B.

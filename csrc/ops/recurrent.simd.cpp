@@ -2,7 +2,7 @@
 
 #include "simd/copy.h"
 #include "simd/math.h"
-#include "simd/tile.h"
+#include "simd/packed_tile.h"
 #include "simd/transpose.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -77,14 +77,19 @@ void gather(Real* a, Real* previous, const Real* x, const Real* h, const Real* k
   }
 }
 
-// c (rows, columns) = bias + a (rows, k) b (k, columns).
+// c (rows, columns) = bias + a (rows, k) b (k, columns), of b_k columns in memory.
 template <typename Real>
-FASTNN_INLINE void multiply(Real* c, int64_t c_row, const Real* bias, const Real* a, int64_t a_row, const Real* b, int64_t k,
-                            int64_t rows, int64_t columns) {
+FASTNN_INLINE void multiply(Real* c, int64_t c_row, const Real* bias, const Real* a, int64_t a_row, const Real* b, int64_t b_k,
+                            int64_t k, int64_t rows, int64_t columns) {
+  const Start start = bias == nullptr ? Start::zero : Start::bias;
+  if (columns == kPackedColumns<Real> && b_k == columns) {
+    run_packed_tiles<Real>({a, b, c, bias, a_row, 1, c_row, k, start}, rows);
+    return;
+  }
   Tile<Real> t;
   t.a = a, t.b = b, t.c = c, t.bias = bias;
-  t.a_k = 1, t.b_k = columns, t.k = k;
-  t.start = bias == nullptr ? Start::zero : Start::bias;
+  t.a_k = 1, t.b_k = b_k, t.k = k;
+  t.start = start;
   run_strided_tiles(t, a_row, c_row, rows, columns);
 }
 
@@ -120,18 +125,16 @@ inline void find_first_steps(int64_t* first, const bool* mask, const RecurrentSh
 template <typename Real>
 void multiply_transposed(Real* sum, const Real* gates, const Real* packed, int64_t first, int64_t k, const RecurrentShape& s,
                          const Rows& rows) {
-  constexpr int64_t width = kTileColumns<Real>;
+  constexpr int64_t width = kPackedColumns<Real>;
   for (int64_t n = 0; n < s.units; n += width) {
-    Tile<Real> t;
-    t.a = gates + first, t.b = packed + n * s.gates * s.U + first * width, t.c = sum + n;
-    t.a_k = 1, t.b_k = width, t.k = k;
-    run_strided_tiles(t, s.gate_row, s.units, rows.count, s.units - n < width ? s.units - n : width);
+    multiply<Real>(sum + n, s.units, nullptr, gates + first, s.gate_row, packed + n * s.gates * s.U + first * width, width, k,
+                   rows.count, s.units - n < width ? s.units - n : width);
   }
 }
 
 template <typename Real>
 void pack_backward(Real* packed, const Real* recurrent, const RecurrentShape& s, int64_t task) {
-  constexpr int64_t width = kTileColumns<Real>;
+  constexpr int64_t width = kPackedColumns<Real>;
   const int64_t n = task * width, height = s.gates * s.U, columns = s.U - n < width ? s.U - n : width;
   Real* to = packed + n * height;
   if (columns < width) {
@@ -197,7 +200,7 @@ void lstm(Real* y, Real* h_last, Real* c_last, Real* previous, Real* derivatives
   for (int64_t step = 0; step < s.T; ++step) {
     gather(a, previous, x, h, kept, s, rows, step);
     for (int64_t n = 0; n < s.U; n += vector) {
-      multiply(gates, row, start + 4 * n, a, s.a_row, packed + n * 4 * (s.C + s.U), s.C + s.U, rows.count, row);
+      multiply(gates, row, start + 4 * n, a, s.a_row, packed + n * 4 * (s.C + s.U), row, s.C + s.U, rows.count, row);
       with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
         for (int64_t r = 0; r < rows.count; ++r) {
           const int64_t at = place(s, rows, r, step);
@@ -281,7 +284,7 @@ void lstm_backward(Real* dz, Real* dh0, Real* dc0, const Real* derivatives, cons
 // By tiles of units: the rows of K, then of R.
 template <typename Real>
 void pack_simple_rnn(Real* packed, const Real* kernel, const Real* recurrent, const RecurrentShape& s, int64_t task) {
-  constexpr int64_t lanes = kLanes<Real>, width = kTileColumns<Real>;
+  constexpr int64_t lanes = kLanes<Real>, width = kPackedColumns<Real>;
   for (int64_t n = task * width; n < s.U && n < (task + 1) * width; n += lanes) {
     Real* to = packed + task * width * (s.C + s.U) + n % width;
     pack(to, width, kernel + n, s.U, s.C, s.U - n);
@@ -307,7 +310,7 @@ template <typename Real>
 void simple_rnn(Real* y, Real* h_last, Real* previous, Real* derivatives, const Real* x, const Real*, const Real*,
                 const Real* bias, const Real* h0, const bool* mask, const Real* kept, const Real* packed, Scratch scratch,
                 const RecurrentShape& s, int64_t task) {
-  constexpr int64_t width = kTileColumns<Real>;
+  constexpr int64_t width = kPackedColumns<Real>;
   const Rows rows(s, task);
   Real* const a = scratch.as<Real>();
   Real* const h = a + s.rows * s.a_row;
@@ -318,10 +321,8 @@ void simple_rnn(Real* y, Real* h_last, Real* previous, Real* derivatives, const 
   for (int64_t step = 0; step < s.T; ++step) {
     gather(a, previous, x, h, kept, s, rows, step);
     for (int64_t first = 0; first < s.units; first += width) {
-      Tile<Real> t;
-      t.a = a, t.b = packed + first * (s.C + s.U), t.c = sums, t.bias = start + first, t.start = Start::bias;
-      t.a_k = 1, t.b_k = width, t.k = s.C + s.U;
-      run_strided_tiles(t, s.a_row, width, rows.count, s.units - first < width ? s.units - first : width);
+      multiply(sums, width, start + first, a, s.a_row, packed + first * (s.C + s.U), width, s.C + s.U, rows.count,
+               s.units - first < width ? s.units - first : width);
       for (int64_t n = first; n < s.U && n < first + width; n += kLanes<Real>) {
         with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
           for (int64_t r = 0; r < rows.count; ++r) {
@@ -443,12 +444,12 @@ void gru(Real* y, Real* h_last, Real* previous, Real* derivatives, Real* reset, 
     }
     for (int64_t n = 0; n < U; n += vector) {
       const Real* const weights = packed + n * 3 * K;
-      multiply(gates, row, start + 4 * n, a, s.a_row, weights, K, rows.count, 2 * vector);
+      multiply(gates, row, start + 4 * n, a, s.a_row, weights, 2 * vector, K, rows.count, 2 * vector);
       if (s.reset_after) {
         const Real* const of_n = weights + 2 * K * vector;
-        multiply(gates + 2 * vector, row, start + 4 * n + 2 * vector, a, s.a_row, of_n, s.C, rows.count, vector);
-        multiply(gates + 3 * vector, row, start + 4 * n + 3 * vector, a + s.C, s.a_row, of_n + s.C * vector, U, rows.count,
-                 vector);
+        multiply(gates + 2 * vector, row, start + 4 * n + 2 * vector, a, s.a_row, of_n, vector, s.C, rows.count, vector);
+        multiply(gates + 3 * vector, row, start + 4 * n + 3 * vector, a + s.C, s.a_row, of_n + s.C * vector, vector, U,
+                 rows.count, vector);
       }
       with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
         for (int64_t i = 0; i < rows.count; ++i) {
@@ -475,7 +476,7 @@ void gru(Real* y, Real* h_last, Real* previous, Real* derivatives, Real* reset, 
     if (s.reset_after) continue;
     for (int64_t n = 0; n < U; n += vector) {
       const Real* const of_n = packed + n * 3 * K + 2 * K * vector;
-      multiply(gates, row, start + 4 * n + 2 * vector, b, s.a_row, of_n, K, rows.count, vector);
+      multiply(gates, row, start + 4 * n + 2 * vector, b, s.a_row, of_n, vector, K, rows.count, vector);
       with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
         for (int64_t i = 0; i < rows.count; ++i) {
           const int64_t at = place(s, rows, i, step);

@@ -476,7 +476,8 @@ class RNN(Layer):
         return_sequences: return the outputs of all steps instead of the last.
         return_state: return the states after the last step too.
         go_backwards: begin with the last step; the outputs of all steps then come in this order, too.
-        stateful: begin where the call before ended, for each place in the batch; `reset_states` begins anew.
+        stateful: begin where the call before ended, for each place in the batch; `reset_states` begins anew. C++ programs,
+            which change nothing, do not load a model of such a layer: for them return the state and pass it in.
         batch_size: the length of all batches of a stateful layer. Calls on arrays know it; a model does not.
 
     Called with `initial_state=`, the list of states before the first step, each `(batch, size)`, and `mask=`, bool of shape
