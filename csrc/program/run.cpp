@@ -108,8 +108,8 @@ class Run {
         return nullptr;
       case Location::Kind::arena:
         return context_.arena() + location.at;
-      case Location::Kind::prepared:
-        return prepared_->memory.get() + location.at;
+      case Location::Kind::prepared:  // nothing is where every step that prepares has no task
+        return prepared_ == nullptr ? nullptr : prepared_->memory.get() + location.at;
       case Location::Kind::input:
         return const_cast<void*>(inputs_[location.at]);
       case Location::Kind::constant:
