@@ -594,6 +594,7 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="the address sanitizer keeps what was freed")
 class TestMemoryIsFlat:
     def test_over_loads(self, tmp_path):
         model = fastnn.Sequential([layers.Dense(64, input_shape=(256,))])
