@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fastnn
-from fastnn.cli.recipe import GPTRecipe, Recipe
+from fastnn.cli.recipe import RECIPES, GPTRecipe, Recipe
 
 __all__ = ["main"]
 
@@ -75,6 +75,13 @@ def _print(result: str) -> int:
 # ---- Arguments ---------------------------------------------------------------------------------------------
 
 
+_MNIST = {
+    "mnist-cnn": "a small convolutional network",
+    "mnist-transformer": "a small Vision Transformer",
+    "mnist-lstm": "an LSTM that reads images row by row",
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastnn", description="Neural networks that live inside other software.", allow_abbrev=False
@@ -85,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model that fastnn ships", allow_abbrev=False)
     models = train.add_subparsers(title="models", metavar="MODEL", required=True)
-    _add_mnist_cnn(models.add_parser("mnist-cnn", help="the MNIST network", allow_abbrev=False))
+    for name, what in _MNIST.items():
+        _add_mnist(models.add_parser(name, help=f"{what} on MNIST", allow_abbrev=False), RECIPES[name], what)
     _add_gpt(models.add_parser("gpt", help="a small GPT that writes text, character by character", allow_abbrev=False))
 
     predict = commands.add_parser("predict", help="read the digits in pictures", allow_abbrev=False)
@@ -118,10 +126,9 @@ class _CMakeDir(argparse.Action):
         parser.exit(_print(str(folder)))
 
 
-def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
-    recipe = Recipe()
+def _add_mnist(parser: argparse.ArgumentParser, recipe: Recipe, what: str) -> None:
     parser.description = (
-        "Trains a small convolutional network on the 60,000 training images of MNIST, tests it on the other "
+        f"Trains {what} on the 60,000 training images of MNIST, tests it on the other "
         f"10,000, and writes its history, the model, a checkpoint and three pictures. The learning rate {Recipe.SCHEDULE}."
     )
     option = parser.add_argument
@@ -145,7 +152,7 @@ def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
     option(
         "--out",
         type=Path,
-        default=Path("runs/mnist-cnn"),
+        default=Path("runs", recipe.model),
         metavar="DIR",
         help="where the files go; an earlier run there moves to DIR.1, DIR.2, ... (default: %(default)s)",
     )
@@ -162,7 +169,7 @@ def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
     )
     option("--json", action="store_true", help="print one JSON object instead of a summary")
     _add_debug(parser)
-    parser.set_defaults(run=_train)
+    parser.set_defaults(run=_train, model=recipe.model)
 
 
 def _add_gpt(parser: argparse.ArgumentParser) -> None:
@@ -299,8 +306,13 @@ def _train(arguments: argparse.Namespace) -> tuple[int, str]:
     _use_threads(arguments)
     given = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate", "seed")}
     options = {name: value for name, value in given.items() if value is not None}
-    result = train.mnist_cnn(
-        options, data=arguments.data, out=arguments.out, resume=arguments.resume, profile=arguments.profile
+    result = train.mnist(
+        arguments.model,
+        options,
+        data=arguments.data,
+        out=arguments.out,
+        resume=arguments.resume,
+        profile=arguments.profile,
     )
     return 0, result.as_json() if arguments.json else result.summary()
 

@@ -9,9 +9,10 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Recipe:
-    """The choices of a run of `fastnn train mnist-cnn`.
+    """The choices of one run on MNIST; the defaults are those of `mnist-cnn`.
 
     Args:
+        model: which network.
         epochs: passes over the training images.
         batch_size: images in a step.
         learning_rate: Adam's, at its highest.
@@ -19,6 +20,7 @@ class Recipe:
         seed: of weights and shuffling.
     """
 
+    model: str = "mnist-cnn"
     epochs: int = 5
     batch_size: int = 128
     learning_rate: float = 3e-3
@@ -37,6 +39,16 @@ class Recipe:
             return self.learning_rate * progress / self.warm_up
         falling = (progress - self.warm_up) / (1.0 - self.warm_up)
         return self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * falling))
+
+
+RECIPES = {
+    recipe.model: recipe
+    for recipe in (
+        Recipe(),
+        Recipe("mnist-transformer", learning_rate=1e-3),
+        Recipe("mnist-lstm"),
+    )
+}
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import fastnn
-from fastnn import _core, layers
+from fastnn import _core
 from fastnn.callbacks import BackupAndRestore, Callback
 from fastnn.callbacks.base import Logs
 from fastnn.cli import confusion, curves, mistakes
-from fastnn.cli.data import CLASSES, IMAGE, Data, absolute, load
-from fastnn.cli.recipe import Recipe
+from fastnn.cli.data import CLASSES, Data, absolute, load
+from fastnn.cli.networks import build
+from fastnn.cli.recipe import RECIPES, Recipe
 from fastnn.cli.record import COLUMNS, Record
 from fastnn.cli.run_folder import CHECKPOINT, CONFUSION, CURVES, FILES, HISTORY, MISTAKES, MODEL, TRACE, RunFolder
 from fastnn.cli.running import Interruption, check_extras, count, say, say_no_pictures
@@ -69,12 +70,13 @@ class Result:
         )
 
 
-def mnist_cnn(
-    options: Mapping[str, Any], *, data: Path | None, out: Path, resume: bool = False, profile: bool = False
+def mnist(
+    name: str, options: Mapping[str, Any], *, data: Path | None, out: Path, resume: bool = False, profile: bool = False
 ) -> Result:
-    """Trains the MNIST network and writes the files of a run: history, checkpoint, model and pictures.
+    """Trains a network on MNIST and writes the files of a run: history, checkpoint, model and pictures.
 
     Args:
+        name: one of `RECIPES`.
         options: what of the recipe is not to be as usual, by the names of its fields.
         data: a folder of IDX files; None for MNIST, or for what the run to resume was trained on.
         out: the folder for the files.
@@ -88,8 +90,12 @@ def mnist_cnn(
     earlier = _find_earlier(out) if resume else None
     if earlier is None:
         images = load(data)
-        record = Record(Recipe(**options), images.identify())
+        record = Record(replace(RECIPES[name], **options), images.identify())
     else:
+        if earlier.recipe.model != name:
+            raise ValueError(
+                f"{out / CHECKPOINT}: of a run of {earlier.recipe.model}; expected one of {name}; name its folder with --out"
+            )
         _check_options(options, earlier.recipe)
         same_path = data is None or absolute(data) == earlier.data.path
         if earlier.finished and same_path and not _missing(out) and not profile:
@@ -123,7 +129,7 @@ def mnist_cnn(
 def _train(record: Record, images: Data, out: Path) -> Sequential:
     recipe = record.recipe
     set_seed(recipe.seed)
-    model = _build_mnist_cnn()
+    model = build(recipe.model)
     model.compile(
         optimizer=Adam(learning_rate=recipe.learning_rate),
         loss="sparse_categorical_crossentropy",
@@ -148,22 +154,6 @@ def _train(record: Record, images: Data, out: Path) -> Sequential:
             raise KeyboardInterrupt(f"in epoch {done + 1} of {recipe.epochs}; {kept}{goes_on}") from error
         raise ValueError(f"training stopped: {error}; {kept}") from error
     return model
-
-
-def _build_mnist_cnn() -> Sequential:
-    return Sequential(
-        [
-            layers.Rescaling(1 / 255, input_shape=(*IMAGE, 1)),
-            layers.Conv2D(32, (3, 3), activation="relu"),
-            layers.MaxPooling2D((2, 2)),
-            layers.Conv2D(64, (3, 3), activation="relu"),
-            layers.MaxPooling2D((2, 2)),
-            layers.Conv2D(64, (3, 3), activation="relu"),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(CLASSES, activation="softmax"),
-        ]
-    )
 
 
 class _Schedule(Callback):
@@ -212,7 +202,7 @@ def _missing(out: Path) -> list[str]:
 def _result(record: Record, out: Path, profiled: Profile | None = None) -> Result:
     recipe, last = record.recipe, record.rows[-1]
     return Result(
-        model="mnist-cnn",
+        model=recipe.model,
         test_accuracy=last["test_accuracy"],
         test_loss=last["test_loss"],
         epochs=recipe.epochs,
