@@ -99,17 +99,16 @@ class ByteTokenizer(Tokenizer):
             TypeError: neither of them.
             ValueError: half of a pair of UTF-16, which UTF-8 has no bytes for.
         """
-        if isinstance(text, str):
-            try:
-                text = text.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError(
-                    f"ByteTokenizer.encode: U+{ord(text[error.start]):04X} {_place(text, error.start)}; expected characters, "
-                    "not halves of UTF-16; decode the text as UTF-16 where it comes from"
-                ) from None
-        if not isinstance(text, bytes):
+        if not isinstance(text, (str, bytes)):
             raise TypeError(f"ByteTokenizer.encode: {type(text).__name__}; expected str or bytes; pass one of them")
-        return np.frombuffer(text, np.uint8).astype(self.dtype)
+        try:
+            content = text if isinstance(text, bytes) else text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"ByteTokenizer.encode: U+{ord(error.object[error.start]):04X} {_place(error.object, error.start)}; expected "
+                "characters, not halves of UTF-16; decode the text as UTF-16 where it comes from"
+            ) from None
+        return np.frombuffer(content, np.uint8).astype(self.dtype)
 
     def decode(self, tokens: Any, errors: str = "strict") -> str:
         """The text of bytes.
