@@ -265,7 +265,7 @@ class HuggingFaceTokenizer(Tokenizer):
                 f"{os.fspath(path)}: {error}; expected a tokenizer.json that tokenizers {tokenizers.__version__} reads; name "
                 "one"
             ) from None
-        self.size = int(self.inner.get_vocab_size(with_added_tokens=True))
+        self.size = max(self.inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1  # there may be gaps
 
     def encode(self, text: str) -> NDArray[Any]:
         """The tokens of a text.
