@@ -20,7 +20,7 @@ import pytest
 import fastnn
 from fastnn.cli import confusion, curves, main, mistakes
 from fastnn.cli import figures as figures_module
-from fastnn.cli.recipe import Recipe
+from fastnn.cli.recipe import RECIPES, Recipe
 from fastnn.cli.run_folder import RunFolder
 
 FILES = ("history.csv", "model.safetensors", "checkpoint.safetensors", "curves.png", "confusion.png", "mistakes.png")
@@ -139,11 +139,12 @@ def test_wrong_usage_exits_with_2(arguments: list[str], words: str, capsys: pyte
     assert words in captured.err.splitlines()[-1]
 
 
-def test_help_shows_the_defaults_of_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_help_shows_the_defaults_of_the_recipe(recipe: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["train", "mnist-cnn", "--help"])
+        main(["train", recipe.model, "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    recipe = Recipe()
+    assert f"(default: runs/{recipe.model})" in text
     for default in (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.seed):
         assert f"(default: {default})" in text
 
@@ -293,6 +294,32 @@ def test_every_step_has_its_learning_rate(
     assert main(train(digits, tmp_path / "run", "--learning-rate", "0.004")) == 0
     recipe = Recipe(learning_rate=0.004)
     assert rates == [recipe.rate((step + 0.5) / 16) for step in range(16)]  # 2 epochs of 400 / 50 steps
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(("model", "other"), [("mnist-transformer", "mnist-lstm"), ("mnist-lstm", "mnist-cnn")])
+def test_other_networks(model: str, other: str, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    arguments = [*train(digits, out), "--epochs", "8", "--batch-size", "25", "--learning-rate", "0.002", "--json"]
+    arguments[1] = model
+    assert main(arguments) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["model"] == model
+    assert result["test_accuracy"] > 0.5  # a guess is right once in ten
+    assert main(["evaluate", str(out), "--data", str(digits), "--json"]) == 0
+    evaluated = json.loads(capsys.readouterr().out)
+    assert evaluated["test_accuracy"] == result["test_accuracy"]
+    assert evaluated["test_loss"] == pytest.approx(result["test_loss"], rel=1e-5)
+    assert main(["predict", str(out), str(digits / f"{PARTS[2]}-ubyte"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["predictions"]) == 100
+
+    before = (out / "checkpoint.safetensors").read_bytes()
+    assert main([*arguments, "--resume"]) == 0
+    assert json.loads(capsys.readouterr().out) == result
+    arguments[1] = other
+    assert main([*arguments, "--resume"]) == 1
+    assert f"of a run of {model}; expected one of {other}" in capsys.readouterr().err
+    assert (out / "checkpoint.safetensors").read_bytes() == before
 
 
 # ---- The folder of a run -----------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ PUBLIC = (
     "optimizers",
     "regularizers",
     "schedules",
+    "text",
     "utils",
 )
 # Classes whose methods are called by users; those of layers, losses and so on are hooks that their base class explains.

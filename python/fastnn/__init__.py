@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         schedules,
         serialization,
         symbolic,
+        text,
         training,
         utils,
     )
@@ -75,6 +76,7 @@ _SUBMODULES = frozenset(
         "serialization",
         "symbolic",
         "schedules",
+        "text",
         "tracing",
         "training",
         "utils",

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fastnn
-from fastnn.cli.recipe import Recipe
+from fastnn.cli.recipe import RECIPES, GPTRecipe, Recipe
 
 __all__ = ["main"]
 
@@ -75,6 +75,13 @@ def _print(result: str) -> int:
 # ---- Arguments ---------------------------------------------------------------------------------------------
 
 
+_MNIST = {
+    "mnist-cnn": "a small convolutional network",
+    "mnist-transformer": "a small Vision Transformer",
+    "mnist-lstm": "an LSTM that reads images row by row",
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastnn", description="Neural networks that live inside other software.", allow_abbrev=False
@@ -85,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model that fastnn ships", allow_abbrev=False)
     models = train.add_subparsers(title="models", metavar="MODEL", required=True)
-    _add_mnist_cnn(models.add_parser("mnist-cnn", help="the MNIST network", allow_abbrev=False))
+    for name, what in _MNIST.items():
+        _add_mnist(models.add_parser(name, help=f"{what} on MNIST", allow_abbrev=False), RECIPES[name], what)
+    _add_gpt(models.add_parser("gpt", help="a small GPT that writes text, character by character", allow_abbrev=False))
 
     predict = commands.add_parser("predict", help="read the digits in pictures", allow_abbrev=False)
     _add_predict(predict)
@@ -117,10 +126,9 @@ class _CMakeDir(argparse.Action):
         parser.exit(_print(str(folder)))
 
 
-def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
-    recipe = Recipe()
+def _add_mnist(parser: argparse.ArgumentParser, recipe: Recipe, what: str) -> None:
     parser.description = (
-        "Trains a small convolutional network on the 60,000 training images of MNIST, tests it on the other "
+        f"Trains {what} on the 60,000 training images of MNIST, tests it on the other "
         f"10,000, and writes its history, the model, a checkpoint and three pictures. The learning rate {Recipe.SCHEDULE}."
     )
     option = parser.add_argument
@@ -144,7 +152,7 @@ def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
     option(
         "--out",
         type=Path,
-        default=Path("runs/mnist-cnn"),
+        default=Path("runs", recipe.model),
         metavar="DIR",
         help="where the files go; an earlier run there moves to DIR.1, DIR.2, ... (default: %(default)s)",
     )
@@ -161,7 +169,47 @@ def _add_mnist_cnn(parser: argparse.ArgumentParser) -> None:
     )
     option("--json", action="store_true", help="print one JSON object instead of a summary")
     _add_debug(parser)
-    parser.set_defaults(run=_train)
+    parser.set_defaults(run=_train, model=recipe.model)
+
+
+def _add_gpt(parser: argparse.ArgumentParser) -> None:
+    recipe = GPTRecipe()
+    parser.description = (
+        "Trains a decoder of the Transformer to predict the next character of a text, of which the last tenth is held out to "
+        f"validate on, and writes its history, the model, the vocabulary and a picture. The learning rate {recipe.SCHEDULE}."
+    )
+    option = parser.add_argument
+    option("--text", type=Path, metavar="FILE", help="a text in UTF-8 (default: Python's own documentation)")
+    option("--layers", type=_whole(1), metavar="N", help=f"blocks in a row (default: {recipe.layers})")
+    option("--heads", type=_whole(1), metavar="N", help=f"of attention in each; divides the width (default: {recipe.heads})")
+    option("--width", type=_whole(1), metavar="N", help=f"features of a character (default: {recipe.width})")
+    option("--context", type=_whole(1), metavar="N", help=f"characters that the model sees (default: {recipe.context})")
+    option("--batch-size", type=_whole(1), metavar="N", help=f"windows of that length a step (default: {recipe.batch_size})")
+    option("--iterations", type=_whole(1), metavar="N", help=f"steps (default: {recipe.iterations})")
+    option(
+        "--dropout",
+        type=_share,
+        metavar="SHARE",
+        help=f"what is dropped in training, from 0 to below 1 (default: {recipe.dropout})",
+    )
+    option("--learning-rate", type=_positive, metavar="RATE", help=f"AdamW's, at its highest (default: {recipe.learning_rate})")
+    option(
+        "--seed",
+        type=_whole(0, 2**63 - 1),
+        metavar="N",
+        help=f"of weights, windows and dropout; the same seed gives the same bits (default: {recipe.seed})",
+    )
+    _add_threads(parser)
+    option(
+        "--out",
+        type=Path,
+        default=Path("runs/gpt"),
+        metavar="DIR",
+        help="where the files go; an earlier run there moves to DIR.1, DIR.2, ... (default: %(default)s)",
+    )
+    option("--json", action="store_true", help="print one JSON object instead of a summary")
+    _add_debug(parser)
+    parser.set_defaults(run=_train_gpt)
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -229,6 +277,16 @@ def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
     return parse
 
 
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value < 1.0:  # false for NaN
+        raise argparse.ArgumentTypeError(f"{text}; expected a number from 0 to below 1, such as 0.1")
+    return value
+
+
 def _positive(text: str) -> float:
     try:
         value = float(text)
@@ -248,9 +306,25 @@ def _train(arguments: argparse.Namespace) -> tuple[int, str]:
     _use_threads(arguments)
     given = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate", "seed")}
     options = {name: value for name, value in given.items() if value is not None}
-    result = train.mnist_cnn(
-        options, data=arguments.data, out=arguments.out, resume=arguments.resume, profile=arguments.profile
+    result = train.mnist(
+        arguments.model,
+        options,
+        data=arguments.data,
+        out=arguments.out,
+        resume=arguments.resume,
+        profile=arguments.profile,
     )
+    return 0, result.as_json() if arguments.json else result.summary()
+
+
+def _train_gpt(arguments: argparse.Namespace) -> tuple[int, str]:
+    from dataclasses import fields
+
+    from fastnn.cli.gpt import gpt
+
+    _use_threads(arguments)
+    given = {field.name: getattr(arguments, field.name) for field in fields(GPTRecipe)}
+    result = gpt({name: value for name, value in given.items() if value is not None}, text=arguments.text, out=arguments.out)
     return 0, result.as_json() if arguments.json else result.summary()
 
 

@@ -50,8 +50,8 @@ class Record(Callback):
             record.set_state(state)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{path}: a checkpoint of another program (no {error}); expected one of fastnn train mnist-cnn; train into "
-                "another --out"
+                f"{path}: a checkpoint of another program (no {error}); expected one of fastnn train on MNIST; train "
+                "into another --out"
             ) from error
         return record
 

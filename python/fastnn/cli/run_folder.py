@@ -17,6 +17,7 @@ CONFUSION = "confusion.png"
 MISTAKES = "mistakes.png"
 FILES = (HISTORY, MODEL, CHECKPOINT, CURVES, CONFUSION, MISTAKES)
 TRACE = "trace.json"  # where it was asked for
+TOKENIZER = "tokenizer.json"  # of a model of text
 
 
 class RunFolder:
@@ -59,7 +60,7 @@ class RunFolder:
             ) from error
 
     def _move_aside(self) -> None:
-        earlier = [file for name in (*FILES, TRACE) if os.path.lexists(file := self.path / name)]
+        earlier = [file for name in (*FILES, TRACE, TOKENIZER) if os.path.lexists(file := self.path / name)]
         if earlier:
             self.moved_to = _make_numbered(self.path)
             for file in earlier:

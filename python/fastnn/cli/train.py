@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
@@ -13,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import fastnn
-from fastnn import _core, layers
+from fastnn import _core
 from fastnn.callbacks import BackupAndRestore, Callback
 from fastnn.callbacks.base import Logs
 from fastnn.cli import confusion, curves, mistakes
-from fastnn.cli.data import CLASSES, IMAGE, Data, absolute, load
-from fastnn.cli.recipe import Recipe
+from fastnn.cli.data import CLASSES, Data, absolute, load
+from fastnn.cli.networks import build
+from fastnn.cli.recipe import RECIPES, Recipe
 from fastnn.cli.record import COLUMNS, Record
 from fastnn.cli.run_folder import CHECKPOINT, CONFUSION, CURVES, FILES, HISTORY, MISTAKES, MODEL, TRACE, RunFolder
+from fastnn.cli.running import Interruption, check_extras, count, say, say_no_pictures
 from fastnn.models import Sequential
 from fastnn.optimizers import Adam
 from fastnn.profiling import Profile, profile
@@ -63,7 +62,7 @@ class Result:
         return "\n".join(
             [
                 f"test accuracy  {self.test_accuracy:.2%} (loss {self.test_loss:.4f})",
-                f"training       {_count(self.epochs, 'epoch')} in {self.seconds:.1f} s, "
+                f"training       {count(self.epochs, 'epoch')} in {self.seconds:.1f} s, "
                 f"{self.images_per_second:,.0f} images a second",
                 *(f"wrote          {file}" for file in self.files),
                 *(() if self.profile is None else ("", self.profile.table())),
@@ -71,12 +70,13 @@ class Result:
         )
 
 
-def mnist_cnn(
-    options: Mapping[str, Any], *, data: Path | None, out: Path, resume: bool = False, profile: bool = False
+def mnist(
+    name: str, options: Mapping[str, Any], *, data: Path | None, out: Path, resume: bool = False, profile: bool = False
 ) -> Result:
-    """Trains the MNIST network and writes the files of a run: history, checkpoint, model and pictures.
+    """Trains a network on MNIST and writes the files of a run: history, checkpoint, model and pictures.
 
     Args:
+        name: one of `RECIPES`.
         options: what of the recipe is not to be as usual, by the names of its fields.
         data: a folder of IDX files; None for MNIST, or for what the run to resume was trained on.
         out: the folder for the files.
@@ -90,12 +90,16 @@ def mnist_cnn(
     earlier = _find_earlier(out) if resume else None
     if earlier is None:
         images = load(data)
-        record = Record(Recipe(**options), images.identify())
+        record = Record(replace(RECIPES[name], **options), images.identify())
     else:
+        if earlier.recipe.model != name:
+            raise ValueError(
+                f"{out / CHECKPOINT}: of a run of {earlier.recipe.model}; expected one of {name}; name its folder with --out"
+            )
         _check_options(options, earlier.recipe)
         same_path = data is None or absolute(data) == earlier.data.path
         if earlier.finished and same_path and not _missing(out) and not profile:
-            _say(f"the run in {out} has ended before")
+            say(f"the run in {out} has ended before")
             return _result(earlier, out)
         try:
             images = load(earlier.data.folder if data is None else data)
@@ -107,10 +111,10 @@ def mnist_cnn(
                 f"--data {images.path or 'left out'}: {record.data}, not what the checkpoint was trained on; expected "
                 f"{earlier.data}; name those, or train into another --out"
             )
-    drawing = _check_extras()
+    drawing = check_extras()
     with RunFolder(out, COLUMNS, None if earlier is None else earlier.columns()) as folder:
         if folder.moved_to is not None:
-            _say(f"the earlier run in {out} is now in {folder.moved_to}")
+            say(f"the earlier run in {out} is now in {folder.moved_to}")
         record.folder = folder
         _announce(record, earlier)
         model = _train(record, images, out)
@@ -125,7 +129,7 @@ def mnist_cnn(
 def _train(record: Record, images: Data, out: Path) -> Sequential:
     recipe = record.recipe
     set_seed(recipe.seed)
-    model = _build_mnist_cnn()
+    model = build(recipe.model)
     model.compile(
         optimizer=Adam(learning_rate=recipe.learning_rate),
         loss="sparse_categorical_crossentropy",
@@ -133,7 +137,7 @@ def _train(record: Record, images: Data, out: Path) -> Sequential:
     )
     backup = BackupAndRestore(out, delete_checkpoint=False, seconds=_CHECKPOINT_SECONDS)
     try:
-        with _Interruption() as interruption:
+        with Interruption() as interruption:
             model.fit(
                 *images.train,
                 epochs=recipe.epochs,
@@ -144,28 +148,12 @@ def _train(record: Record, images: Data, out: Path) -> Sequential:
             )
     except (ValueError, OSError, KeyboardInterrupt) as error:
         done = len(record.rows)
-        kept = f"the history of {_count(done, 'finished epoch')} is in {out / HISTORY}"
+        kept = f"the history of {count(done, 'finished epoch')} is in {out / HISTORY}"
         if isinstance(error, KeyboardInterrupt):
             goes_on = "; --resume goes on" if (out / CHECKPOINT).exists() else ""
             raise KeyboardInterrupt(f"in epoch {done + 1} of {recipe.epochs}; {kept}{goes_on}") from error
         raise ValueError(f"training stopped: {error}; {kept}") from error
     return model
-
-
-def _build_mnist_cnn() -> Sequential:
-    return Sequential(
-        [
-            layers.Rescaling(1 / 255, input_shape=(*IMAGE, 1)),
-            layers.Conv2D(32, (3, 3), activation="relu"),
-            layers.MaxPooling2D((2, 2)),
-            layers.Conv2D(64, (3, 3), activation="relu"),
-            layers.MaxPooling2D((2, 2)),
-            layers.Conv2D(64, (3, 3), activation="relu"),
-            layers.Flatten(),
-            layers.Dense(64, activation="relu"),
-            layers.Dense(CLASSES, activation="softmax"),
-        ]
-    )
 
 
 class _Schedule(Callback):
@@ -185,46 +173,13 @@ class _Schedule(Callback):
         self.model.optimizer.learning_rate = self._recipe.rate(step / (self._recipe.epochs * self._steps))
 
 
-class _Interruption(Callback):
-    """Ctrl-C stops the run, if need be one step later.
-
-    Python drops what is raised in a destructor or in the callback of a weak reference, a KeyboardInterrupt too, and progress
-    bars have both.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._before: Any = None
-
-    def __enter__(self) -> _Interruption:
-        # Only the main thread may set handlers; a program that has its own keeps it.
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            self._before = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _ask(self, *signal_and_frame: object) -> None:
-        self._asked = True
-        raise KeyboardInterrupt
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-
-
 # ---- The run to resume -------------------------------------------------------------------------------------------------------
 
 
 def _find_earlier(out: Path) -> Record | None:
     if (out / CHECKPOINT).exists():
         return Record.of_checkpoint(out / CHECKPOINT)
-    _say(f"no {CHECKPOINT} in {out}: this is a new run")
+    say(f"no {CHECKPOINT} in {out}: this is a new run")
     return None
 
 
@@ -247,7 +202,7 @@ def _missing(out: Path) -> list[str]:
 def _result(record: Record, out: Path, profiled: Profile | None = None) -> Result:
     recipe, last = record.recipe, record.rows[-1]
     return Result(
-        model="mnist-cnn",
+        model=recipe.model,
         test_accuracy=last["test_accuracy"],
         test_loss=last["test_loss"],
         epochs=recipe.epochs,
@@ -280,7 +235,7 @@ def _write_files(model: Sequential, record: Record, images: Data, out: Path, dra
         return [row[name] for row in record.rows]
 
     names = ("loss", "accuracy", "test_loss", "test_accuracy")
-    title = f"{column('test_accuracy')[-1]:.2%} test accuracy after {_count(len(record.rows), 'epoch')}"
+    title = f"{column('test_accuracy')[-1]:.2%} test accuracy after {count(len(record.rows), 'epoch')}"
     pictures: dict[str, Callable[[Path], None]] = {
         CURVES: lambda path: curves.draw(path, title, **{name: column(name) for name in names}),
         CONFUSION: lambda path: confusion.draw(path, confusion.matrix(y, probabilities.argmax(axis=1), CLASSES)),
@@ -291,9 +246,7 @@ def _write_files(model: Sequential, record: Record, images: Data, out: Path, dra
             try:
                 draw(out / name)
             except ImportError as error:
-                _say(
-                    f"no pictures: matplotlib cannot be used ({error}); in a checkout of fastnn, pip install '.[cli]' brings it"
-                )
+                say_no_pictures(error)
                 return
 
 
@@ -308,34 +261,14 @@ def _profile(model: Sequential, record: Record, images: Data, out: Path) -> Prof
 
 def _announce(record: Record, earlier: Record | None) -> None:
     recipe, data = record.recipe, record.data
-    _say(
-        f"{_count(data.training_images, 'training image')}, {_count(data.test_images, 'test image')}; "
-        f"{_count(recipe.epochs, 'epoch')}, batch size {recipe.batch_size}, seed {recipe.seed}, "
-        f"{_count(fastnn.num_threads(), 'thread')}, {_core.isa()}"
+    say(
+        f"{count(data.training_images, 'training image')}, {count(data.test_images, 'test image')}; "
+        f"{count(recipe.epochs, 'epoch')}, batch size {recipe.batch_size}, seed {recipe.seed}, "
+        f"{count(fastnn.num_threads(), 'thread')}, {_core.isa()}"
     )
-    _say(f"learning rate {recipe.learning_rate:g}: {Recipe.SCHEDULE}")
+    say(f"learning rate {recipe.learning_rate:g}: {Recipe.SCHEDULE}")
     if earlier is not None:
         done = len(earlier.rows)
-        _say("the training has ended before" if earlier.finished else f"resuming in epoch {done + 1} of {recipe.epochs}")
+        say("the training has ended before" if earlier.finished else f"resuming in epoch {done + 1} of {recipe.epochs}")
         if not earlier.finished and earlier.isa != record.isa:
-            _say(f"the run began with {earlier.isa}: with {record.isa} it can end with other bits")
-
-
-def _check_extras() -> bool:
-    """Says before the training what will be missing; returns whether pictures can be drawn."""
-    missing = [name for name in ("tqdm", "matplotlib") if find_spec(name) is None]
-    lost = {"tqdm": "no live progress bar", "matplotlib": "no pictures"}
-    if missing:
-        _say(
-            f"{' and '.join(lost[name] for name in missing)}: {' and '.join(missing)} not installed; "
-            "in a checkout of fastnn, pip install '.[cli]' brings what is missing"
-        )
-    return "matplotlib" not in missing
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _say(message: str) -> None:
-    print(f"fastnn: {message}", file=sys.stderr)
+            say(f"the run began with {earlier.isa}: with {record.isa} it can end with other bits")
