@@ -17,7 +17,7 @@ OPS = sorted(OP_TABLE)
 COMPARISONS = {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
 OF_BOOLS = {"logical_and", "logical_or", "any", "all"}
 UPDATES = {"adagrad_update", "adam_update", "lion_update", "rmsprop_update", "sgd_update"}
-NOT_DIFFERENTIABLE = {"argmax", "argmin", "gather_rows", "one_hot", *UPDATES, *COMPARISONS, *OF_BOOLS}
+NOT_DIFFERENTIABLE = {"argmax", "argmin", "cache_append", "gather_rows", "one_hot", *UPDATES, *COMPARISONS, *OF_BOOLS}
 # Float operands that get no gradient: their values are never read, or no loss is differentiated by its targets or masks.
 NO_GRADIENT = {
     ("broadcast_like", 1),

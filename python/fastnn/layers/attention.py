@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from fastnn import constraints, initializers, ops, regularizers
+from fastnn.layers.cache import current_cache
 from fastnn.layers.layer import Layer, check_size, given, shape_text
 from fastnn.layers.noise import advance, random_state
 from fastnn.utils import check_number, check_seed
@@ -145,8 +146,17 @@ class _Attention(Layer):
         options: dict[str, Any] = {}
         if training and self.dropout > 0.0:
             options = {"random_state": self.random_state, "rate": self.dropout}
+        if (cache := current_cache()) is not None and (value is None or value is query):
+            if not use_causal_mask or mask is not None or (key is not None and key is not query):
+                raise ValueError(
+                    f"{self.name}: self-attention that is not only causal while text is read in pieces; expected "
+                    "use_causal_mask=True and no attention_mask or key, because what comes later is not there yet; predict the "
+                    "whole text at once"
+                )
+            keys, values = cache.append(self, keys, values)
+            options["positions"] = cache.positions
         y = ops.attention(queries, keys, values, mask, causal=use_causal_mask, **options)
-        if options:
+        if "rate" in options:
             advance(self.random_state)
         return self.combine(y)
 

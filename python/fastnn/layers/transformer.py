@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn import activations, initializers, ops
 from fastnn.layers.attention import MultiHeadAttention
+from fastnn.layers.cache import current_cache
 from fastnn.layers.core import Dense
 from fastnn.layers.layer import InputShape, Layer, check_size, given, shape_text
 from fastnn.layers.noise import Dropout
@@ -75,6 +76,8 @@ class PositionEmbedding(Layer):
 
     def call(self, x: Any, positions: Any = None) -> Any:
         time = _rows(self, x, self.sequence_length)
+        if positions is None and (cache := current_cache()) is not None:
+            positions = cache.positions
         if positions is None:
             return x + ops.slice(self.position_embeddings, (0, 0), (time, x.shape[2]))
         places = ops.expand_dims(positions, 1) + np.arange(time, dtype=str(positions.dtype))
@@ -121,9 +124,12 @@ class SinusoidalPositions(Layer):
             raise ValueError(
                 f"{self.name}: input of shape {shape_text(x)}; expected known lengths behind the batch; give the Input's shape"
             )
-        angles = np.arange(time)[:, None] * self.max_wavelength ** (-(np.arange(features) // 2 * 2) / features)
+        cache = current_cache()
+        rows = time if cache is None else cache.context
+        angles = np.arange(rows)[:, None] * self.max_wavelength ** (-(np.arange(features) // 2 * 2) / features)
         waves = np.where(np.arange(features) % 2 == 0, np.sin(angles), np.cos(angles))
-        return x + waves.astype(str(x.dtype))
+        waves = waves.astype(str(x.dtype))
+        return x + (waves if cache is None else ops.take(waves, cache.places(time), axis=0))
 
     def get_config(self) -> dict[str, Any]:
         return {"max_wavelength": self.max_wavelength, **super().get_config()}

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnn import initializers, ops
 from fastnn.layers import Dense, Dropout, Embedding, LayerNormalization, PositionEmbedding, TransformerDecoder
-from fastnn.models.model import Model
+from fastnn.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class GPTConfig:
     tied: bool = True
 
 
-class GPT(Model):
+class GPT(LanguageModel):
     """A decoder of the Transformer: token and position embeddings, blocks with pre-norm and gelu, a norm, logits.
 
     It is trained with `SparseCategoricalCrossentropy(from_logits=True)` on tokens and those that follow them.
@@ -69,12 +69,12 @@ class GPT(Model):
         True
     """
 
-    input_dtype = None  # tokens stay integers
-
     def __init__(self, config: GPTConfig, name: str | None = None) -> None:
-        super().__init__(name=name)
         if not isinstance(config, GPTConfig):
-            raise TypeError(f"{self.name}: config={config!r}; expected a GPTConfig; pass for example GPTConfig(vocabulary=65)")
+            raise TypeError(
+                f"{name or self.default_name()}: config={config!r}; expected a GPTConfig; pass for example GPTConfig(vocabulary=65)"
+            )
+        super().__init__(config.vocabulary, config.context, name)
         self.config = config
         normal = initializers.RandomNormal(stddev=0.02)
         self.tokens = Embedding(config.vocabulary, config.width, normal)
@@ -95,11 +95,29 @@ class GPT(Model):
         self.norm = LayerNormalization(epsilon=1e-5)
         self.head = None if config.tied else Dense(config.vocabulary, use_bias=False, kernel_initializer=normal)
 
-    def call(self, tokens: Any) -> Any:  # type: ignore[override]
+    def features(self, tokens: Any) -> Any:
+        """What the last block makes of each token, normalised.
+
+        Args:
+            tokens: integers `(batch, time)`.
+
+        Returns:
+            `(batch, time, width)`.
+        """
         x = self.dropout(self.positions(self.tokens(tokens)))
         for block in self.blocks:
             x = block(x)
-        x = self.norm(x)
+        return self.norm(x)
+
+    def logits(self, x: Any) -> Any:
+        """The logits of the next token.
+
+        Args:
+            x: features, `(batch, time, width)`.
+
+        Returns:
+            `(batch, time, vocabulary)`.
+        """
         return ops.matmul(x, self.tokens.embeddings, transpose_b=True) if self.head is None else self.head(x)
 
     def get_config(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ Each file is a family that shares one kernel stem; `fastnn.kernels` has the forw
 """
 
 from fastnn.ops.attention import attention
+from fastnn.ops.cache_append import cache_append
 from fastnn.ops.constants import arange, full, ones, zeros
 from fastnn.ops.conv2d import conv1d, conv2d, conv2d_transpose, separable_conv2d
 from fastnn.ops.conv2d_block import conv2d_block
@@ -120,6 +121,7 @@ __all__ = [
     "batch_norm_inference",
     "broadcast_like",
     "broadcast_to",
+    "cache_append",
     "cast",
     "ceil",
     "check_finite",

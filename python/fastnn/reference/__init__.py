@@ -16,6 +16,7 @@ from typing import Any
 
 from . import (
     attention,
+    cache_append,
     conv2d,
     conv2d_block,
     cross_entropy,
@@ -43,6 +44,7 @@ forward_ops: dict[str, Callable[..., Any]] = {
     name: getattr(family, name)
     for family in (
         attention,
+        cache_append,
         conv2d,
         conv2d_block,
         cross_entropy,
