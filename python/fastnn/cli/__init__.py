@@ -102,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure a model on test images", allow_abbrev=False)
     _add_evaluate(evaluate)
 
+    generate = commands.add_parser("generate", help="write text with a trained model", allow_abbrev=False)
+    _add_generate(generate)
+
     info = commands.add_parser("info", help="show what this installation runs on", allow_abbrev=False)
     info.add_argument("--json", action="store_true", help="print one JSON object")
     _add_debug(info)
@@ -236,6 +239,34 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_evaluate)
 
 
+def _add_generate(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Continues a text, token after token, with a model that `fastnn train gpt` has made."
+    _add_model(parser)
+    option = parser.add_argument
+    option("--prompt", required=True, metavar="TEXT", help="what the text begins with")
+    option("--tokens", type=_whole(1), default=500, metavar="N", help="how many to add (default: %(default)s)")
+    option("--greedy", action="store_true", help="always the most probable token, instead of drawing one")
+    option("--temperature", type=_positive, metavar="T", help="below 1 what is probable becomes more so (default: 1)")
+    option("--top-k", type=_whole(1), metavar="N", help="draw among so many most probable tokens (default: all)")
+    option(
+        "--top-p",
+        type=_positive,
+        metavar="P",
+        help="draw among the fewest tokens whose probabilities add up to it, at most 1 (default: all)",
+    )
+    option("--repetition-penalty", type=_positive, metavar="X", help="above 1, tokens that the text has already become rarer")
+    option(
+        "--seed",
+        type=_whole(0, 2**63 - 1),
+        metavar="N",
+        help="the same seed draws the same text, with any number of threads (default: another one each time)",
+    )
+    _add_threads(parser)
+    option("--json", action="store_true", help="print one JSON object at the end, instead of the text as it comes")
+    _add_debug(parser)
+    parser.set_defaults(run=_generate)
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="a model's file, or the folder of a run")
 
@@ -326,6 +357,22 @@ def _train_gpt(arguments: argparse.Namespace) -> tuple[int, str]:
     given = {field.name: getattr(arguments, field.name) for field in fields(GPTRecipe)}
     result = gpt({name: value for name, value in given.items() if value is not None}, text=arguments.text, out=arguments.out)
     return 0, result.as_json() if arguments.json else result.summary()
+
+
+def _generate(arguments: argparse.Namespace) -> tuple[int, str]:
+    import secrets
+
+    from fastnn.cli.generate import generate
+
+    _use_threads(arguments)
+    names = ("temperature", "top_k", "top_p", "repetition_penalty", "seed")
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    if arguments.greedy:
+        options["greedy"] = True
+    elif "seed" not in options:
+        options["seed"] = secrets.randbits(62)
+    result = generate(arguments.model, arguments.prompt, arguments.tokens, options, stream=not arguments.json)
+    return 0, result.as_json() if arguments.json else ""
 
 
 def _predict(arguments: argparse.Namespace) -> tuple[int, str]:
