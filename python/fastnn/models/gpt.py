@@ -72,7 +72,8 @@ class GPT(LanguageModel):
     def __init__(self, config: GPTConfig, name: str | None = None) -> None:
         if not isinstance(config, GPTConfig):
             raise TypeError(
-                f"{name or self.default_name()}: config={config!r}; expected a GPTConfig; pass for example GPTConfig(vocabulary=65)"
+                f"{name or self.default_name()}: config={config!r}; expected a GPTConfig; pass for example "
+                "GPTConfig(vocabulary=65)"
             )
         super().__init__(config.vocabulary, config.context, name)
         self.config = config
