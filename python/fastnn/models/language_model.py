@@ -346,7 +346,7 @@ class _Reader:
 
     def __init__(self, model: LanguageModel, batch: int) -> None:
         self.model, self.cache = model, KeyValueCache(batch, model.context)
-        self._programs: dict[tuple[int, int], Any] = {}  # by how many tokens of each text they read, and how many operands more
+        self._runs: dict[tuple[int, int], Any] = {}  # by how many tokens of each text they read, and the inputs beside these
 
     def read(self, texts: list[list[int]]) -> Array:
         """The logits behind each text, which becomes the cache's; float32 `(batch, vocabulary)`.
@@ -366,11 +366,11 @@ class _Reader:
         return self._run(tokens[:, None], positions)
 
     def _run(self, tokens: Array, *others: Array) -> Array:
-        time = tokens.shape[1]
-        run = self._programs.get((time, len(others)))
+        kind = tokens.shape[1], len(others)
+        run = self._runs.get(kind)
         if run is None:
             with building:
-                run = self._programs[time, len(others)] = self._trace(time, len(others) == 2).run
+                run = self._runs[kind] = self._trace(kind[0], kind[1] == 2).run
         logits: Array = run([tokens, *others], True)[0]
         return logits
 
