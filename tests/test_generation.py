@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import _core, layers
+from fastnn import _core, layers, ops
 from fastnn.models import GPT, GPTConfig, LanguageModel
 from fastnn.models.language_model import _Reader, _Sampling
 
@@ -346,6 +346,18 @@ def test_logits_that_are_not_finite_end_it(model: GPT) -> None:
         broken.generate([1, 2], 3, greedy=True)
     broken.set_weights(model.get_weights())
     assert broken.generate([1, 2], 3, greedy=True).tolist() == model.generate([1, 2], 3, greedy=True).tolist()
+
+
+def test_places_that_the_cache_does_not_know_are_refused() -> None:
+    class Turned(Grouped):
+        def features(self, tokens: Any) -> Any:
+            query, key, value = self.grouped.project(self.tokens(tokens))
+            turn = layers.RotaryEmbedding()
+            return self.grouped.combine(ops.attention(turn(query), turn(key), value, causal=True))
+
+    assert Turned().predict(np.ones((1, 4), int)).shape == (1, 4, 11)
+    with pytest.raises(ValueError, match=r"rotary_embedding.*: called while text is generated; expected positions"):
+        Turned().generate([1, 2], 3)
 
 
 def test_layers_that_see_what_is_to_come_are_refused() -> None:

@@ -148,7 +148,8 @@ class RotaryEmbedding(Layer):
     Input and output shape `(batch, time, heads, size)`.
 
     Raises:
-        ValueError: a wave length that is not above 0; when called, another number of axes, an odd size.
+        ValueError: a wave length that is not above 0; when called, another number of axes, an odd size; in a model that
+            generates text, whose cache knows nothing of it.
 
     Source:
         Su, Lu, Pan, Murtadha, Wen, Liu, "RoFormer: enhanced Transformer with rotary position embedding", 2021,
@@ -181,6 +182,11 @@ class RotaryEmbedding(Layer):
         self.interleaved = interleaved
 
     def call(self, x: Any, positions: Any = None) -> Any:
+        if positions is None and current_cache() is not None:
+            raise ValueError(
+                f"{self.name}: called while text is generated; expected positions, because tokens come one by one, and an "
+                "attention that keeps its keys, which one of your own does not; generate with MultiHeadAttention"
+            )
         return ops.rotary(x, positions, base=self.max_wavelength, interleaved=self.interleaved)
 
     def get_config(self) -> dict[str, Any]:
