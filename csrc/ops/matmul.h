@@ -9,7 +9,8 @@
 //            was stretched; nothing is saved.
 // Writes     every element of C once.
 // Aliasing   none.
-// Scratch    where B is packed, a piece of a panel of it, and perhaps of a block of A.
+// Scratch    where a task packs what it multiplies, a piece of a panel of B, and perhaps of a block of A. Where both operands
+//            are packed first, a workspace as large as they are.
 // Requires   float or double.
 // Edges      K = 0 gives bias or 0. NaN and infinities propagate as in the sum.
 // Tasks      blocks of rows times blocks of columns of each matrix, or several small matrices.
@@ -19,6 +20,8 @@
 //            (a panel of B within the second-level cache) packing B buys nothing on a Zen 4: 116 GFLOP/s with and without. But
 //            rows that lie a kilobyte or more apart are read ahead by no processor, and fight for few lines of a cache where that
 //            is a power of two: then a task packs what it multiplies (Cascade Lake: 512 cubed took 1.6 times as long without).
+//            Where operands and result do not fit into a second-level cache, packing both once and for all is faster still
+//            (there, two threads: 512 cubed 217 to 240 GFLOP/s against 167 to 182), and where they do it is slower by as much.
 #pragma once
 
 #include "ops/elementwise.h"
@@ -48,14 +51,29 @@ struct GemmShape {
   int64_t piece;  // of K, packed at a time
 };
 
+// Both operands packed in a step of its own: A in tiles of rows, [k][row] each, one after the other, then B in panels of columns.
+struct PackedGemmShape {
+  int64_t M, N, K;
+  bool a_transposed, b_transposed;
+  int64_t b_begins;                             // where B lies in the workspace
+  int64_t a_block, b_block;                     // what a task packs: of A tiles, or rows of memory; of B rows of memory
+  int64_t a_tasks;                              // tasks that pack A, before those that pack B
+  int64_t piece;                                // of K, multiplied at a time
+  int64_t tile_block, column_block, row_tasks;  // tiles and columns of C, per task
+};
+
 constexpr int64_t kPackedColumns = 32;  // the most that a register tile has
 constexpr int64_t kGap = 16;            // elements between packed rows of A, whose distance is then no power of two
 
-struct GemmKernels {               // [0] for float, [1] for double
-  KernelFn multiply[2];            // C, A, B
-  KernelFn multiply_bias[2];       // C, A, B, bias or null
-  KernelFn pack_multiply[2];       // C, A, B
-  KernelFn pack_multiply_bias[2];  // C, A, B, bias or null
+struct GemmKernels {                 // [0] for float, [1] for double
+  KernelFn multiply[2];              // C, A, B
+  KernelFn multiply_bias[2];         // C, A, B, bias or null
+  KernelFn pack_multiply[2];         // C, A, B
+  KernelFn pack_multiply_bias[2];    // C, A, B, bias or null
+  KernelFn pack[2];                  // workspace, A, B
+  KernelFn multiply_packed[2];       // C, workspace
+  KernelFn multiply_packed_bias[2];  // C, workspace, bias or null
+  int tile_rows, tile_columns[2];
 };
 FASTNN_PER_ISA(GemmKernels, gemm_kernels)
 

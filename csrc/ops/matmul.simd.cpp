@@ -1,4 +1,5 @@
 #include "ops/matmul.h"
+#include "simd/packed_tile.h"
 #include "simd/tile.h"
 #include "simd/transpose.h"
 
@@ -80,6 +81,99 @@ FASTNN_INLINE void multiply_packing(const Block<Real>& block, Real* scratch, con
   } while (k < shape.K);
 }
 
+FASTNN_INLINE int64_t first_row(const TileHeights& heights, int64_t tile) {
+  return tile * heights.least + (tile < heights.larger ? tile : heights.larger);
+}
+
+// A row of memory is read from end to end by one task, but for rows that have to be turned.
+template <typename Real>
+FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape, int64_t task) {
+  const TileHeights heights = tile_heights(shape.M);
+  const int64_t first = task * shape.a_block, lines = shape.a_transposed ? shape.K : heights.tiles;
+  const int64_t end = first + shape.a_block < lines ? first + shape.a_block : lines;
+  if (!shape.a_transposed) {
+    for (int64_t tile = first; tile < end; ++tile) {
+      const int64_t begin = first_row(heights, tile) * shape.K;
+      transpose(to + begin, heights[tile], a + begin, shape.K, heights[tile], shape.K);
+    }
+    return;
+  }
+  for (int64_t k = first; k < end; ++k) {
+    for (int64_t tile = 0; tile < heights.tiles; ++tile) {
+      const int64_t m = first_row(heights, tile), height = heights[tile];
+      for_each_vector<Real>(height, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+        lanes.store(to + m * shape.K + k * height + i, lanes.load(a + k * shape.M + m + i));
+      });
+    }
+  }
+}
+
+template <typename Real>
+FASTNN_INLINE void pack_b(Real* to, const Real* b, const PackedGemmShape& shape, int64_t task) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  const int64_t first = task * shape.b_block, lines = shape.b_transposed ? shape.N : shape.K;
+  const int64_t end = first + shape.b_block < lines ? first + shape.b_block : lines;
+  if (shape.b_transposed) {
+    for (int64_t n = first; n < end; n += panel) {
+      transpose(to + n * shape.K, panel, b + n * shape.K, shape.K, end - n < panel ? end - n : panel, shape.K);
+    }
+    return;
+  }
+  for (int64_t k = first; k < end; ++k) {
+    for (int64_t n = 0; n < shape.N; n += panel) {
+      for_each_vector<Real>(shape.N - n < panel ? shape.N - n : panel,
+                            [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+                              lanes.store(to + n * shape.K + k * panel + i, lanes.load(b + k * shape.N + n + i));
+                            });
+    }
+  }
+}
+
+template <typename Real>
+void pack(Real* to, const Real* a, const Real* b, const PackedGemmShape& shape, int64_t task) {
+  if (task < shape.a_tasks) {
+    pack_a(to, a, shape, task);
+  } else {
+    pack_b(to + shape.b_begins, b, shape, task - shape.a_tasks);
+  }
+}
+
+template <typename Real>
+void multiply_packed_bias(Real* c, const Real* packed, const Real* bias, const PackedGemmShape& shape, int64_t task) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  const int64_t row_task = task % shape.row_tasks, column_task = task / shape.row_tasks;
+  const TileHeights heights = tile_heights(shape.M);
+  const int64_t first = row_task * shape.tile_block;
+  const int64_t end = first + shape.tile_block < heights.tiles ? first + shape.tile_block : heights.tiles;
+  const int64_t begin_n = column_task * shape.column_block;
+  const int64_t end_n = begin_n + shape.column_block < shape.N ? begin_n + shape.column_block : shape.N;
+  for (int64_t k = 0; k < shape.K; k += shape.piece) {
+    const int64_t length = shape.K - k < shape.piece ? shape.K - k : shape.piece;
+    const Start start = k > 0 ? Start::accumulate : bias == nullptr ? Start::zero : Start::bias;
+    for (int64_t n = begin_n; n < end_n; n += panel) {
+      const Real* const b = packed + shape.b_begins + n * shape.K + k * panel;
+      const Real* const bias_n = bias == nullptr ? nullptr : bias + n;
+      for (int64_t tile = first; tile < end; ++tile) {
+        const int64_t m = first_row(heights, tile), height = heights[tile];
+        const Real* const a = packed + m * shape.K + k * height;
+        Real* const to = c + m * shape.N + n;
+        if (shape.N - n >= panel) {
+          run_packed_rows<Real, kTileVectors, true, kTileRows>({a, b, to, bias_n, 1, height, shape.N, length, start}, height);
+        } else {
+          Tile<Real> t;
+          t.a = a, t.b = b, t.c = to, t.bias = bias_n;
+          t.a_k = height, t.b_k = panel, t.k = length, t.start = start;
+          run_strided_tiles(t, 1, shape.N, height, shape.N - n);
+        }
+      }
+    }
+  }
+}
+template <typename Real>
+void multiply_packed(Real* c, const Real* packed, const PackedGemmShape& shape, int64_t task) {
+  multiply_packed_bias<Real>(c, packed, nullptr, shape, task);
+}
+
 template <typename Real, bool packs>
 FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Real* bias, Real* scratch, const GemmShape& shape,
                                  int64_t task) {
@@ -138,6 +232,11 @@ const GemmKernels gemm_kernels = {
     {kernel<multiply_bias<float>>, kernel<multiply_bias<double>>},
     {kernel<pack_multiply<float>>, kernel<pack_multiply<double>>},
     {kernel<pack_multiply_bias<float>>, kernel<pack_multiply_bias<double>>},
+    {kernel<pack<float>>, kernel<pack<double>>},
+    {kernel<multiply_packed<float>>, kernel<multiply_packed<double>>},
+    {kernel<multiply_packed_bias<float>>, kernel<multiply_packed_bias<double>>},
+    kTileRows,
+    {kTileColumns<float>, kTileColumns<double>},
 };
 
 }  // namespace fastnn::FASTNN_ISA

@@ -82,8 +82,8 @@ template <typename Real>
 FASTNN_INLINE void multiply(Real* c, int64_t c_row, const Real* bias, const Real* a, int64_t a_row, const Real* b, int64_t b_k,
                             int64_t k, int64_t rows, int64_t columns) {
   const Start start = bias == nullptr ? Start::zero : Start::bias;
-  if (columns == kPackedColumns<Real> && b_k == columns) {
-    run_packed_tiles<Real>({a, b, c, bias, a_row, 1, c_row, k, start}, rows);
+  if (columns == kWideTileColumns<Real> && b_k == columns) {
+    run_wide_tiles<Real>({a, b, c, bias, a_row, 1, c_row, k, start}, rows);
     return;
   }
   Tile<Real> t;
@@ -125,7 +125,7 @@ inline void find_first_steps(int64_t* first, const bool* mask, const RecurrentSh
 template <typename Real>
 void multiply_transposed(Real* sum, const Real* gates, const Real* packed, int64_t first, int64_t k, const RecurrentShape& s,
                          const Rows& rows) {
-  constexpr int64_t width = kPackedColumns<Real>;
+  constexpr int64_t width = kWideTileColumns<Real>;
   for (int64_t n = 0; n < s.units; n += width) {
     multiply<Real>(sum + n, s.units, nullptr, gates + first, s.gate_row, packed + n * s.gates * s.U + first * width, width, k,
                    rows.count, s.units - n < width ? s.units - n : width);
@@ -134,7 +134,7 @@ void multiply_transposed(Real* sum, const Real* gates, const Real* packed, int64
 
 template <typename Real>
 void pack_backward(Real* packed, const Real* recurrent, const RecurrentShape& s, int64_t task) {
-  constexpr int64_t width = kPackedColumns<Real>;
+  constexpr int64_t width = kWideTileColumns<Real>;
   const int64_t n = task * width, height = s.gates * s.U, columns = s.U - n < width ? s.U - n : width;
   Real* to = packed + n * height;
   if (columns < width) {
@@ -284,7 +284,7 @@ void lstm_backward(Real* dz, Real* dh0, Real* dc0, const Real* derivatives, cons
 // By tiles of units: the rows of K, then of R.
 template <typename Real>
 void pack_simple_rnn(Real* packed, const Real* kernel, const Real* recurrent, const RecurrentShape& s, int64_t task) {
-  constexpr int64_t lanes = kLanes<Real>, width = kPackedColumns<Real>;
+  constexpr int64_t lanes = kLanes<Real>, width = kWideTileColumns<Real>;
   for (int64_t n = task * width; n < s.U && n < (task + 1) * width; n += lanes) {
     Real* to = packed + task * width * (s.C + s.U) + n % width;
     pack(to, width, kernel + n, s.U, s.C, s.U - n);
@@ -310,7 +310,7 @@ template <typename Real>
 void simple_rnn(Real* y, Real* h_last, Real* previous, Real* derivatives, const Real* x, const Real*, const Real*,
                 const Real* bias, const Real* h0, const bool* mask, const Real* kept, const Real* packed, Scratch scratch,
                 const RecurrentShape& s, int64_t task) {
-  constexpr int64_t width = kPackedColumns<Real>;
+  constexpr int64_t width = kWideTileColumns<Real>;
   const Rows rows(s, task);
   Real* const a = scratch.as<Real>();
   Real* const h = a + s.rows * s.a_row;

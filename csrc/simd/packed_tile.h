@@ -1,19 +1,21 @@
-// A register tile that is four vectors wide, for what was packed: of B the columns of a tile lie side by side.
+// The register tile for what was packed: of B the columns of a tile lie side by side, and of A perhaps the rows.
 //
-//     c[r*c_row + n] = start + sum over k of a[r*a_row + k*a_k] * b[k*width + n]        n < width = 4 vectors
+//     c[r*c_row + n] = start + sum over k of a[r*a_row + k*a_k] * b[k*width + n]        n < width = vectors of columns
 //
-// The same chains of fused multiply-adds as those of simd/tile.h, so the bits do not tell which tile it was. With few rows it
-// needs fewer loads for each multiply-add: 6 x 4 vectors take 34 instructions for 24 of them, 14 x 2 take 52 for 28, which is
-// what a Cascade Lake core can decode in the time (8 rows, K = 1024: 65 GFLOP/s there, float).
+// The same chains of fused multiply-adds as those of simd/tile.h, so the bits do not tell which tile it was. It takes fewer
+// instructions for each multiply-add, and those are what a Cascade Lake core runs out of first, at four in a cycle: rows that
+// lie anywhere take 52 for the 28 multiply-adds of 14 x 2 vectors, rows side by side (a_row 1) 46, and 6 x 4 vectors 34 for 24,
+// where few rows are all there are.
 #pragma once
 
 #include "simd/tile.h"
 
 namespace fastnn::FASTNN_ISA {
 
-constexpr int kPackedRows = kVectorRegisters == 32 ? 6 : 3;
+constexpr int kWideTileVectors = 4;
+constexpr int kWideTileRows = kVectorRegisters == 32 ? 6 : 3;
 template <typename Real>
-constexpr int64_t kPackedColumns = 4 * kLanes<Real>;
+constexpr int64_t kWideTileColumns = kWideTileVectors * kLanes<Real>;
 
 template <typename Real>
 struct PackedTile {
@@ -24,59 +26,74 @@ struct PackedTile {
   Start start = Start::zero;
 };
 
-template <typename Real, int rows>
+template <typename Real, int rows, int vectors, bool side_by_side>
 __attribute__((noinline)) void packed_tile(const PackedTile<Real>& t) {
   constexpr int lanes = kLanes<Real>;
-  Vec<Real> sum[rows][4];
-  FASTNN_UNROLL
-  for (int r = 0; r < rows; ++r) {
+  Vec<Real> sum[rows][vectors];
+  auto start_with = [&](auto&& first) __attribute__((always_inline)) {
     FASTNN_UNROLL
-    for (int v = 0; v < 4; ++v) {
-      sum[r][v] = t.start == Start::zero   ? zero<Real>()
-                  : t.start == Start::bias ? load(t.bias + v * lanes)
-                                           : load(t.c + r * t.c_row + v * lanes);
+    for (int r = 0; r < rows; ++r) {
+      FASTNN_UNROLL
+      for (int v = 0; v < vectors; ++v) sum[r][v] = first(r, v);
+    }
+  };
+  if (t.start == Start::zero) {
+    start_with([](int, int) __attribute__((always_inline)) { return zero<Real>(); });
+  } else if (t.start == Start::bias) {
+    start_with([&](int, int v) __attribute__((always_inline)) { return load(t.bias + v * lanes); });
+  } else {
+    start_with([&](int r, int v) __attribute__((always_inline)) { return load(t.c + r * t.c_row + v * lanes); });
+  }
+  // A result that is large lies far away by the time it is written.
+  if (side_by_side && t.start != Start::accumulate) {
+    FASTNN_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      FASTNN_UNROLL
+      for (int v = 0; v < vectors; ++v) __builtin_prefetch(t.c + r * t.c_row + v * lanes, 1);
     }
   }
   const Real *a = t.a, *b = t.b;
-  const int64_t a_row = t.a_row, a_k = t.a_k;
-  for (int64_t k = 0; k < t.k; ++k, a += a_k, b += 4 * lanes) {
-    Vec<Real> column[4];
+  const int64_t a_row = side_by_side ? 1 : t.a_row, a_k = t.a_k;
+  for (int64_t k = 0; k < t.k; ++k, a += a_k, b += vectors * lanes) {
+    Vec<Real> column[vectors];
     FASTNN_UNROLL
-    for (int v = 0; v < 4; ++v) column[v] = load(b + v * lanes);
+    for (int v = 0; v < vectors; ++v) column[v] = load(b + v * lanes);
     FASTNN_UNROLL
     for (int r = 0; r < rows; ++r) {
       const Vec<Real> factor = broadcast(a[r * a_row]);
       FASTNN_UNROLL
-      for (int v = 0; v < 4; ++v) sum[r][v] = fma(factor, column[v], sum[r][v]);
+      for (int v = 0; v < vectors; ++v) sum[r][v] = fma(factor, column[v], sum[r][v]);
     }
   }
   FASTNN_UNROLL
   for (int r = 0; r < rows; ++r) {
     FASTNN_UNROLL
-    for (int v = 0; v < 4; ++v) store(t.c + r * t.c_row + v * lanes, sum[r][v]);
+    for (int v = 0; v < vectors; ++v) store(t.c + r * t.c_row + v * lanes, sum[r][v]);
   }
 }
 
-// Any number of rows, in tiles of about equal height.
-template <typename Real, int height = kPackedRows>
+// 1 <= rows <= height.
+template <typename Real, int vectors, bool side_by_side, int height>
 FASTNN_INLINE void run_packed_rows(const PackedTile<Real>& t, int64_t rows) {
   if constexpr (height == 1) {
-    packed_tile<Real, 1>(t);
+    packed_tile<Real, 1, vectors, side_by_side>(t);
   } else if (rows == height) {
-    packed_tile<Real, height>(t);
+    packed_tile<Real, height, vectors, side_by_side>(t);
   } else {
-    run_packed_rows<Real, height - 1>(t, rows);
+    run_packed_rows<Real, vectors, side_by_side, height - 1>(t, rows);
   }
 }
+
+// Any number of rows of one stride in tiles of four vectors and about equal height.
 template <typename Real>
-FASTNN_INLINE void run_packed_tiles(const PackedTile<Real>& block, int64_t rows) {
-  const int64_t tiles = (rows + kPackedRows - 1) / kPackedRows;
+FASTNN_INLINE void run_wide_tiles(const PackedTile<Real>& block, int64_t rows) {
+  const int64_t tiles = (rows + kWideTileRows - 1) / kWideTileRows;
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t first = rows * i / tiles;
     PackedTile<Real> t = block;
     t.a += first * t.a_row;
     t.c += first * t.c_row;
-    run_packed_rows<Real>(t, rows * (i + 1) / tiles - first);
+    run_packed_rows<Real, kWideTileVectors, false, kWideTileRows>(t, rows * (i + 1) / tiles - first);
   }
 }
 
