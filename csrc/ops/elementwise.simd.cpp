@@ -39,12 +39,12 @@ FASTNN_INLINE Vec<T> gate(Mask<T> pass, Vec<T> dy, Vec<T> a, Vec<T> b) {
 
 // Where sigmoid and its like are 0 in float and double: an activation x f(x) clamps x there, so that -infinity gives its limit.
 template <typename T>
-FASTNN_INLINE Vec<T> far() {
-  return broadcast(T(-1000));
+FASTNN_INLINE Vec<T> above_far(Vec<T> x) {
+  return within(x, T(-1000), T(__builtin_inf()));
 }
 template <typename T>
 FASTNN_INLINE Vec<T> within_far(Vec<T> x) {
-  return min<T>(max<T>(x, far<T>()), -far<T>());
+  return within(x, T(-1000), T(1000));
 }
 
 // y = x s, s = sigmoid(x), has the derivative s + x s (1 - s).
@@ -71,7 +71,7 @@ struct MishParts {
 };
 template <typename T>
 FASTNN_INLINE Vec<T> mish(Vec<T> x) {
-  return max<T>(x, far<T>()) * MishParts<T>(x).t;
+  return above_far<T>(x) * MishParts<T>(x).t;
 }
 // y = x t has the derivative t + x (1 - t^2) sigmoid(x), and 1 - t^2 = (1 - t) (1 + t).
 template <typename T>
@@ -90,7 +90,7 @@ FASTNN_INLINE Vec<T> gelu_sigmoid(Vec<T> x) {
 }
 template <typename T>
 FASTNN_INLINE Vec<T> gelu(Vec<T> x, Vec<T> approximate) {
-  const Vec<T> factor = max<T>(x, far<T>());
+  const Vec<T> factor = above_far<T>(x);
   return approximate[0] != 0 ? factor * gelu_sigmoid<T>(x) : factor * normal_cdf(x);
 }
 // y = x P(x) has the derivative P(x) + x P'(x); y = x s, s = sigmoid(2 u), has s + x s (1 - s) 2 u'.

@@ -42,7 +42,8 @@ int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
 // Beside a product in the second-level cache packing would cost more than it saves, and a copy of A is worth its while where
 // some panels of columns read it. Turning rows costs more than copying columns; a transposed A of few rows has many k.
 bool pays_to_pack(int64_t M, int64_t N, int64_t K, int64_t item, const GemmOptions& options) {
-  return M >= (options.transpose_a ? 24 : 56) && N >= (options.transpose_a ? 64 : 128) && K >= 32 && M * K + K * N + M * N >= 700 * 1024 / item;
+  return M >= (options.transpose_a ? 24 : 56) && N >= (options.transpose_a ? 64 : 128) && K >= 32 &&
+         M * K + K * N + M * N >= 700 * 1024 / item;
 }
 
 KernelPlan plan_packed_gemm(Isa isa, bool is_double, int64_t M, int64_t N, int64_t K, const GemmOptions& options) {

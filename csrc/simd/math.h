@@ -55,25 +55,22 @@ constexpr float kExp[] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
 
 FASTNN_INLINE Vec<float> exp(Vec<float> x) {
   // Beyond these limits the result is infinity and 0, which the scaling below yields by itself.
-  x = min<float>(max<float>(x, broadcast(-104.0f)), broadcast(89.0f));
-  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+  x = within(x, -104.0f, 89.0f);
+  // Adding 1.5 * 2^23 rounds to an integer.
   const Vec<float> magic = broadcast(0x1.8p23f);
   const Vec<float> shifted = fma(x, broadcast(1.44269504088896341f), magic);
   const Vec<float> n = shifted - magic;
   Vec<float> r = fma(n, broadcast(-kLog2High), x);
   r = fma(n, broadcast(-kLog2Low), r);
   const Vec<float> e = fma(polynomial(r, kExp), r * r, r) + broadcast(1.0f);
-  // 2^n as two factors: n runs from -150 to 128, one exponent field only to 127.
-  const Mask<float> exponent = (Mask<float>)shifted - (Mask<float>)magic;
-  const Mask<float> half = exponent >> 1;
-  return e * (Vec<float>)((half + 127) << 23) * (Vec<float>)((exponent - half + 127) << 23);
+  return times_power_of_two(e, n);
 }
 FASTNN_INLINE Vec<double> exp(Vec<double> x) {
   return each_lane(x, [](double lane) { return __builtin_exp(lane); });
 }
 
 FASTNN_INLINE Vec<float> expm1(Vec<float> x) {
-  x = min<float>(max<float>(x, broadcast(-20.0f)), broadcast(89.0f));
+  x = within(x, -20.0f, 89.0f);
   const Vec<float> magic = broadcast(0x1.8p23f), one = broadcast(1.0f);  // as in exp
   const Vec<float> shifted = fma(x, broadcast(1.44269504088896341f), magic);
   const Vec<float> n = shifted - magic;
@@ -288,7 +285,7 @@ FASTNN_INLINE Vec<double> log2_of_float(Vec<double> x) {
 
 // 2^x to about 35 bits, by e^(r log 2) for the rest r = x - n.
 FASTNN_INLINE Vec<double> exp2_to_float(Vec<double> x) {
-  x = min<double>(max<double>(x, broadcast(-1000.0)), broadcast(1000.0));
+  x = within(x, -1000.0, 1000.0);
   const Vec<double> magic = broadcast(0x1.8p52), shifted = x + magic;
   const Vec<double> r = (x - (shifted - magic)) * broadcast(0.69314718055994531);
   constexpr double c[] = {1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0};

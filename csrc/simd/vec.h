@@ -220,6 +220,16 @@ FASTNN_INLINE Vec<uint64_t> multiply_low_halves(Vec<uint64_t> a, Vec<uint64_t> b
 }
 #endif
 
+// x 2^n for whole n from -150 to 128: two factors, because one exponent field only runs to 127.
+FASTNN_INLINE Vec<float> times_power_of_two(Vec<float> x, Vec<float> n) {
+#if defined(__AVX512F__)
+  return (Vec<float>)_mm512_maskz_scalef_ps(0xffff, (__m512)x, (__m512)n);
+#else
+  const Mask<float> exponent = __builtin_convertvector(n, Mask<float>), half = exponent >> 1;
+  return x * (Vec<float>)((half + 127) << 23) * (Vec<float>)((exponent - half + 127) << 23);
+#endif
+}
+
 // Which lanes of a vector an element of memory stands behind: all, or in the last one of an array only the first n. A loop body
 // written once for either computes a tail with the same instructions as the rest, so that no bit depends on the length.
 struct AllLanes {
@@ -400,6 +410,27 @@ FASTNN_INLINE Vec<Real> min(Vec<Real> a, Vec<Real> b) {
   if constexpr (Real(0.5) != Real(0) && sizeof(Real) == 8) return (Vec<Real>)vminq_f64((float64x2_t)a, (float64x2_t)b);
 #endif
   return select<Real>((a < b) | (a != a), a, b);
+}
+
+// x, or the limit that it is beyond. A NaN stays: an x86 CPU's own max and min return the second operand then.
+template <typename Real>
+FASTNN_INLINE Vec<Real> within(Vec<Real> x, Real low, Real high) {
+  const Vec<Real> least = broadcast(low), most = broadcast(high);
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real) == 4) {
+    return (Vec<Real>)_mm512_maskz_min_ps(0xffff, (__m512)most, _mm512_maskz_max_ps(0xffff, (__m512)least, (__m512)x));
+  } else {
+    return (Vec<Real>)_mm512_maskz_min_pd(0xff, (__m512d)most, _mm512_maskz_max_pd(0xff, (__m512d)least, (__m512d)x));
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(Real) == 4) {
+    return (Vec<Real>)_mm256_min_ps((__m256)most, _mm256_max_ps((__m256)least, (__m256)x));
+  } else {
+    return (Vec<Real>)_mm256_min_pd((__m256d)most, _mm256_max_pd((__m256d)least, (__m256d)x));
+  }
+#else
+  return min<Real>(max<Real>(x, least), most);
+#endif
 }
 
 // The lanes of a and b, counted through, in this order. (Clang has no shuffle by a vector; of known numbers it makes one.)
