@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-from fastnn.cli import main, train
+from fastnn.cli import gpt, main, train
 
 CHECKPOINT_SECONDS = 0.01  # so that runs of a second have checkpoints within their epochs
 
@@ -51,7 +51,8 @@ def live(request: dict[str, Any], send: int) -> None:
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    train._CHECKPOINT_SECONDS = CHECKPOINT_SECONDS
+    command: Any = gpt if request["arguments"][1] == "gpt" else train
+    command._CHECKPOINT_SECONDS = CHECKPOINT_SECONDS
     if not request["pictures"]:
         sys.modules["matplotlib"] = None  # type: ignore[assignment]
     calls = 0
@@ -64,14 +65,14 @@ def live(request: dict[str, Any], send: int) -> None:
             if calls == request.get("calls"):
                 die(request.get("size"))
 
-    write_files = train._write_files
+    write_files = command._write_files
 
     def note(*arguments: Any) -> None:
         nonlocal at_end_of_training
         at_end_of_training = calls
         write_files(*arguments)
 
-    train._write_files = note
+    command._write_files = note
     sys.setprofile(count)
     status = main(request["arguments"])
     sys.setprofile(None)

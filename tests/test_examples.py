@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def test_every_example_has_a_test() -> None:
         "mnist_cnn.py",
         "mnist_lstm.py",
         "resnet.py",
+        "tiny_gpt.py",
         "transfer_learning.py",
         "two_inputs.py",
     }
@@ -63,6 +65,20 @@ def test_custom_training_loop(tmp_path: Path) -> None:
 
 def test_resnet(tmp_path: Path) -> None:
     assert accuracy_in(run_example("resnet.py", tmp_path, "--samples", "400", "--epochs", "3")) > 0.5
+
+
+def test_tiny_gpt(tmp_path: Path) -> None:
+    """It learns a language of seven words, and writes it."""
+    words, corpus, folder = ("one", "two", "three", "four", "five", "six", "seven"), tmp_path / "corpus.txt", tmp_path / "empty"
+    corpus.write_text(" ".join(random.Random(0).choices(words, k=4000)))
+    folder.mkdir()
+    options = ["--text", str(corpus), "--steps", "120", "--prompt", "one ", "--length", "60"]
+    first, written = run_example("tiny_gpt.py", folder, *options).splitlines()
+    perplexity = re.match(r"perplexity: ([0-9.]+) \(of 14 characters\)$", first)
+    # One of seven words costs log 7, and is 4.9 characters with the space behind: 1.49.
+    assert perplexity and 1.4 < float(perplexity[1]) < 2.0
+    assert len(written) == 64 and written.startswith("one ")
+    assert sum(word in words for word in written.split()) >= 10
 
 
 def test_two_inputs(tmp_path: Path) -> None:

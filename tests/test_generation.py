@@ -380,3 +380,138 @@ def test_a_model_without_its_parts_says_so() -> None:
         LanguageModel(5, 4).generate([1], 2)
     with pytest.raises(ValueError, match="vocabulary=0; expected a positive integer"):
         LanguageModel(0, 4)
+
+
+# ---- Tokens that meet elsewhere ------------------------------------------------------------------------------------------
+
+
+class Around(LanguageModel):
+    """An embedding, a function in a layer of its own, and what makes logits of it."""
+
+    def __init__(self, function: Any, *parts: Any, context: int = 12) -> None:
+        super().__init__(vocabulary=11, context=context)
+        self.function, self.parts = function, list(parts)
+        self.tokens, self.head = layers.Embedding(11, 16), layers.Dense(11)
+
+    def features(self, tokens: Any) -> Any:
+        return self.function(self.tokens(tokens), *self.parts)
+
+    def logits(self, x: Any) -> Any:
+        return self.head(x)
+
+
+def causal_by_hand(x: Any) -> Any:
+    scores = ops.matmul(x, x, transpose_b=True)
+    seen = np.tril(np.ones((x.shape[1], x.shape[1]), bool))
+    return ops.matmul(ops.softmax(ops.where(seen, scores, np.float32(-1e9))), x)
+
+
+PLACES = np.arange(12 * 16, dtype=np.float32).reshape(12, 16)
+
+
+class Counting(layers.Layer):
+    """A sum that goes on from call to call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = fastnn.Variable(np.zeros((12, 16), np.float32))
+
+    def call(self, x: Any) -> Any:  # type: ignore[override]
+        self.total.assign(self.total + ops.mean(x, axes=0))
+        return x
+
+
+MEETING = {
+    "lstm": (lambda x, layer: layer(x), lambda: layers.LSTM(16, return_sequences=True)),
+    "gru": (lambda x, layer: layer(x), lambda: layers.GRU(16, return_sequences=True)),
+    "simple_rnn": (lambda x, layer: layer(x), lambda: layers.SimpleRNN(16, return_sequences=True)),
+    "bidirectional": (lambda x, layer: layer(x), lambda: layers.Bidirectional(layers.GRU(8, return_sequences=True))),
+    "rnn of steps": (lambda x, layer: layer(x), lambda: layers.RNN(OwnCell(), return_sequences=True)),
+    "conv1d": (lambda x, layer: layer(x), lambda: layers.Conv1D(16, 3, padding="causal")),
+    "pooling": (lambda x, layer: x + ops.expand_dims(layer(x), 1), layers.GlobalAveragePooling1D),
+    "flatten": (lambda x, f, d, r: r(d(f(x))), layers.Flatten, lambda: layers.Dense(192), lambda: layers.Reshape((12, 16))),
+    "permuted": (lambda x, dense: ops.transpose(dense(ops.transpose(x, (0, 2, 1))), (0, 2, 1)), lambda: layers.Dense(12)),
+    "mean": (lambda x: x - ops.mean(x, axes=1, keepdims=True),),
+    "running sum": (lambda x: ops.cumsum(x, axis=1),),
+    "the token before": (lambda x: x + ops.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1],),
+    "backwards": (lambda x: x[:, ::-1],),
+    "softmax over time": (lambda x: x * ops.softmax(x, axis=1),),
+    "pairs of tokens": (lambda x: ops.reshape(ops.softmax(ops.reshape(x, (x.shape[0], 6, 32))), x.shape),),
+    "attention by hand": (causal_by_hand,),
+    "attention of ops": (lambda x: ops.attention(h := ops.expand_dims(x, 2), h, h, causal=True)[:, :, 0],),
+    "the first token": (lambda x: x + x[:, :1],),
+    "a reordering": (lambda x: ops.take(x, np.arange(12)[::-1].copy(), axis=1),),
+    "a table of places": (lambda x: x + PLACES,),
+    "a mask of places": (lambda x: ops.where(np.arange(12)[:, None] > 3, x, x * 2.0),),
+    "places concatenated": (lambda x: ops.concatenate([x, ops.broadcast_to(PLACES[:, :2], (x.shape[0], 12, 2))], axis=-1),),
+    "a state": (lambda x, layer: layer(x), Counting),
+    "one for all": (lambda x: ops.mean(x, axes=1),),
+}
+
+
+class OwnCell(layers.Layer):
+    state_size = 16
+
+    def call(self, x: Any, states: Any) -> Any:  # type: ignore[override]
+        h = states[0] * 0.5 + x
+        return h, [h]
+
+
+@pytest.mark.parametrize("what", MEETING)
+def test_tokens_that_meet_elsewhere_are_refused(what: str) -> None:
+    function, *makers = MEETING[what]
+    model = Around(function, *(make() for make in makers))
+    for method in (model.generate, model.stream):
+        with pytest.raises(ValueError, match="; expected ") as caught:
+            method([1, 2], 3)  # type: ignore[operator]
+        assert str(caught.value).startswith(f"{model.name}: {method.__name__}: ")
+
+
+def test_the_layer_where_tokens_meet_is_named() -> None:
+    model = Around(lambda x, layer: layer(x), layers.LSTM(16, return_sequences=True, name="memory"))
+    with pytest.raises(ValueError, match=rf"^{model.name}: generate: {model.name}/memory: 'lstm' lets tokens meet"):
+        model.generate([1, 2], 3)
+    assert model.predict(np.ones((2, 12), int)).shape == (2, 12, 11)
+
+
+def by_heads(x: Any, attention: Any) -> Any:
+    """Round about, but each token by itself, and then causal attention."""
+    x = x[:, :, ::-1]
+    heads = ops.transpose(ops.reshape(x, (*x.shape[:2], 4, 4)), (0, 2, 1, 3))
+    heads = ops.softmax(heads) * ops.sum(ops.square(heads), axes=(1, 3), keepdims=True) + heads[:, 1:2]
+    first, second = ops.split(ops.cumsum(heads, axis=1), 2, axis=-1)
+    x = ops.reshape(ops.transpose(ops.concatenate([second, ops.tanh(first)], axis=3), (0, 2, 1, 3)), x.shape)
+    rows = ops.reshape(
+        ops.concatenate([x, ops.ones((*x.shape[:2], 1), x.dtype)], axis=-1)[:, :, 1:], (x.shape[0] * x.shape[1], 16)
+    )
+    rows = ops.maximum(rows, ops.zeros(rows.shape, x.dtype))
+    chosen = ops.take(ops.reshape(ops.matmul(rows, np.eye(16, dtype=np.float32)), x.shape), np.array([3, 1] * 8), axis=2)
+    return x + attention(chosen, use_causal_mask=True)
+
+
+def test_each_token_by_itself_may_go_round_about() -> None:
+    model = lively(Around(by_heads, layers.MultiHeadAttention(2, 8)))
+    text = [int(t) for t in tokens(1, 5)[0]]
+    assert model.generate(text, 20, greedy=True).tolist() == by_hand(model, text, 20)
+
+
+def test_a_memory_that_all_tokens_see_is_no_meeting() -> None:
+    memory = np.random.default_rng(0).standard_normal((1, 5, 16)).astype(np.float32)
+
+    def cross(x: Any, own: Any, attention: Any) -> Any:
+        return x + attention(own(x, use_causal_mask=True), ops.broadcast_to(memory, (x.shape[0], 5, 16)))
+
+    model = lively(Around(cross, layers.MultiHeadAttention(2, 8), layers.MultiHeadAttention(2, 8)))
+    assert model.generate([1, 2, 3], 20, greedy=True).tolist() == by_hand(model, [1, 2, 3], 20)
+
+
+def test_one_hot_tokens() -> None:
+    class Counted(Around):
+        def features(self, tokens: Any) -> Any:
+            return self.function(ops.one_hot(tokens, 11), *self.parts)
+
+    def attended(x: Any, dense: Any, attention: Any) -> Any:
+        return attention(dense(x), use_causal_mask=True)
+
+    model = lively(Counted(attended, layers.Dense(16), layers.MultiHeadAttention(2, 8)))
+    assert model.generate([1, 2, 3], 20, greedy=True).tolist() == by_hand(model, [1, 2, 3], 20)

@@ -10,7 +10,7 @@ import pytest
 import fastnn
 from fastnn import _core, kernels, ops
 from fastnn.reference import forward_ops
-from harness import Case, Operand, Refused, array, check, forced, given, normal
+from harness import Case, Operand, Refused, array, assert_house_form, check, forced, given, normal
 
 GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
 STATES = {"simple_rnn": 1, "lstm": 2, "gru": 1}
@@ -311,3 +311,83 @@ def test_time_may_be_a_symbol() -> None:
     for rows, steps in ((3, 7), (2, 3), (1, 1)):
         part = np.ascontiguousarray(x[:rows, :steps])
         assert np.array_equal(gradient(part), fastnn.grad(loss)(part))
+
+
+# ---- Lengths -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("op", OPS)
+def test_lengths_are_sequences_cut_off(op: str, reverse: bool) -> None:
+    """Each sample is the reference on its own steps: outputs, states, and gradients, which what lies behind has none of."""
+    x, *weights = network(op, 6, 7, 3, 5)
+    states = [np.random.default_rng(i).standard_normal((6, 5)).astype("f") for i in range(STATES[op])]
+    lengths = np.array([7, 3, 0, 1, 6, 4])
+    function = getattr(ops, op)
+    y, *after = function(x, *weights, *states, lengths=lengths, reverse=reverse)
+    wide = [a.astype("d") for a in weights]
+    for i, n in enumerate(lengths):
+        begin = [state[i : i + 1].astype("d") for state in states]
+        if n == 0:
+            expected, last = np.zeros((1, 0, 5)), begin
+        else:
+            expected, *last = forward_ops[op](x[i : i + 1, :n].astype("d"), *wide, *begin, reverse=reverse)[: 1 + STATES[op]]
+        assert np.abs(y[i, :n] - expected[0]).max(initial=0) <= 1e-5
+        behind = np.zeros(5) if reverse or n == 0 else y[i, n - 1]
+        assert np.array_equal(y[i, n:], np.broadcast_to(behind, (7 - n, 5)))
+        for got, right in zip(after, last):
+            assert np.abs(got[i] - right[0]).max() <= 1e-5
+
+    def gradient(x: Any, mask: Any, lengths: Any) -> Any:
+        def total(x: Any) -> Any:
+            return ops.sum(ops.square(function(x, *weights, *states, mask, lengths=lengths, reverse=reverse)[1]))
+
+        return fastnn.grad(total)(x)
+
+    by_lengths = fastnn.function(lambda x, n: gradient(x, None, n))(x, lengths)
+    by_mask = fastnn.function(lambda x, mask: gradient(x, mask, None))(x, np.arange(7) < lengths[:, None])
+    assert np.array_equal(by_lengths, by_mask)
+    assert all(not by_lengths[i, n:].any() and by_lengths[i, :n].any() == (n > 0) for i, n in enumerate(lengths))
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_lengths_beside_a_mask(op: str) -> None:
+    x, *weights = network(op, 4, 6, 3, 5)
+    lengths, mask = np.array([6, 2, 0, 5], np.int32), np.random.default_rng(0).random((4, 6)) < 0.5
+    function, none = getattr(ops, op), [None] * STATES[op]
+    both = function(x, *weights, *none, mask & (np.arange(6) < lengths[:, None]))
+    assert all(np.array_equal(a, b) for a, b in zip(function(x, *weights, *none, mask, lengths=lengths), both))
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_lengths_of_a_time_that_is_not_known_yet(op: str) -> None:
+    x, *weights = network(op, 4, 6, 3, 5)
+    run = fastnn.function(lambda x, n: getattr(ops, op)(x, *weights, lengths=n)[0], shapes=[("batch", "time", 3), ("batch",)])
+    for time in (6, 4):
+        lengths = np.array([time, 2, 0, 3])
+        assert np.array_equal(run(x[:, :time], lengths), getattr(ops, op)(x[:, :time], *weights, lengths=lengths)[0])
+    with pytest.raises(ValueError, match=rf"{op}: lengths - 1: take: index 4 at position 1 .*expected 0 <= index < 4"):
+        run(x[:, :4], np.array([4, 5, 0, 3]))
+    with pytest.raises(ValueError, match=rf"{op}: lengths - 1: take: index -2 at position 3 "):
+        run(x[:, :4], np.array([4, 4, 0, -1]))
+
+
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize(
+    ("lengths", "error", "words"),
+    [
+        (np.array([1, 5]), ValueError, "length 5 of sample 1; expected 0 to 4, the number of steps"),
+        (np.array([-1, 4]), ValueError, "length -1 of sample 0; expected 0 to 4"),
+        (np.array([1, 2, 3]), ValueError, "`lengths` has shape (3,); expected (2,)"),
+        (np.array([[1], [2]]), ValueError, "`lengths` has shape (2, 1); expected (2,)"),
+        (np.array([1.0, 2.0]), TypeError, "`lengths` is float64; expected an array of int32 or int64"),
+        ([1, 2], TypeError, "`lengths` is list; expected an array of int32 or int64"),
+    ],
+    ids=str,
+)
+def test_lengths_that_do_not_fit(op: str, lengths: Any, error: type[Exception], words: str) -> None:
+    x, *weights = network(op, 2, 4, 3, 5)
+    with pytest.raises(error) as caught:
+        getattr(ops, op)(x, *weights, lengths=lengths)
+    assert_house_form(str(caught.value), op)
+    assert words in str(caught.value)

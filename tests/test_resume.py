@@ -14,6 +14,7 @@ import pytest
 import fastnn
 from fastnn import _core, layers, saving
 from fastnn.callbacks import BackupAndRestore, Callback, ModelCheckpoint
+from fastnn.text import RandomWindows
 from fastnn.utils import generator
 
 EPOCHS = 4  # of 4 steps, the last one smaller
@@ -279,6 +280,30 @@ class TestWhatIsRefused:
             make().fit((b for b in batches), steps_per_epoch=3, callbacks=BackupAndRestore(tmp_path), verbose=0)
         assert os.listdir(tmp_path) == []
 
+    def test_batches_of_a_checkpoint_of_arrays(self, tmp_path):
+        train(tmp_path, stop=3)
+        with pytest.raises(ValueError, match=r"checkpoint\.safetensors: .*remove the file to start anew"):
+            fit_windows(tmp_path)
+
+    def test_a_model_that_is_not_built(self, tmp_path):
+        model = fastnn.Sequential([layers.Dense(1)])
+        model.compile(loss="mse")
+        with pytest.raises(ValueError, match="is not built and nothing of its batches is known yet; expected weights"):
+            model.fit(Numbers(), steps_per_epoch=2, callbacks=BackupAndRestore(tmp_path), verbose=0)
+        assert os.listdir(tmp_path) == []
+
+    def test_windows_of_other_sizes(self, tmp_path):
+        fit_windows(tmp_path, stop=3)
+        for sizes, words in (
+            ({"context": 2}, r"context=3; expected .*'context': 2"),
+            ({"batch_size": 6}, "batch_size=5"),
+            ({"tokens": 99}, "tokens=100"),
+        ):
+            with pytest.raises(ValueError, match=rf"checkpoint\.safetensors: RandomWindows: .*{words}.*remove the file"):
+                fit_windows(tmp_path, **sizes)
+        with pytest.raises(ValueError, match=r"checkpoint\.safetensors: .*remove the file to start anew"):
+            train(tmp_path, model=tokens_model(), data=(np.zeros((9, 3), int), np.zeros((9, 3), int)))
+
     def test_a_folder_that_is_none(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OSError, match="file"):
@@ -310,6 +335,73 @@ except OSError as error:
     sys.exit(0 if "checkpoint.safetensors" in str(error.filename) else repr(error))
 sys.exit("written")
 """
+
+
+# ---- Batches that know where they are ----------------------------------------------------------------------------------------
+
+
+def tokens_model() -> fastnn.Sequential:
+    fastnn.set_seed(7)
+    model = fastnn.Sequential([layers.Embedding(9, 4), layers.Dropout(0.2), layers.Dense(9)])
+    model.build((None, 3))
+    loss = fastnn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(fastnn.optimizers.AdamW(0.01), loss, metrics=["accuracy"])
+    return model
+
+
+def fit_windows(folder: Path | None, stop: int = 0, tokens: int = 100, context: int = 3, batch_size: int = 5) -> Any:
+    """Weights and history of a (perhaps resumed) run of three epochs of four steps."""
+    model = tokens_model()
+    windows = RandomWindows(np.random.default_rng(0).integers(0, 9, tokens), context, batch_size)
+    callbacks: list[Callback] = [BackupAndRestore(folder, save_freq=1)] if folder else []
+    try:
+        model.fit(windows, steps_per_epoch=4, epochs=3, callbacks=[*callbacks, StopAt(stop)], verbose=0)
+    except Stopped:
+        assert stop
+    return model.get_weights(), model.history.history, next(windows)[0].tolist()
+
+
+@pytest.mark.parametrize("stop", range(1, 13))
+def test_random_windows_go_on(stop: int, tmp_path: Path) -> None:
+    whole = fit_windows(None)
+    fit_windows(tmp_path, stop)
+    assert_same_run(fit_windows(tmp_path), whole)
+
+
+class Numbers:
+    """An iterator of one's own."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        self.made += 1
+        return tuple(np.random.default_rng(self.made).random((8, n)) for n in (2, 1))
+
+    def get_state(self) -> dict[str, Any]:
+        return {"made": self.made}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.made = state["made"]
+
+
+def test_an_iterator_of_ones_own_goes_on(tmp_path: Path) -> None:
+    weights = []
+    for folder, stops in ((tmp_path / "whole", [0]), (tmp_path / "parts", [2, 3, 0])):
+        for stop in stops:
+            fastnn.set_seed(1)
+            model = fastnn.Sequential([layers.Dense(1, input_shape=(2,))])
+            model.compile("adam", loss="mse")
+            backup = BackupAndRestore(folder, save_freq=1)
+            try:
+                model.fit(Numbers(), steps_per_epoch=5, epochs=2, callbacks=[backup, StopAt(stop)], verbose=0)
+            except Stopped:
+                assert stop
+        weights.append(model.get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(*weights))
 
 
 class TestModelCheckpoint:

@@ -71,6 +71,13 @@ class ArrayBatches:
         if key is not None:
             self._order = _core.random_permutation(*key, self.samples)
 
+    def get_state(self) -> dict[str, Any]:
+        """What a checkpoint has to keep beside the epoch, the step and the key: nothing."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes that back."""
+
     def batch(self, step: int) -> tuple[Data, list[Array]]:
         """The data set and what the program is run on."""
         rows = self._order[step * self._batch_size : (step + 1) * self._batch_size]
@@ -87,7 +94,7 @@ class IterableBatches:
         prepare: makes Data of one batch.
     """
 
-    samples = -1  # unknown
+    samples = 0  # unknown
 
     def __init__(self, where: str, batches: Iterable[Any], steps: int | None, prepare: Callable[..., Data]) -> None:
         self.steps = steps
@@ -105,6 +112,15 @@ class IterableBatches:
         """Begins anew where the iterable can."""
         if self._iterator is None or iter(self._batches) is not self._batches:
             self._iterator = iter(self._batches)
+
+    def get_state(self) -> dict[str, Any] | None:
+        """Where an iterator is that can say it; None of another, and of what begins anew."""
+        known = iter(self._batches) is self._batches and hasattr(self._batches, "set_state")
+        return self._batches.get_state() if known and hasattr(self._batches, "get_state") else None
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Moves such an iterator there."""
+        self._batches.set_state(state)  # type: ignore[attr-defined]
 
     def batch(self, step: int) -> tuple[Data, list[Array]] | None:
         """The next batch; None where there is none and none has to be."""

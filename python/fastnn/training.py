@@ -32,7 +32,7 @@ class Position:
     step: int  # finished ones of the next epoch
     seed: int  # of the shuffling, with its stream; the epoch is its step
     stream: int
-    samples: int
+    samples: int  # 0 of an iterable
     batch_size: int
     shuffle: bool
 
@@ -43,6 +43,7 @@ class Fit:
 
     position: Position
     hooks: CallbackList
+    batches: ArrayBatches | IterableBatches
 
 
 class Trainer(Compiled):
@@ -136,7 +137,7 @@ class Trainer(Compiled):
         params = {"epochs": epochs, "steps": batches.steps, "verbose": level}
         hooks = CallbackList([*callbacks, *progress, self.history], self, params)
         at = Position(int(initial_epoch), 0, seed, stream, batches.samples, size, bool(shuffle))
-        self._fit = Fit(at, hooks)
+        self._fit = Fit(at, hooks, batches)
         self.stop_training = False
         try:
             hooks.call("on_train_begin", {})  # a callback may move the position

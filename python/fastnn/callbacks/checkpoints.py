@@ -22,6 +22,9 @@ class BackupAndRestore(Callback):
     moment leaves a whole one, and `fastnn.load_model` reads it too. The program has to do the same as the first time: the same
     model, data, batch size and callbacks; threads and `epochs` may differ. Each `fit` needs a folder of its own.
 
+    Batches instead of arrays have to be an iterator that knows where it is, such as `fastnn.text.RandomWindows`: its
+    `get_state()` returns numbers and strings in a dict, and `set_state(state)` takes them back.
+
     Args:
         backup_dir: the folder; it is made where it does not exist.
         save_freq: `"epoch"`, or after how many steps to save besides.
@@ -30,7 +33,7 @@ class BackupAndRestore(Callback):
 
     Raises:
         ValueError: options outside their range; in `fit`, a checkpoint of another model or of other data, or a damaged one, and
-            an iterable of batches instead of arrays.
+            another iterable of batches.
         OSError: in `fit`, a folder or file that cannot be written or read.
 
     Example:
@@ -72,11 +75,19 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         assert self.model._fit is not None
-        if self.model._fit.position.samples < 0:
+        if self.model._fit.batches.get_state() is None:
             raise ValueError(
-                "BackupAndRestore: beside an iterable of batches; expected arrays, because nobody knows how to go on in the "
-                "middle of an iterable; pass arrays, or save with ModelCheckpoint"
+                "BackupAndRestore: beside an iterable of batches; expected arrays, or an iterator with get_state and "
+                "set_state, because nobody knows how to go on in the middle of another; pass arrays or "
+                "fastnn.text.RandomWindows, or save with ModelCheckpoint"
             )
+        if not self.model.built:  # which arrays would have done
+            raise ValueError(
+                f"BackupAndRestore: {self.model.name} is not built and nothing of its batches is known yet; expected weights "
+                "to keep; call build with the shape of a batch"
+            )
+        if not self.model.optimizer.built:  # likewise
+            self.model.optimizer.build(self.model.trainable_variables)
         self._steps, self._saved = 0, time.monotonic()
         os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
         if os.path.lexists(self.path):
@@ -117,6 +128,7 @@ class BackupAndRestore(Callback):
         state = {
             "fit": {**asdict(self.model._fit.position), "stopped": self.model.stop_training},
             "callbacks": {name: state for name, state in states.items() if state},
+            "batches": self.model._fit.batches.get_state(),
         }
         saving.save_checkpoint(self.model, self.path, state)
         self._saved = time.monotonic()
@@ -143,6 +155,17 @@ class BackupAndRestore(Callback):
                 f"{self.path}: the state of {', '.join(sorted(strangers))}, which this fit lacks; expected the same callbacks; "
                 "pass them, or remove the file to start anew"
             )
+        here, there = self.model._fit.batches.get_state(), state.get("batches", {})
+        if not isinstance(there, dict) or bool(there) != bool(here):
+            raise ValueError(
+                f"{self.path}: batches at {there!r} there and {here!r} here; expected the same fit; remove the file to start "
+                "anew"
+            )
+        if there:
+            try:
+                self.model._fit.batches.set_state(there)
+            except ValueError as error:
+                raise ValueError(f"{self.path}: {error}; or remove the file to start anew") from None
         saving.restore_checkpoint(self.model, self.path)
         for name, value in fit.items():
             if name != "stopped":

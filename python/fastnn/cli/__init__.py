@@ -159,11 +159,7 @@ def _add_mnist(parser: argparse.ArgumentParser, recipe: Recipe, what: str) -> No
         metavar="DIR",
         help="where the files go; an earlier run there moves to DIR.1, DIR.2, ... (default: %(default)s)",
     )
-    option(
-        "--resume",
-        action="store_true",
-        help="go on with the run in --out, from its checkpoint: it ends with the same bits as if it had never stopped",
-    )
+    _add_resume(parser)
     option(
         "--profile",
         action="store_true",
@@ -179,9 +175,11 @@ def _add_gpt(parser: argparse.ArgumentParser) -> None:
     recipe = GPTRecipe()
     parser.description = (
         "Trains a decoder of the Transformer to predict the next character of a text, of which the last tenth is held out to "
-        f"validate on, and writes its history, the model, the vocabulary and a picture. The learning rate {recipe.SCHEDULE}."
+        "validate on, and writes its history, the model, a checkpoint, the vocabulary and a picture. The learning rate "
+        f"{recipe.SCHEDULE}."
     )
     option = parser.add_argument
+    # No defaults here either.
     option("--text", type=Path, metavar="FILE", help="a text in UTF-8 (default: Python's own documentation)")
     option("--layers", type=_whole(1), metavar="N", help=f"blocks in a row (default: {recipe.layers})")
     option("--heads", type=_whole(1), metavar="N", help=f"of attention in each; divides the width (default: {recipe.heads})")
@@ -210,6 +208,7 @@ def _add_gpt(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the files go; an earlier run there moves to DIR.1, DIR.2, ... (default: %(default)s)",
     )
+    _add_resume(parser)
     option("--json", action="store_true", help="print one JSON object instead of a summary")
     _add_debug(parser)
     parser.set_defaults(run=_train_gpt)
@@ -289,6 +288,14 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out, from its checkpoint: it ends with the same bits as if it had never stopped",
+    )
+
+
 def _add_debug(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
 
@@ -355,7 +362,8 @@ def _train_gpt(arguments: argparse.Namespace) -> tuple[int, str]:
 
     _use_threads(arguments)
     given = {field.name: getattr(arguments, field.name) for field in fields(GPTRecipe)}
-    result = gpt({name: value for name, value in given.items() if value is not None}, text=arguments.text, out=arguments.out)
+    options = {name: value for name, value in given.items() if value is not None}
+    result = gpt(options, text=arguments.text, out=arguments.out, resume=arguments.resume)
     return 0, result.as_json() if arguments.json else result.summary()
 
 

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import fastnn
 from fastnn import _core
-from fastnn.callbacks import Callback
-from fastnn.callbacks.base import Logs
-from fastnn.cli import curves
+from fastnn.callbacks import BackupAndRestore
+from fastnn.cli import corpus, curves
 from fastnn.cli.recipe import GPTRecipe
-from fastnn.cli.run_folder import CURVES, HISTORY, MODEL, TOKENIZER, RunFolder
+from fastnn.cli.record import TextRecord
+from fastnn.cli.run_folder import CHECKPOINT, CURVES, HISTORY, MODEL, TOKENIZER, RunFolder
 from fastnn.cli.running import Interruption, check_extras, count, say, say_no_pictures
 from fastnn.losses import SparseCategoricalCrossentropy
 from fastnn.models import GPT, GPTConfig
 from fastnn.optimizers import AdamW
 from fastnn.schedules import CosineDecay
-from fastnn.text import CharacterTokenizer, RandomWindows, Windows, read_text
+from fastnn.text import CharacterTokenizer, RandomWindows, Windows
 from fastnn.utils import set_seed
 
-COLUMNS = ("iteration", "loss", "validation_loss", "seconds")
+_FILES = (HISTORY, MODEL, CHECKPOINT, TOKENIZER, CURVES)
+_CHECKPOINT_SECONDS = 30.0  # what a run that is killed loses at most, beside what it does after a checkpoint
 
 
 @dataclass(frozen=True)
@@ -70,99 +71,113 @@ class Result:
         )
 
 
-def gpt(options: Mapping[str, Any], *, text: Path | None, out: Path) -> Result:
-    """Trains a GPT on a text and writes the files of a run: history, model, vocabulary and a picture.
+def gpt(options: Mapping[str, Any], *, text: Path | None, out: Path, resume: bool = False) -> Result:
+    """Trains a GPT on a text and writes the files of a run: history, checkpoint, model, vocabulary and a picture.
 
     Args:
         options: what of the recipe is not to be as usual, by the names of its fields.
-        text: a file in UTF-8; None for Python's documentation.
+        text: a file in UTF-8; None for Python's documentation, or for what the run to resume was trained on.
         out: the folder for the files.
+        resume: whether to go on from the checkpoint in `out`, if there is one.
 
     Raises:
-        OSError, ValueError: text or folder are not fit for it; nothing was trained. ValueError: the training diverged.
-            KeyboardInterrupt: Ctrl-C. Both say what was kept.
+        OSError, ValueError: text or folder are not fit for it, or contradict the checkpoint; nothing was trained. ValueError:
+            the training diverged. KeyboardInterrupt: Ctrl-C. Both say what was kept.
     """
-    recipe = GPTRecipe(**options)
-    if recipe.width % recipe.heads:
-        raise ValueError(
-            f"--heads {recipe.heads} for --width {recipe.width}; expected a number that divides the width; choose another of "
-            "the two"
-        )
-    content = _load(text)
-    held_out = int(len(content) * recipe.HELD_OUT)
+    earlier = TextRecord.find(out) if resume else None
+    if earlier is None:
+        recipe = GPTRecipe(**options)
+        if recipe.width % recipe.heads:
+            raise ValueError(
+                f"--heads {recipe.heads} for --width {recipe.width}; expected a number that divides the width; choose another "
+                "of the two"
+            )
+    else:
+        earlier.check_options(options)
+        recipe = earlier.recipe
+        same_path = text is None or str(text.resolve()) == earlier.data.path
+        if earlier.finished and same_path and not _missing(out):
+            say(f"the run in {out} has ended before")
+            return _result(earlier, out)
+        if text is None and earlier.data.path is not None:
+            text = Path(earlier.data.path)
+    content = corpus.load(text)
+    held_out = _held_out(recipe, len(content))
     if held_out <= recipe.context:
         raise ValueError(
-            f"{_name(text)}: {count(len(content), 'character')}, of which {held_out} are held out; expected more than the "
-            f"context of {recipe.context} there; use more text, or a smaller --context"
+            f"{text or corpus.PYTHON}: {count(len(content), 'character')}, of which {held_out} are held out; expected more "
+            f"than the context of {recipe.context} there; use more text, or a smaller --context"
+        )
+    record = TextRecord(recipe, corpus.identify(content, text))
+    if earlier is not None and record.data.sha256 != earlier.data.sha256:
+        raise ValueError(
+            f"--text {record.data.path or 'left out'}: {record.data}, not what the checkpoint was trained on; expected "
+            f"{earlier.data}; name that text, or train into another --out"
         )
     tokenizer = CharacterTokenizer.from_text(content)
     tokens = tokenizer.encode(content)
-    train, validation = tokens[:-held_out], tokens[-held_out:]
     drawing = check_extras()
-    with RunFolder(out, COLUMNS) as folder:
+    with RunFolder(out, TextRecord.COLUMNS, None if earlier is None else earlier.columns()) as folder:
         if folder.moved_to is not None:
             say(f"the earlier run in {out} is now in {folder.moved_to}")
+        record.folder = folder
         set_seed(recipe.seed)
-        model = GPT(
-            GPTConfig(tokenizer.size, recipe.context, recipe.layers, recipe.heads, recipe.width, dropout=recipe.dropout)
-        )
-        model.build((None, recipe.context))
-        say(
-            f"{count(len(train), 'character')} to train on and {len(validation):,} to validate on, {tokenizer.size} different "
-            f"ones, of {_name(text)}"
-        )
-        say(
-            f"{count(model.count_params(), 'parameter')}; {count(recipe.iterations, 'iteration')}, batch size "
-            f"{recipe.batch_size}, seed {recipe.seed}, {count(fastnn.num_threads(), 'thread')}, {_core.isa()}"
-        )
-        say(f"learning rate {recipe.learning_rate:g}: {recipe.SCHEDULE}")
-        record = _Record(recipe, folder)
-        _train(model, recipe, train, validation, record, out)
+        model = _build(record)
+        _announce(record, model, earlier)
+        _train(model, record, tokens[:-held_out], tokens[-held_out:], out)
     try:
-        model.save(out / MODEL, include_optimizer=False)
-        tokenizer.save(out / TOKENIZER)
-        if drawing:
-            _draw(record, out / CURVES)
+        _write_files(model, tokenizer, record, out, drawing)
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"after the training; files may be missing in {out}") from error
-    last = record.rows[-1]
+        raise KeyboardInterrupt(f"after the training; --resume writes the files that are missing in {out}") from error
+    return _result(record, out)
+
+
+def _held_out(recipe: GPTRecipe, characters: int) -> int:
+    return int(characters * recipe.HELD_OUT)
+
+
+def _build(record: TextRecord) -> GPT:
+    recipe = record.recipe
+    sizes = (record.data.vocabulary, recipe.context, recipe.layers, recipe.heads, recipe.width)
+    model = GPT(GPTConfig(*sizes, dropout=recipe.dropout))
+    model.build((None, recipe.context))
+    return model
+
+
+def _result(record: TextRecord, out: Path) -> Result:
+    recipe, last = record.recipe, record.rows[-1]
+    held_out = _held_out(recipe, record.data.characters)
     return Result(
         model="gpt",
         validation_loss=last["validation_loss"],
         validation_perplexity=math.exp(last["validation_loss"]),
-        tokens_per_second=recipe.iterations * recipe.batch_size * recipe.context / record.training_seconds,
-        seconds=last["seconds"],
-        parameters=model.count_params(),
-        vocabulary=tokenizer.size,
-        training_tokens=len(train),
-        validation_tokens=len(validation),
+        tokens_per_second=record.tokens_per_second,
+        seconds=record.seconds,
+        parameters=_build(record).count_params(),
+        vocabulary=record.data.vocabulary,
+        training_tokens=record.data.characters - held_out,
+        validation_tokens=held_out,
         **{field.name: getattr(recipe, field.name) for field in fields(recipe)},
-        threads=fastnn.num_threads(),
-        isa=_core.isa(),
-        files=[str(out / name) for name in (HISTORY, MODEL, TOKENIZER, CURVES) if (out / name).exists()],
+        threads=record.threads,
+        isa=record.isa,
+        files=[str(out / name) for name in _FILES if (out / name).exists()],
     )
 
 
-# ---- The text ----------------------------------------------------------------------------------------------------------------
-
-
-def _name(text: Path | None) -> str:
-    return "Python's documentation" if text is None else str(text)
-
-
-def _load(text: Path | None) -> str:
-    if text is not None:
-        try:
-            return read_text(text)
-        except OSError as error:
-            raise OSError(f"--text {text}: {error.strerror}; expected a text in UTF-8; name one that can be read") from error
-    try:
-        from pydoc_data.topics import topics
-    except ImportError as error:
-        raise ImportError(
-            f"Python's documentation: {error}; expected pydoc_data, which is part of Python; name a text with --text"
-        ) from error
-    return "\n".join(topics[name] for name in sorted(topics))
+def _announce(record: TextRecord, model: GPT, earlier: TextRecord | None) -> None:
+    recipe, data = record.recipe, record.data
+    held_out = _held_out(recipe, data.characters)
+    say(
+        f"{count(data.characters - held_out, 'character')} to train on and {held_out:,} to validate on, {data.vocabulary} "
+        f"different ones, of {data.path or corpus.PYTHON}"
+    )
+    say(
+        f"{count(model.count_params(), 'parameter')}; {count(recipe.iterations, 'iteration')}, batch size "
+        f"{recipe.batch_size}, seed {recipe.seed}, {count(fastnn.num_threads(), 'thread')}, {_core.isa()}"
+    )
+    say(f"learning rate {recipe.learning_rate:g}: {recipe.SCHEDULE}")
+    if earlier is not None:
+        record.say_resumed(earlier, f"behind iteration {earlier.iterations:,} of {recipe.iterations:,}")
 
 
 # ---- Training ----------------------------------------------------------------------------------------------------------------
@@ -182,65 +197,51 @@ def _optimizer(recipe: GPTRecipe) -> AdamW:
     return optimizer
 
 
-def _train(model: GPT, recipe: GPTRecipe, train: Any, validation: Any, record: _Record, out: Path) -> None:
+def _train(model: GPT, record: TextRecord, train: Any, validation: Any, out: Path) -> None:
+    recipe = record.recipe
     model.compile(_optimizer(recipe), SparseCategoricalCrossentropy(from_logits=True))
+    backup = BackupAndRestore(out, delete_checkpoint=False, seconds=_CHECKPOINT_SECONDS)
     try:
         with Interruption() as interruption:
             model.fit(
                 RandomWindows(train, recipe.context, recipe.batch_size),
-                steps_per_epoch=recipe.iterations // recipe.evaluations,
-                epochs=recipe.evaluations,
+                steps_per_epoch=record.part,
+                epochs=record.epochs,
                 validation_data=Windows(validation, recipe.context),
-                callbacks=[record, interruption],
+                callbacks=[record, backup, interruption],
                 verbose=1,
             )
     except (ValueError, OSError, KeyboardInterrupt) as error:
         kept = f"the history of {count(record.iterations, 'iteration')} is in {out / HISTORY}"
         if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"before iteration {recipe.iterations:,}; {kept}") from error
+            goes_on = "; --resume goes on" if (out / CHECKPOINT).exists() else ""
+            raise KeyboardInterrupt(f"before iteration {recipe.iterations:,}; {kept}{goes_on}") from error
         raise ValueError(f"training stopped: {error}; {kept}") from error
 
 
-class _Record(Callback):
-    """Writes the history, and takes the time of training and of all."""
-
-    wants_logs = False
-
-    def __init__(self, recipe: GPTRecipe, folder: RunFolder) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.training_seconds = 0.0
-        self._folder = folder
-        self._part = recipe.iterations // recipe.evaluations
-        self._start = self._part_start = self._trained = time.perf_counter()
-
-    @property
-    def iterations(self) -> int:
-        """How many the history has."""
-        return self._part * len(self.rows)
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._part_start = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._trained = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        logs = logs or {}
-        self.training_seconds += self._trained - self._part_start
-        self.rows.append(
-            {
-                "iteration": self._part * (epoch + 1),
-                "loss": float(logs["loss"]),
-                "validation_loss": float(logs["val_loss"]),
-                "seconds": round(time.perf_counter() - self._start, 3),
-            }
-        )
-        self._folder.add([self.rows[-1][column] for column in COLUMNS])
+# ---- What is written after the training --------------------------------------------------------------------------------------
 
 
-def _draw(record: _Record, path: Path) -> None:
+def _missing(out: Path) -> list[str]:
+    """The files that a run which has ended lacks."""
+    drawn = find_spec("matplotlib") is not None
+    return [name for name in _FILES if not (out / name).exists() and (drawn or name != CURVES)]
+
+
+def _write_files(model: GPT, tokenizer: CharacterTokenizer, record: TextRecord, out: Path, drawing: bool) -> None:
+    """Writes what is not there yet: a run that was killed here is resumed for what it still owes."""
+    missing = _missing(out)
+    if MODEL in missing:
+        model.save(out / MODEL, include_optimizer=False)
+    if TOKENIZER in missing:
+        tokenizer.save(out / TOKENIZER)
+    if drawing and CURVES in missing:
+        _draw(record, out / CURVES)
+
+
+def _draw(record: TextRecord, path: Path) -> None:
     title = f"validation loss {record.rows[-1]['validation_loss']:.3f} after {count(record.iterations, 'iteration')}"
-    columns = {name: [row[name] for row in record.rows] for name in COLUMNS}
+    columns = {name: [row[name] for row in record.rows] for name in TextRecord.COLUMNS}
     try:
         curves.draw_loss(
             path,

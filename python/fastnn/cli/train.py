@@ -17,7 +17,7 @@ from fastnn.cli import confusion, curves, mistakes
 from fastnn.cli.data import CLASSES, Data, absolute, load
 from fastnn.cli.networks import build
 from fastnn.cli.recipe import RECIPES, Recipe
-from fastnn.cli.record import COLUMNS, Record
+from fastnn.cli.record import Record
 from fastnn.cli.run_folder import CHECKPOINT, CONFUSION, CURVES, FILES, HISTORY, MISTAKES, MODEL, TRACE, RunFolder
 from fastnn.cli.running import Interruption, check_extras, count, say, say_no_pictures
 from fastnn.models import Sequential
@@ -87,7 +87,7 @@ def mnist(
         OSError, ValueError, ModuleNotFoundError: data or folder are not fit for it, or contradict the checkpoint; nothing was
             trained. ValueError: the training diverged. KeyboardInterrupt: Ctrl-C. Both say what was kept.
     """
-    earlier = _find_earlier(out) if resume else None
+    earlier = Record.find(out) if resume else None
     if earlier is None:
         images = load(data)
         record = Record(replace(RECIPES[name], **options), images.identify())
@@ -96,7 +96,7 @@ def mnist(
             raise ValueError(
                 f"{out / CHECKPOINT}: of a run of {earlier.recipe.model}; expected one of {name}; name its folder with --out"
             )
-        _check_options(options, earlier.recipe)
+        earlier.check_options(options)
         same_path = data is None or absolute(data) == earlier.data.path
         if earlier.finished and same_path and not _missing(out) and not profile:
             say(f"the run in {out} has ended before")
@@ -112,7 +112,7 @@ def mnist(
                 f"{earlier.data}; name those, or train into another --out"
             )
     drawing = check_extras()
-    with RunFolder(out, COLUMNS, None if earlier is None else earlier.columns()) as folder:
+    with RunFolder(out, Record.COLUMNS, None if earlier is None else earlier.columns()) as folder:
         if folder.moved_to is not None:
             say(f"the earlier run in {out} is now in {folder.moved_to}")
         record.folder = folder
@@ -173,24 +173,7 @@ class _Schedule(Callback):
         self.model.optimizer.learning_rate = self._recipe.rate(step / (self._recipe.epochs * self._steps))
 
 
-# ---- The run to resume -------------------------------------------------------------------------------------------------------
-
-
-def _find_earlier(out: Path) -> Record | None:
-    if (out / CHECKPOINT).exists():
-        return Record.of_checkpoint(out / CHECKPOINT)
-    say(f"no {CHECKPOINT} in {out}: this is a new run")
-    return None
-
-
-def _check_options(options: Mapping[str, Any], recipe: Recipe) -> None:
-    for name, value in options.items():
-        kept = getattr(recipe, name)
-        if value != kept:
-            raise ValueError(
-                f"--{name.replace('_', '-')} {value} contradicts the checkpoint's {kept}; leave it out, or train into another "
-                "--out"
-            )
+# ---- What is left of a run ---------------------------------------------------------------------------------------------------
 
 
 def _missing(out: Path) -> list[str]:
@@ -268,7 +251,4 @@ def _announce(record: Record, earlier: Record | None) -> None:
     )
     say(f"learning rate {recipe.learning_rate:g}: {Recipe.SCHEDULE}")
     if earlier is not None:
-        done = len(earlier.rows)
-        say("the training has ended before" if earlier.finished else f"resuming in epoch {done + 1} of {recipe.epochs}")
-        if not earlier.finished and earlier.isa != record.isa:
-            say(f"the run began with {earlier.isa}: with {record.isa} it can end with other bits")
+        record.say_resumed(earlier, f"in epoch {len(earlier.rows) + 1} of {recipe.epochs}")

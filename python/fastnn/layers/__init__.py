@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from fastnn.layers.attention import GroupQueryAttention, MultiHeadAttention
+from fastnn.layers.bidirectional import Bidirectional
 from fastnn.layers.convolutional import (
     Conv1D,
     Conv1DTranspose,
@@ -38,16 +39,8 @@ from fastnn.layers.pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
-from fastnn.layers.recurrent import (
-    GRU,
-    LSTM,
-    RNN,
-    Bidirectional,
-    GRUCell,
-    LSTMCell,
-    SimpleRNN,
-    SimpleRNNCell,
-)
+from fastnn.layers.recurrent import GRU, LSTM, RNN, SimpleRNN
+from fastnn.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
 from fastnn.layers.reshaping import (
     Cropping1D,
     Cropping2D,

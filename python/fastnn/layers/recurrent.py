@@ -1,4 +1,4 @@
-"""Layers with a state along time: SimpleRNN, LSTM, GRU, their cells, RNN for cells of one's own, Bidirectional."""
+"""Layers with a state along time: RNN for any cell, SimpleRNN, LSTM, GRU."""
 
 from __future__ import annotations
 
@@ -8,459 +8,11 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, constraints, initializers, ops, regularizers
-from fastnn.layers.layer import InputShape, Layer, check_size, given, shape_text
+from fastnn.layers.layer import InputShape, Layer, check_size, given
+from fastnn.layers.recurrent_cells import Cell, GRUCell, LSTMCell, SimpleRNNCell, check_flag
 from fastnn.tracing import Variable
-from fastnn.utils import check_number, check_seed, generator
 
 _MOST_STEPS = 256  # of a cell that is unrolled: every step is a node for each of its ops
-
-
-# ---- Cells -------------------------------------------------------------------------------------------------------------------
-
-
-class _Cell(Layer):
-    """What the cells share: weights, dropout, and a whole sequence as one op."""
-
-    _gates = 1
-    _states = 1
-
-    def __init__(
-        self,
-        units: int,
-        use_bias: bool,
-        kernel_initializer: initializers.InitializerLike,
-        recurrent_initializer: initializers.InitializerLike,
-        bias_initializer: initializers.InitializerLike,
-        kernel_regularizer: regularizers.RegularizerLike,
-        recurrent_regularizer: regularizers.RegularizerLike,
-        bias_regularizer: regularizers.RegularizerLike,
-        kernel_constraint: constraints.ConstraintLike,
-        recurrent_constraint: constraints.ConstraintLike,
-        bias_constraint: constraints.ConstraintLike,
-        dropout: float,
-        recurrent_dropout: float,
-        seed: int | None,
-        name: str | None,
-        input_shape: Sequence[int] | None,
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
-        self.units = check_size(self.name, "units", units)
-        self.use_bias = _check_flag(self.name, "use_bias", use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = _check_rate(self.name, "dropout", dropout)
-        self.recurrent_dropout = _check_rate(self.name, "recurrent_dropout", recurrent_dropout)
-        self.seed = None if seed is None else check_seed(self.name, seed)
-        self.random_state: Variable | None = None
-        if self.dropout or self.recurrent_dropout:
-            base, stream = generator.next_key() if self.seed is None else (self.seed, 0)
-            # [seed, step], as of a Dropout layer.
-            self.random_state = Variable(
-                np.array([(base + stream * 0x9E3779B97F4A7C15) % 2**63, 0], np.int64),
-                name=f"{self.name}/random_state",
-                trainable=False,
-            )
-        self.kernel: Variable
-        self.recurrent_kernel: Variable
-        self.bias: Variable | None = None
-
-    @property
-    def state_size(self) -> Any:
-        """The length of the state, or of each of its parts."""
-        return [self.units] * self._states if self._states > 1 else self.units
-
-    @property
-    def output_size(self) -> int:
-        """The length of the output."""
-        return self.units
-
-    def _activation(self, what: str, activation: Any, known: tuple[str, ...]) -> str:
-        function = activations.get(activation)
-        for name in known:
-            if function is activations.get(name):
-                return name
-        raise ValueError(
-            f"{self.name}: {what}={activation!r}; expected {' or '.join(map(repr, known))}; write a cell of your own with "
-            "another one, and pass it to layers.RNN"
-        )
-
-    def build(self, input_shape: InputShape) -> None:
-        channels = input_shape[-1] if len(input_shape) > 1 else None
-        if channels is None:
-            raise ValueError(
-                f"{self.name}: input of shape {input_shape}; expected a last axis of known length, (batch, channels); reshape "
-                "the input"
-            )
-        width = self._gates * self.units
-        of_kernel: dict[str, Any] = {"regularizer": self.kernel_regularizer, "constraint": self.kernel_constraint}
-        self.kernel = self.add_weight("kernel", (channels, width), self.kernel_initializer, **of_kernel)
-        of_recurrent: dict[str, Any] = {"regularizer": self.recurrent_regularizer, "constraint": self.recurrent_constraint}
-        self.recurrent_kernel = self.add_weight(
-            "recurrent_kernel", (self.units, width), self.recurrent_initializer, **of_recurrent
-        )
-        if self.use_bias:
-            of_bias: dict[str, Any] = {"regularizer": self.bias_regularizer, "constraint": self.bias_constraint}
-            self.bias = self.add_weight("bias", self._bias_shape(), self._initial_bias, **of_bias)
-
-    def _bias_shape(self) -> tuple[int, ...]:
-        return (self._gates * self.units,)
-
-    def _initial_bias(self, shape: Sequence[int], dtype: str) -> Any:
-        return self.bias_initializer(shape, dtype)
-
-    def call(self, x: Any, states: Any, training: bool) -> Any:  # type: ignore[override]
-        """One step.
-
-        Args:
-            x: `(batch, channels)`.
-            states: the state before it, in a list of as many as `state_size` has; one alone also by itself.
-            training: whether dropout is active; each call has masks of its own.
-
-        Returns:
-            The output, `(batch, units)`, and the list of states after the step.
-        """
-        self.expect_rank(x, 2, "(batch, channels)")
-        states = [self._converted(s) for s in (states if isinstance(states, (list, tuple)) else [states])]
-        if len(states) != self._states:
-            raise ValueError(f"{self.name}: {len(states)} states; expected {self._states}; pass a list of that many")
-        step = ops.reshape(x, (x.shape[0], 1, x.shape[1]))
-        _, after = self.sequence(step, states, None, training, False)
-        return after[0], after
-
-    def sequence(self, x: Any, states: Sequence[Any], mask: Any, training: bool, reverse: bool) -> tuple[Any, list[Any]]:
-        """All steps of a sequence.
-
-        Args:
-            x: `(batch, time, channels)`.
-            states: those before the first step; None stands for zeros.
-            mask: `(batch, time)`, bool, or None.
-            training: whether dropout is active.
-            reverse: whether the last step comes first.
-
-        Returns:
-            The outputs, in x's order, and the list of states after the last step.
-        """
-        recurrent_mask = None
-        if training and self.random_state is not None:
-            # One mask for all steps, as Gal and Ghahramani have it.
-            if self.dropout:
-                ones = ops.ones((x.shape[0], 1, x.shape[2]), x.dtype)
-                x = x * ops.dropout(ones, self.random_state, rate=self.dropout, stream=0)
-            if self.recurrent_dropout:
-                ones = ops.ones((x.shape[0], self.units), x.dtype)
-                recurrent_mask = ops.dropout(ones, self.random_state, rate=self.recurrent_dropout, stream=1)
-            self.random_state.assign(self.random_state + np.array([0, 1], np.int64))
-        operands = [x, self.kernel, self.recurrent_kernel, self.bias, *states, mask, recurrent_mask]
-        y, *after = self._run(operands, reverse)
-        return y, after
-
-    def _run(self, operands: list[Any], reverse: bool) -> Any:
-        raise TypeError(f"{self.name}: has no _run(operands, reverse); expected one; override it")
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "units": self.units,
-            "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer,
-            "recurrent_initializer": self.recurrent_initializer,
-            "bias_initializer": self.bias_initializer,
-            **given(
-                kernel_regularizer=self.kernel_regularizer,
-                recurrent_regularizer=self.recurrent_regularizer,
-                bias_regularizer=self.bias_regularizer,
-                kernel_constraint=self.kernel_constraint,
-                recurrent_constraint=self.recurrent_constraint,
-                bias_constraint=self.bias_constraint,
-            ),
-            "dropout": self.dropout,
-            "recurrent_dropout": self.recurrent_dropout,
-            "seed": self.seed,
-            **super().get_config(),
-        }
-
-
-class SimpleRNNCell(_Cell):
-    """One step of `SimpleRNN`: `h = activation(x kernel + h recurrent_kernel + bias)`.
-
-    Args:
-        units: length of the state and of the output.
-        activation: `"tanh"`, `"relu"`, or `"linear"`, which is also None.
-        use_bias: as for `SimpleRNN`, as everything that follows.
-        kernel_initializer: likewise.
-        recurrent_initializer: likewise.
-        bias_initializer: likewise.
-        kernel_regularizer: likewise.
-        recurrent_regularizer: likewise.
-        bias_regularizer: likewise.
-        kernel_constraint: likewise.
-        recurrent_constraint: likewise.
-        bias_constraint: likewise.
-        dropout: likewise.
-        recurrent_dropout: likewise.
-        seed: likewise.
-
-    It takes `(batch, channels)` and the list of states, one of shape `(batch, units)`, and returns the output and the states.
-
-    Raises:
-        ValueError: units that are no positive integer, another activation, a rate outside 0 <= rate < 1.
-
-    Example:
-        >>> y, states = layers.SimpleRNNCell(4)(np.ones((2, 3)), [np.zeros((2, 4))])
-        >>> y.shape, len(states)
-        ((2, 4), 1)
-    """
-
-    def __init__(
-        self,
-        units: int,
-        activation: activations.ActivationLike = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: initializers.InitializerLike = "glorot_uniform",
-        recurrent_initializer: initializers.InitializerLike = "orthogonal",
-        bias_initializer: initializers.InitializerLike = "zeros",
-        kernel_regularizer: regularizers.RegularizerLike = None,
-        recurrent_regularizer: regularizers.RegularizerLike = None,
-        bias_regularizer: regularizers.RegularizerLike = None,
-        kernel_constraint: constraints.ConstraintLike = None,
-        recurrent_constraint: constraints.ConstraintLike = None,
-        bias_constraint: constraints.ConstraintLike = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(
-            units,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            name,
-            input_shape,
-        )
-        self.activation = self._activation("activation", activation, ("tanh", "relu", "linear"))
-
-    def _run(self, operands: list[Any], reverse: bool) -> Any:
-        return ops.simple_rnn(*operands, activation=self.activation, reverse=reverse)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"activation": self.activation, **super().get_config()}
-
-
-class LSTMCell(_Cell):
-    """One step of `LSTM`.
-
-    Args:
-        units: length of the states and of the output.
-        activation: `"tanh"`.
-        recurrent_activation: `"sigmoid"`.
-        use_bias: as for `LSTM`, as everything that follows.
-        kernel_initializer: likewise.
-        recurrent_initializer: likewise.
-        bias_initializer: likewise.
-        unit_forget_bias: likewise.
-        kernel_regularizer: likewise.
-        recurrent_regularizer: likewise.
-        bias_regularizer: likewise.
-        kernel_constraint: likewise.
-        recurrent_constraint: likewise.
-        bias_constraint: likewise.
-        dropout: likewise.
-        recurrent_dropout: likewise.
-        seed: likewise.
-
-    It takes `(batch, channels)` and the states h and c, each `(batch, units)`, in a list, and returns the output, which is h,
-    and the states.
-
-    Raises:
-        ValueError: units that are no positive integer, another activation, a rate outside 0 <= rate < 1.
-
-    Example:
-        >>> y, (h, c) = layers.LSTMCell(4)(np.ones((2, 3)), [np.zeros((2, 4)), np.zeros((2, 4))])
-        >>> y.shape, c.shape, bool(np.all(y == h))
-        ((2, 4), (2, 4), True)
-    """
-
-    _gates = 4
-    _states = 2
-
-    def __init__(
-        self,
-        units: int,
-        activation: activations.ActivationLike = "tanh",
-        recurrent_activation: activations.ActivationLike = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: initializers.InitializerLike = "glorot_uniform",
-        recurrent_initializer: initializers.InitializerLike = "orthogonal",
-        bias_initializer: initializers.InitializerLike = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: regularizers.RegularizerLike = None,
-        recurrent_regularizer: regularizers.RegularizerLike = None,
-        bias_regularizer: regularizers.RegularizerLike = None,
-        kernel_constraint: constraints.ConstraintLike = None,
-        recurrent_constraint: constraints.ConstraintLike = None,
-        bias_constraint: constraints.ConstraintLike = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(
-            units,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            name,
-            input_shape,
-        )
-        self.activation = self._activation("activation", activation, ("tanh",))
-        self.recurrent_activation = self._activation("recurrent_activation", recurrent_activation, ("sigmoid",))
-        self.unit_forget_bias = _check_flag(self.name, "unit_forget_bias", unit_forget_bias)
-
-    def _initial_bias(self, shape: Sequence[int], dtype: str) -> Any:
-        if not self.unit_forget_bias:
-            return self.bias_initializer(shape, dtype)
-        parts = [self.bias_initializer((n * self.units,), dtype) for n in (1, 2)]
-        return np.concatenate([parts[0], np.ones(self.units, dtype), parts[1]])
-
-    def _run(self, operands: list[Any], reverse: bool) -> Any:
-        return ops.lstm(*operands, reverse=reverse)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "activation": self.activation,
-            "recurrent_activation": self.recurrent_activation,
-            "unit_forget_bias": self.unit_forget_bias,
-            **super().get_config(),
-        }
-
-
-class GRUCell(_Cell):
-    """One step of `GRU`.
-
-    Args:
-        units: length of the state and of the output.
-        activation: `"tanh"`.
-        recurrent_activation: `"sigmoid"`.
-        use_bias: as for `GRU`, as everything that follows.
-        kernel_initializer: likewise.
-        recurrent_initializer: likewise.
-        bias_initializer: likewise.
-        kernel_regularizer: likewise.
-        recurrent_regularizer: likewise.
-        bias_regularizer: likewise.
-        kernel_constraint: likewise.
-        recurrent_constraint: likewise.
-        bias_constraint: likewise.
-        dropout: likewise.
-        recurrent_dropout: likewise.
-        reset_after: likewise.
-        seed: likewise.
-
-    It takes `(batch, channels)` and the list of states, one of shape `(batch, units)`, and returns the output and the states.
-
-    Raises:
-        ValueError: units that are no positive integer, another activation, a rate outside 0 <= rate < 1.
-
-    Example:
-        >>> y, states = layers.GRUCell(4)(np.ones((2, 3)), [np.zeros((2, 4))])
-        >>> y.shape, len(states)
-        ((2, 4), 1)
-    """
-
-    _gates = 3
-
-    def __init__(
-        self,
-        units: int,
-        activation: activations.ActivationLike = "tanh",
-        recurrent_activation: activations.ActivationLike = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: initializers.InitializerLike = "glorot_uniform",
-        recurrent_initializer: initializers.InitializerLike = "orthogonal",
-        bias_initializer: initializers.InitializerLike = "zeros",
-        kernel_regularizer: regularizers.RegularizerLike = None,
-        recurrent_regularizer: regularizers.RegularizerLike = None,
-        bias_regularizer: regularizers.RegularizerLike = None,
-        kernel_constraint: constraints.ConstraintLike = None,
-        recurrent_constraint: constraints.ConstraintLike = None,
-        bias_constraint: constraints.ConstraintLike = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        reset_after: bool = True,
-        seed: int | None = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(
-            units,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            name,
-            input_shape,
-        )
-        self.activation = self._activation("activation", activation, ("tanh",))
-        self.recurrent_activation = self._activation("recurrent_activation", recurrent_activation, ("sigmoid",))
-        self.reset_after = _check_flag(self.name, "reset_after", reset_after)
-
-    def _bias_shape(self) -> tuple[int, ...]:
-        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
-
-    def _run(self, operands: list[Any], reverse: bool) -> Any:
-        return ops.gru(*operands, reset_after=self.reset_after, reverse=reverse)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "activation": self.activation,
-            "recurrent_activation": self.recurrent_activation,
-            "reset_after": self.reset_after,
-            **super().get_config(),
-        }
-
-
-# ---- Sequences ---------------------------------------------------------------------------------------------------------------
 
 
 class RNN(Layer):
@@ -523,10 +75,10 @@ class RNN(Layer):
                 "layers.Layer, or pass for example layers.LSTMCell(64)"
             )
         self.cell = cell
-        self.return_sequences = _check_flag(self.name, "return_sequences", return_sequences)
-        self.return_state = _check_flag(self.name, "return_state", return_state)
-        self.go_backwards = _check_flag(self.name, "go_backwards", go_backwards)
-        self.stateful = _check_flag(self.name, "stateful", stateful)
+        self.return_sequences = check_flag(self.name, "return_sequences", return_sequences)
+        self.return_state = check_flag(self.name, "return_state", return_state)
+        self.go_backwards = check_flag(self.name, "go_backwards", go_backwards)
+        self.stateful = check_flag(self.name, "stateful", stateful)
         self.batch_size = None if batch_size is None else check_size(self.name, "batch_size", batch_size)
         if self.batch_size is not None and not stateful:
             raise ValueError(
@@ -537,7 +89,7 @@ class RNN(Layer):
         self._in_order = False  # whether outputs keep their places in time whatever go_backwards says
 
     def build(self, input_shape: InputShape) -> None:
-        if len(input_shape) == 3 and isinstance(self.cell, _Cell) and not self.cell.built:
+        if len(input_shape) == 3 and isinstance(self.cell, Cell) and not self.cell.built:
             self.cell.build((input_shape[0], input_shape[2]))
             self.cell.built = True
         if self.stateful and self.batch_size is not None:
@@ -595,7 +147,7 @@ class RNN(Layer):
             return [self._converted(state) for state in states]
         if not self.stateful:
             return [None] * len(self.state_sizes)
-        if not isinstance(x.shape[0], int) and not (self.states and isinstance(self.cell, _Cell)):
+        if not isinstance(x.shape[0], int) and not (self.states and isinstance(self.cell, Cell)):
             raise ValueError(
                 f"{self.name}: a stateful layer in a model, whose batches have any length; expected one of the library's "
                 "cells, and a length that is known; pass batch_size="
@@ -628,7 +180,7 @@ class RNN(Layer):
         """
         self.expect_rank(x, 3, "(batch, time, channels)")
         states = self._initial_states(x, initial_state)
-        if isinstance(self.cell, _Cell):
+        if isinstance(self.cell, Cell):
             y, after = self.cell.sequence(x, states, mask, training, self.go_backwards)
         else:
             y, after = self._unrolled(x, states, mask)
@@ -637,7 +189,7 @@ class RNN(Layer):
                 variable.assign(state)
         if self.return_sequences:
             output = y[:, ::-1] if self.go_backwards and not self._in_order else y
-        elif isinstance(self.cell, _Cell) and mask is None and not self.stateful:
+        elif isinstance(self.cell, Cell) and mask is None and not self.stateful:
             output = after[0]  # so that nothing needs the other outputs
         else:
             output = y[:, 0] if self.go_backwards else y[:, -1]
@@ -684,7 +236,7 @@ class RNN(Layer):
             config: the constructor's arguments by name.
         """
         if isinstance(config.get("cell"), Layer):
-            config = {**config, "cell": _copy(config["cell"])}
+            config = {**config, "cell": copy_of(config["cell"])}
         return super().from_config(config)
 
 
@@ -1016,156 +568,8 @@ class GRU(_OwnCell):
         )
 
 
-# ---- Both directions ---------------------------------------------------------------------------------------------------------
-
-
-class Bidirectional(Layer):
-    """A recurrent layer over a sequence forwards, and another one over it backwards.
-
-    Args:
-        layer: an `RNN`, `LSTM`, `GRU` or `SimpleRNN`; the two layers are made of its configuration.
-        merge_mode: how the two outputs become one: `"concat"`, `"sum"`, `"mul"`, `"ave"`; None returns both in a list.
-        backward_layer: of whose configuration the second one is made; its `go_backwards` differs from that of `layer`.
-
-    Called with `initial_state=`, the states of both layers in one list, and `mask=`. Outputs of all steps
-    (`return_sequences`) stand at their places in time. With `return_state` a list of the output and the states of both.
-
-    Raises:
-        ValueError: another mode, layers that return different things or go in the same direction; when called, as `RNN`.
-        TypeError: no recurrent layer.
-
-    Source:
-        Schuster and Paliwal, "Bidirectional recurrent neural networks", IEEE Transactions on Signal Processing 1997.
-
-    Example:
-        >>> layers.Bidirectional(layers.GRU(4, return_sequences=True))(np.ones((2, 7, 3))).shape
-        (2, 7, 8)
-    """
-
-    def __init__(
-        self,
-        layer: Any,
-        merge_mode: str | None = "concat",
-        backward_layer: Any = None,
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
-        for what, value in (("layer", layer), ("backward_layer", backward_layer)):
-            if not isinstance(value, RNN) and (what == "layer" or value is not None):
-                raise TypeError(f"{self.name}: {what}={value!r}; expected a recurrent layer; pass for example layers.LSTM(64)")
-        if merge_mode not in ("concat", "sum", "mul", "ave", None):
-            raise ValueError(
-                f"{self.name}: merge_mode={merge_mode!r}; expected 'concat', 'sum', 'mul', 'ave' or None; pass one of them"
-            )
-        self.merge_mode = merge_mode
-        self.forward_layer = _copy(layer)
-        if backward_layer is None:
-            self._own_backward = False
-            config = {**layer.get_config(), "go_backwards": not layer.go_backwards}
-            self.backward_layer = type(layer).from_config({k: v for k, v in config.items() if k != "name"})
-        else:
-            self._own_backward = True
-            self.backward_layer = _copy(backward_layer)
-        first, second = self.forward_layer, self.backward_layer
-        for what in ("return_sequences", "return_state", "stateful"):
-            if getattr(first, what) != getattr(second, what):
-                raise ValueError(
-                    f"{self.name}: {what}={getattr(first, what)} of the layer and {getattr(second, what)} of the backward "
-                    "layer; expected the same; pass it to both"
-                )
-        if first.go_backwards == second.go_backwards:
-            raise ValueError(
-                f"{self.name}: go_backwards={first.go_backwards} of both layers; expected one in each direction; pass "
-                "go_backwards=True to the backward layer"
-            )
-        first._in_order = second._in_order = True
-
-    @property
-    def layer(self) -> Any:
-        """The first layer."""
-        return self.forward_layer
-
-    def reset_states(self) -> None:
-        """Sets the states that stateful layers keep to zero.
-
-        Raises:
-            ValueError: layers that keep none.
-        """
-        self.forward_layer.reset_states()
-        self.backward_layer.reset_states()
-
-    def reset_state(self) -> None:
-        """The same."""
-        self.reset_states()
-
-    def call(self, x: Any, initial_state: Any = None, mask: Any = None) -> Any:
-        """The outputs.
-
-        Args:
-            x: `(batch, time, channels)`.
-            initial_state: the states of the forward layer, then those of the backward layer.
-            mask: bool `(batch, time)`, False where a step does not count.
-
-        Returns:
-            As the class says.
-        """
-        states: tuple[Any, Any] = (None, None)
-        if initial_state is not None:
-            n = len(self.forward_layer.state_sizes)
-            wanted = n + len(self.backward_layer.state_sizes)
-            given_states = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
-            if len(given_states) != wanted:
-                raise ValueError(
-                    f"{self.name}: initial_state of {len(given_states)}; expected {wanted}, those of both layers; pass a list"
-                )
-            states = given_states[:n], given_states[n:]
-        results = [
-            layer(x, initial_state=state, mask=mask) for layer, state in zip((self.forward_layer, self.backward_layer), states)
-        ]
-        after: list[Any] = []
-        if self.forward_layer.return_state:
-            after = [*results[0][1:], *results[1][1:]]
-            results = [result[0] for result in results]
-        outputs = self._merged(*results)
-        return [*(outputs if isinstance(outputs, list) else [outputs]), *after] if after else outputs
-
-    def _merged(self, a: Any, b: Any) -> Any:
-        if self.merge_mode is None:
-            return [a, b]
-        if self.merge_mode == "concat":
-            return ops.concatenate([a, b], axis=-1)
-        if a.shape[-1] != b.shape[-1]:
-            raise ValueError(
-                f"{self.name}: outputs of shapes {shape_text(a)} and {shape_text(b)} with merge_mode={self.merge_mode!r}; "
-                "expected as many units in both layers; pass layers with equal units"
-            )
-        if self.merge_mode == "mul":
-            return a * b
-        return (a + b) * 0.5 if self.merge_mode == "ave" else a + b
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "layer": self.forward_layer,
-            "merge_mode": self.merge_mode,
-            **({"backward_layer": self.backward_layer} if self._own_backward else {}),
-            **super().get_config(),
-        }
-
-
-def _copy(layer: Any) -> Any:
+def copy_of(layer: Any) -> Any:
     """A layer of the same configuration, with weights of its own."""
     copy = type(layer).from_config(layer.get_config())
     copy.auto_named = layer.auto_named
     return copy
-
-
-def _check_flag(where: str, what: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{where}: {what}={value!r}; expected True or False; pass one of them")
-    return bool(value)
-
-
-def _check_rate(where: str, what: str, rate: float) -> float:
-    return check_number(where, what, rate, 0.2, "0 <= rate < 1, the share to drop", lambda r: 0.0 <= r < 1.0)

@@ -76,11 +76,12 @@ class PositionEmbedding(Layer):
 
     def call(self, x: Any, positions: Any = None) -> Any:
         time = _rows(self, x, self.sequence_length)
-        if positions is None and (cache := current_cache()) is not None:
-            positions = cache.positions
-        if positions is None:
+        if positions is not None:
+            places = ops.expand_dims(positions, 1) + np.arange(time, dtype=str(positions.dtype))
+        elif (cache := current_cache()) is not None:
+            places = cache.places(time)
+        else:
             return x + ops.slice(self.position_embeddings, (0, 0), (time, x.shape[2]))
-        places = ops.expand_dims(positions, 1) + np.arange(time, dtype=str(positions.dtype))
         return x + ops.take(self.position_embeddings, places, axis=0)
 
     def get_config(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fastnn import _core, ops
 from fastnn.layers.cache import KeyValueCache
 from fastnn.layers.layer import check_size
 from fastnn.models.model import Model
+from fastnn.models.token_by_token import check_token_by_token
 from fastnn.tracing import Array, Trace, building, layer_scope, rectangular
 from fastnn.utils import check_number, check_seed, generator
 
@@ -24,7 +25,8 @@ class LanguageModel(Model):
     A subclass makes layers in `__init__` and implements the two. `generate` and `stream` then read a prompt at once and after
     it one token at a time, with the keys and values of earlier tokens from a cache: so all that mixes the features of several
     tokens must be causal self-attention (`TransformerDecoder`, or `MultiHeadAttention` with `use_causal_mask=True`), and
-    positions must come from `PositionEmbedding` or `SinusoidalPositions`.
+    positions must come from `PositionEmbedding` or `SinusoidalPositions`. A model of anything else, such as a recurrent layer,
+    a convolution or a mean over time, trains and predicts, but does not generate.
 
     Args:
         vocabulary: how many tokens there are.
@@ -57,6 +59,7 @@ class LanguageModel(Model):
         self.vocabulary = check_size(self.name, "vocabulary", vocabulary)
         self.context = check_size(self.name, "context", context)
         self._idle: list[_Reader] = []  # the one used last is the last
+        self._token_by_token = False  # whether it has been found to be so
 
     def features(self, tokens: Any) -> Any:
         """What the model knows at each token; a subclass implements it.
@@ -120,7 +123,8 @@ class LanguageModel(Model):
 
         Raises:
             ValueError: a prompt that is empty, longer than the context, or has a token that is none of the vocabulary; an
-                option outside its range; options of drawing together with `greedy`; when run, logits that are not finite.
+                option outside its range; options of drawing together with `greedy`; a model whose tokens meet elsewhere than
+                in causal self-attention; when run, logits that are not finite.
             TypeError: prompts that are no integers.
 
         Source:
@@ -140,10 +144,13 @@ class LanguageModel(Model):
             >>> [tokens.tolist() for tokens in model.generate([[1, 2], [4]], 6, greedy=True, stop_tokens=0)]
             [[3, 4, 0], [0]]
         """
-        texts, single = self._prompts("generate", prompts)
-        options = self._options("generate", greedy, temperature, top_k, top_p, repetition_penalty, stop_tokens, seed)
-        rows = list(self._continue(texts, self._count("generate", max_new_tokens), options))
-        made = [column[column >= 0] for column in np.stack(rows, axis=1)]
+        rows, single = self._start(
+            "generate",
+            prompts,
+            max_new_tokens,
+            (greedy, temperature, top_k, top_p, repetition_penalty, stop_tokens, seed),
+        )
+        made = [column[column >= 0] for column in np.stack(list(rows), axis=1)]
         return made[0] if single else made
 
     def stream(
@@ -162,15 +169,8 @@ class LanguageModel(Model):
         """The tokens of `generate` as they come.
 
         Args:
-            prompts: as for `generate`, as is all else.
-            max_new_tokens: likewise.
-            greedy: likewise.
-            temperature: likewise.
-            top_k: likewise.
-            top_p: likewise.
-            repetition_penalty: likewise.
-            stop_tokens: likewise.
-            seed: likewise.
+            prompts: as for `generate`, as are max_new_tokens, greedy, temperature, top_k, top_p, repetition_penalty,
+                stop_tokens and seed.
 
         Returns:
             An iterator of ints; of several texts, of int64 arrays `(batch,)` with -1 where a text has ended.
@@ -186,16 +186,32 @@ class LanguageModel(Model):
             >>> tokens == model.generate([1, 2], 3, seed=0).tolist()
             True
         """
-        texts, single = self._prompts("stream", prompts)
-        options = self._options("stream", greedy, temperature, top_k, top_p, repetition_penalty, stop_tokens, seed)
-        rows = self._continue(texts, self._count("stream", max_new_tokens), options)
+        rows, single = self._start(
+            "stream",
+            prompts,
+            max_new_tokens,
+            (greedy, temperature, top_k, top_p, repetition_penalty, stop_tokens, seed),
+        )
         return (int(row[0]) for row in rows) if single else rows
 
     # ---- What was asked for --------------------------------------------------------------------------------------------------
 
+    def _start(self, method: str, prompts: Any, max_new_tokens: Any, options: tuple[Any, ...]) -> tuple[Iterator[Array], bool]:
+        """The tokens to come, one row for each step, and whether there is but one text that stands by itself."""
+        where = f"{self.name}: {method}"
+        texts, single = self._prompts(where, prompts)
+        sampling = self._sampling(where, *options)
+        count = check_size(where, "max_new_tokens", max_new_tokens)
+        if not self._token_by_token:
+            with building:
+                if not self.built:
+                    self.build((None, self.context))
+                check_token_by_token(where, self)
+                self._token_by_token = True
+        return self._continue(texts, count, sampling), single
+
     def _prompts(self, where: str, prompts: Any) -> tuple[list[list[int]], bool]:
         """The texts as lists, and whether there is but one that stands by itself."""
-        where = f"{self.name}: {where}"
         if isinstance(prompts, str) or not isinstance(prompts, (list, tuple, np.ndarray)):
             raise TypeError(
                 f"{where}: prompts={prompts!r}; expected tokens, or a list of texts of tokens; encode text with its tokenizer"
@@ -227,10 +243,7 @@ class LanguageModel(Model):
             texts.append([int(token) for token in text])
         return texts, single
 
-    def _count(self, where: str, max_new_tokens: Any) -> int:
-        return check_size(f"{self.name}: {where}", "max_new_tokens", max_new_tokens)
-
-    def _options(
+    def _sampling(
         self,
         where: str,
         greedy: Any,
@@ -241,7 +254,6 @@ class LanguageModel(Model):
         stop_tokens: Any,
         seed: Any,
     ) -> _Sampling:
-        where = f"{self.name}: {where}"
         if not isinstance(greedy, (bool, np.bool_)):
             raise TypeError(f"{where}: greedy={greedy!r}; expected True or False; pass one of them")
         if isinstance(temperature, (int, float)) and temperature == 0:
@@ -281,14 +293,10 @@ class LanguageModel(Model):
 
     def _forget_programs(self) -> None:
         super()._forget_programs()
-        self._idle = []
+        self._idle, self._token_by_token = [], False
 
     def _continue(self, texts: list[list[int]], count: int, options: _Sampling) -> Iterator[Array]:
         """The next tokens of all texts, -1 for those that have ended."""
-        if not self.built:
-            with building:
-                if not self.built:
-                    self.build((None, self.context))
         idle = self._idle
         found = next((reader for reader in reversed(idle) if reader.cache.batch == len(texts)), None)
         try:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastnn.autodiff import Cotangents, Node, vjp
+from fastnn.ops.constants import ones
+from fastnn.ops.cumsum import cumsum
+from fastnn.ops.elementwise import cast, less_equal, logical_and, not_equal
+from fastnn.ops.gather import take
 from fastnn.ops.movement import concatenate
 from fastnn.ops.rearrange import stack
 from fastnn.ops.reshape import reshape
-from fastnn.tracing import Tensor, TensorLike, apply
+from fastnn.tracing import Tensor, TensorLike, apply, layer_scope
 
 
 def simple_rnn(
@@ -20,6 +26,7 @@ def simple_rnn(
     mask: TensorLike | None = None,
     recurrent_mask: TensorLike | None = None,
     *,
+    lengths: TensorLike | None = None,
     activation: str = "tanh",
     reverse: bool = False,
 ) -> tuple[Any, Any]:
@@ -35,6 +42,8 @@ def simple_rnn(
             before, zeros at the first step.
         recurrent_mask: shape `(batch, units)`, multiplies h before every product with `recurrent_kernel`: a dropout of state
             that is the same at all steps. It has no gradient.
+        lengths: int32 or int64 `(batch,)`: how many steps of each sample are there; those behind do not count, as if `mask`
+            were False there.
         activation: `"tanh"`, `"relu"` or `"linear"`.
         reverse: begin with the last step of x. Outputs keep their places in time; Keras's layers return them in the order of
             computation.
@@ -43,8 +52,8 @@ def simple_rnn(
         The outputs, `(batch, time, units)`, and the last state, `(batch, units)`.
 
     Raises:
-        ValueError: shapes that do not fit, another activation.
-        TypeError: the dtypes differ, a mask that is not bool.
+        ValueError: shapes that do not fit, another activation; a length outside the steps, the sample is named.
+        TypeError: the dtypes differ, a mask that is not bool, lengths that are no integers.
 
     Source:
         Elman, "Finding structure in time", Cognitive Science 1990.
@@ -54,6 +63,7 @@ def simple_rnn(
         >>> y.ravel(), h.ravel()
         (array([1.  , 1.5 , 1.75]), array([1.75]))
     """
+    mask = _counting("simple_rnn", x, mask, lengths)
     operands = [x, kernel, recurrent_kernel, bias, h0, mask, recurrent_mask]
     return apply("simple_rnn", operands, outputs=4, activation=activation, reverse=reverse)[:2]
 
@@ -68,6 +78,7 @@ def lstm(
     mask: TensorLike | None = None,
     recurrent_mask: TensorLike | None = None,
     *,
+    lengths: TensorLike | None = None,
     reverse: bool = False,
 ) -> tuple[Any, Any, Any]:
     """`c = f c + i tanh(a_c)`, `h = o tanh(c)`, the gates `i, f, o = sigmoid(a_i, a_f, a_o)`, step by step.
@@ -83,14 +94,15 @@ def lstm(
         c0: likewise the cell's state.
         mask: as for `simple_rnn`.
         recurrent_mask: likewise.
+        lengths: likewise.
         reverse: likewise.
 
     Returns:
         The outputs, `(batch, time, units)`, and the last h and c, `(batch, units)`.
 
     Raises:
-        ValueError: shapes that do not fit.
-        TypeError: the dtypes differ, a mask that is not bool.
+        ValueError: shapes that do not fit; a length outside the steps, the sample is named.
+        TypeError: the dtypes differ, a mask that is not bool, lengths that are no integers.
 
     Source:
         Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation 1997; the forget gate: Gers, Schmidhuber,
@@ -103,6 +115,7 @@ def lstm(
         >>> y.shape, h.shape, c.shape, bool(np.all(y[:, -1] == h))
         ((5, 7, 2), (5, 2), (5, 2), True)
     """
+    mask = _counting("lstm", x, mask, lengths)
     operands = [x, kernel, recurrent_kernel, bias, h0, c0, mask, recurrent_mask]
     return apply("lstm", operands, outputs=5, reverse=reverse)[:3]
 
@@ -116,6 +129,7 @@ def gru(
     mask: TensorLike | None = None,
     recurrent_mask: TensorLike | None = None,
     *,
+    lengths: TensorLike | None = None,
     reset_after: bool = True,
     reverse: bool = False,
 ) -> tuple[Any, Any]:
@@ -131,6 +145,7 @@ def gru(
         h0: the state before the first step, shape `(batch, units)`; None stands for zeros.
         mask: as for `simple_rnn`.
         recurrent_mask: likewise.
+        lengths: likewise.
         reset_after: False resets h before its product: `tanh(x kernel_h + b_h + (r h) recurrent_h)`.
         reverse: as for `simple_rnn`.
 
@@ -138,8 +153,8 @@ def gru(
         The outputs, `(batch, time, units)`, and the last state, `(batch, units)`.
 
     Raises:
-        ValueError: shapes that do not fit.
-        TypeError: the dtypes differ, a mask that is not bool.
+        ValueError: shapes that do not fit; a length outside the steps, the sample is named.
+        TypeError: the dtypes differ, a mask that is not bool, lengths that are no integers.
 
     Source:
         Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical machine translation", EMNLP
@@ -152,6 +167,7 @@ def gru(
         >>> y.shape, h.shape, bool(np.all(y[:, -1] == h))
         ((5, 7, 2), (5, 2), True)
     """
+    mask = _counting("gru", x, mask, lengths)
     operands = [x, kernel, recurrent_kernel, bias, h0, mask, recurrent_mask]
     return apply("gru", operands, outputs=5, reset_after=reset_after, reverse=reverse)[:2]
 
@@ -245,6 +261,30 @@ def gru_cell(
 
 def _one_step(x: Any) -> Any:
     return reshape(x, (x.shape[0], 1, *x.shape[1:]))
+
+
+def _counting(op: str, x: Any, mask: Any, lengths: Any) -> Any:
+    """The mask of the steps that count, by a mask and by lengths."""
+    if lengths is None or len(x.shape) != 3:
+        return mask
+    dtype = str(getattr(lengths, "dtype", type(lengths).__name__))
+    if dtype not in ("int32", "int64"):
+        raise TypeError(f"{op}: `lengths` is {dtype}; expected an array of int32 or int64; convert it with .astype('int64')")
+    batch, time, _ = x.shape
+    if lengths.ndim != 1 or (isinstance(batch, int) and isinstance(lengths.shape[0], int) and lengths.shape[0] != batch):
+        raise ValueError(f"{op}: `lengths` has shape {tuple(lengths.shape)}; expected ({batch},); pass one number per sample")
+    if isinstance(lengths, np.ndarray) and isinstance(time, int):
+        for sample in np.flatnonzero((lengths < 0) | (lengths > time))[:1]:
+            raise ValueError(
+                f"{op}: length {lengths[sample]} of sample {sample}; expected 0 to {time}, the number of steps; correct "
+                "`lengths`"
+            )
+    steps = cumsum(ones((time,), dtype))  # 1, 2, ...: also of a time that is not known yet
+    some = not_equal(lengths, 0)
+    with layer_scope(f"{op}: lengths - 1"):
+        last = take(steps, lengths - cast(some, dtype), axis=0)  # the length itself; but a take looks whether it is there
+    counts = logical_and(less_equal(steps, reshape(last, (batch, 1))), reshape(some, (batch, 1)))
+    return counts if mask is None else logical_and(mask, counts)
 
 
 def _operands(node: Node) -> list[Tensor | None]:

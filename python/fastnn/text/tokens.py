@@ -179,7 +179,7 @@ class RandomWindows(_Slices):
         seed: the same seed gives the same windows; None takes the next of the process's random streams, as `set_seed` sets.
 
     Each batch is two arrays, int32 `(batch_size, context)`. Every place is equally likely, and places are drawn independently.
-    `fit` needs `steps_per_epoch`.
+    `fit` needs `steps_per_epoch`. `BackupAndRestore` keeps where it is.
 
     Raises:
         ValueError: fewer tokens than one window and what follows it; a context, batch size or seed outside its range.
@@ -203,6 +203,32 @@ class RandomWindows(_Slices):
         uniform = _core.random_uniform(*self._key, self._step, [self.batch_size], "float64")
         self._step += 1
         return self._at((uniform * (len(self.tokens) - self.context)).astype(np.int64))
+
+    def get_state(self) -> dict[str, Any]:
+        """Where it is: how many batches it has given, and of which random stream."""
+        seed, stream = self._key
+        sizes = {"tokens": len(self.tokens), "context": self.context, "batch_size": self.batch_size}
+        return {"seed": seed, "stream": stream, "step": self._step, **sizes}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on where another one was, of equal sizes.
+
+        Args:
+            state: what its `get_state` returned.
+
+        Raises:
+            ValueError: a state of other sizes, or none at all.
+        """
+        own = self.get_state()
+        for name, value in own.items():
+            there = state.get(name)
+            fits = there == value if name in ("tokens", "context", "batch_size") else type(there) is int and there >= 0
+            if not fits:
+                raise ValueError(
+                    f"RandomWindows: a state with {name}={there!r}; expected one of the same text, context and batch size, "
+                    f"here {own}; pass those"
+                )
+        self._key, self._step = (state["seed"], state["stream"]), state["step"]
 
 
 class Windows(_Slices):
