@@ -86,7 +86,7 @@ def _gpt(fastnn: Any, gpt: networks.GPT, weights: networks.Weights) -> Any:
     return model
 
 
-def _make(task: protocol.Task) -> Fastnn:
+def make(task: protocol.Task) -> Fastnn:
     kinds = {networks.GPT: Logits, networks.Generation: Generation, networks.Attention: Attention}
     return kinds.get(type(task.network), Fastnn)(task)
 
@@ -98,4 +98,4 @@ def _version() -> str:
 
 
 if __name__ == "__main__":
-    protocol.run("fastnn", _version, _make)
+    protocol.run("fastnn", _version, make)

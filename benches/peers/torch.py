@@ -237,7 +237,7 @@ class Attention:
         raise NotImplementedError("attention: it has no weights; expected a workload of inference")
 
 
-def _make(task: protocol.Task) -> protocol.Participant:
+def make(task: protocol.Task) -> protocol.Participant:
     kinds: dict[type, Any] = {networks.GPT: Logits, networks.Generation: Generation, networks.Attention: Attention}
     kind = kinds.get(type(task.network), Torch)
     if task.options.variant == "compile" and kind in (Generation, Attention):
@@ -253,4 +253,4 @@ def _version() -> str:
 
 if __name__ == "__main__":
     variants = ["eager", "channels-last", "compile"]
-    protocol.run("torch", _version, _make, flags={"--variant": {"choices": variants, "default": "channels-last"}})
+    protocol.run("torch", _version, make, flags={"--variant": {"choices": variants, "default": "channels-last"}})
