@@ -1,4 +1,4 @@
-"""fastnn beside its peers, training and inferring: who makes how many images per second.
+"""fastnn beside its peers, training and inferring: who makes how many images, sequences or tokens per second.
 
     python -m benches.compare --workloads cnn-training --batch-size 32 128 --threads 1 2 --rounds 7
 
@@ -30,13 +30,15 @@ from typing import Any
 import numpy as np
 
 from benches import machine, report
+from benches.networks import LSTM, Network
 from benches.peers.protocol import WORKLOADS
 from fastnn import _core
 
 _ROOT = Path(__file__).parent.parent
 _RESULTS = _ROOT / "benches" / "results"
 _LIMIT_SECONDS = 600.0  # until a participant is ready, or has taken a turn: torch.compile takes the longest, minutes
-_OUTPUTS_AGREE, _LOSSES_AGREE = 1e-4, 0.01  # absolutely, in probabilities; relatively, after a step
+# Absolutely, in probabilities (so that tokens are equal); relatively, after a step.
+_OUTPUTS_AGREE, _LOSSES_AGREE = 1e-4, 0.01
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,18 @@ class Participant:
     workloads: tuple[str, ...] = tuple(WORKLOADS)
 
 
-_IMAGES = tuple(name for name, workload in WORKLOADS.items() if len(workload.network.shape) == 3)
+_SEQUENTIAL = {name: workload.network for name, workload in WORKLOADS.items() if isinstance(workload.network, Network)}
+_LSTMS = tuple(name for name, network in _SEQUENTIAL.items() if isinstance(network.layers[0], LSTM))
+_PLAIN = tuple(name for name in _SEQUENTIAL if name not in _LSTMS)
+_IMAGES = tuple(name for name in _PLAIN if len(_SEQUENTIAL[name].shape) == 3)
 FASTNN = Participant("fastnn", "fastnn", ("fastnn",))
 PEERS = (
     Participant("torch", "torch", ("torch",), ("--variant", "eager")),
     Participant("torch-channels-last", "torch", ("torch",), ("--variant", "channels-last"), _IMAGES),
-    Participant("torch-compile", "torch", ("torch",), ("--variant", "compile")),
-    Participant("jax", "jax", ("jax", "jaxlib")),
-    Participant("keras-tensorflow", "keras", ("keras", "tensorflow"), ("--backend", "tensorflow")),
-    Participant("keras-jax", "keras", ("keras", "jax"), ("--backend", "jax")),
+    Participant("torch-compile", "torch", ("torch",), ("--variant", "compile"), (*_PLAIN, "gpt-training")),
+    Participant("jax", "jax", ("jax", "jaxlib"), (), _PLAIN),
+    Participant("keras-tensorflow", "keras", ("keras", "tensorflow"), ("--backend", "tensorflow"), _PLAIN + _LSTMS),
+    Participant("keras-jax", "keras", ("keras", "jax"), ("--backend", "jax"), _PLAIN + _LSTMS),
     Participant("onnxruntime", "onnxruntime", ("onnxruntime", "onnx"), (), ("cnn-inference", "mlp-inference")),
     Participant("scikit-learn", "sklearn", ("sklearn",), (), ("mlp-training",)),
 )
@@ -160,10 +165,10 @@ def compare(
     for facts in ready.values():
         del facts["outputs"]
     participants = {
-        name: {**ready[name], "turns": turns[name], "images_per_second": spread([t["images_per_second"] for t in turns[name]])}
+        name: {**ready[name], "turns": turns[name], "per_second": spread([turn["per_second"] for turn in turns[name]])}
         for name in processes
     }
-    speeds = {name: participant["images_per_second"]["rounds"] for name, participant in participants.items()}
+    speeds = {name: participant["per_second"]["rounds"] for name, participant in participants.items()}
     ours = speeds.pop(FASTNN.name)
     for name, theirs in speeds.items():
         participants[name]["fastnn_ratio"] = spread([our / their for our, their in zip(ours, theirs)])
@@ -172,20 +177,25 @@ def compare(
         "workload": workload,
         "batch_size": batch_size,
         "threads": threads,
+        "unit": WORKLOADS[workload].unit,
         "participants": participants,
         "failed": failed,
+        "absent": [peer.name for peer in peers if workload not in peer.workloads],
         "best_peer_ratio": spread([our / their for our, their in zip(ours, best)]) if best else None,
     }
 
 
 def disagreement(facts: dict[str, Any], ours: dict[str, Any]) -> str | None:
     """What a participant computes that fastnn, from the same weights, does not; None where they agree."""
-    error = float(np.max(np.abs(np.subtract(facts["outputs"], ours["outputs"]))))
+    (theirs, mine) = (np.asarray(each["outputs"]) for each in (facts, ours))
+    if theirs.shape != mine.shape:
+        return f"its first outputs are of shape {theirs.shape}; expected fastnn's, {mine.shape}"
+    error = float(np.max(np.abs(theirs - mine)))
     if not error <= _OUTPUTS_AGREE:
         return f"its first outputs are up to {error:.2g} from fastnn's; expected at most {_OUTPUTS_AGREE:g}"
-    theirs, loss = (each.get("loss_after_a_step", 1.0) for each in (facts, ours))
-    if not abs(theirs - loss) <= _LOSSES_AGREE * loss:
-        return f"its loss after the first step is {theirs:.4f}; expected fastnn's, {loss:.4f}, to {_LOSSES_AGREE:.0%}"
+    after, loss = (each.get("loss_after_a_step", 1.0) for each in (facts, ours))
+    if not abs(after - loss) <= _LOSSES_AGREE * loss:
+        return f"its loss after the first step is {after:.4f}; expected fastnn's, {loss:.4f}, to {_LOSSES_AGREE:.0%}"
     return None
 
 
@@ -210,7 +220,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     option("--workloads", nargs="+", choices=workloads, default=workloads, metavar="NAME", help=f"of {', '.join(workloads)}")
     about = f"of {', '.join(names)}; without a name: fastnn alone (default: all that are installed)"
     option("--peers", nargs="*", choices=names, metavar="NAME", help=about)
-    option("--batch-size", type=_whole(1, 4096), nargs="+", default=[32], metavar="N", help="1 to 4096 (default: 32)")
+    option("--batch-size", type=_whole(1, 4096), nargs="+", metavar="N", help="1 to 4096 (default: each workload's usual one)")
     threads = _core.num_threads()
     option("--threads", type=_whole(1, 256), nargs="+", default=[threads], metavar="N", help=f"1 to 256 (default: {threads})")
     option("--rounds", type=_whole(1, 1000), default=report.MEANINGFUL_ROUNDS, metavar="N", help="(default: %(default)s)")
@@ -245,11 +255,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     missing = [peer.name for peer in chosen if peer not in peers]
     start = time.perf_counter()
     results = []
-    for workload, threads, batch_size in product(arguments.workloads, arguments.threads, arguments.batch_size):
-        try:
-            results.append(compare(peers, workload, batch_size, threads, arguments.seconds, arguments.rounds))
-        except Failed as error:
-            sys.exit(f"fastnn: {error}")
+    for workload, threads in product(arguments.workloads, arguments.threads):
+        for batch_size in arguments.batch_size or [WORKLOADS[workload].batch_size]:
+            try:
+                results.append(compare(peers, workload, batch_size, threads, arguments.seconds, arguments.rounds))
+            except Failed as error:
+                sys.exit(f"fastnn: {error}")
     everything = {
         "machine": machine.facts(arguments.threads),
         "versions": {name: facts["version"] for result in results for name, facts in result["participants"].items()},

@@ -53,15 +53,52 @@ class Residual:
     shortcut: tuple[Layer, ...] = ()
 
 
-Layer = Conv | MaxPool | GlobalAverage | Flatten | Dense | Residual
+@dataclass(frozen=True)
+class LSTM:
+    """What the last step of a sequence puts out."""
+
+    units: int
+
+
+Layer = Conv | MaxPool | GlobalAverage | Flatten | Dense | LSTM | Residual
 
 
 @dataclass(frozen=True)
 class Network:
     """Ends with the logits of ten classes, whose softmax is the output."""
 
-    shape: tuple[int, ...]  # of a sample, channels last
+    shape: tuple[int, ...]  # of a sample, channels last; of a sequence, steps first
     layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class GPT:
+    """`fastnn.models.GPT`: blocks of causal attention and gelu, each behind a norm; tokens in and out share a table."""
+
+    vocabulary: int = 65
+    context: int = 64
+    layers: int = 4
+    heads: int = 4
+    width: int = 128
+    deviation: float = 0.02  # of the weights it begins with
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A GPT goes on with a prompt, each time by its most probable token, and keeps the keys and values of those before."""
+
+    gpt: GPT
+    prompt: int
+    new: int
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Causal attention and its gradients by query, key and value. It has no weights."""
+
+    length: int
+    heads: int
+    size: int  # of a head
 
 
 MOMENTUM, EPSILON = 0.9, 1e-3  # of batch normalization, as Keras understands them
@@ -87,15 +124,24 @@ RESNET = Network(
     ),
 )
 
+LSTM_128 = Network((28, 28), (LSTM(128), Dense(10, relu=False)))
+LSTM_256 = Network((64, 128), (LSTM(256), Dense(10, relu=False)))
+# nanoGPT's for a CPU. Weights as small as those of training would make it say its last token again and again.
+NANO_GPT = GPT()
+GENERATION = Generation(GPT(deviation=0.2), prompt=4, new=60)
+ATTENTION = Attention(length=2048, heads=8, size=64)
+
 Weights = list[list[NDArray[np.float32]]]
 
 
-def initial_weights(network: Network) -> Weights:
-    """The same random start for every library, Glorot's. One list per convolution and dense layer, a body before its short cut.
+def initial_weights(network: Network | GPT | Generation | Attention) -> Weights:
+    """The same random start for every library, Glorot's. One list per layer that has weights, a body before its short cut.
 
     A list holds the kernel (size, size, in, filters) or (in, units), then the bias, or gamma, beta and the moving mean and
-    variance.
+    variance; that of an LSTM the kernels (in, 4 units) and (units, 4 units), then the bias, of the gates i, f, c, o.
     """
+    if not isinstance(network, Network):
+        return [] if isinstance(network, Attention) else _gpt_weights(network if isinstance(network, GPT) else network.gpt)
     random = np.random.default_rng(0)
     found: Weights = []
 
@@ -120,6 +166,11 @@ def initial_weights(network: Network) -> Weights:
             elif isinstance(layer, Dense):
                 add((shape[0], layer.units), 0)
                 shape = (layer.units,)
+            elif isinstance(layer, LSTM):
+                add((shape[-1], 4 * layer.units))
+                add((layer.units, 4 * layer.units))
+                found[-2:] = [[found[-2][0], found[-1][0], np.repeat(np.float32([0, 1, 0, 0]), layer.units)]]
+                shape = (layer.units,)
             else:
                 behind = walk(layer.body, shape)
                 walk(layer.shortcut, shape)
@@ -128,6 +179,26 @@ def initial_weights(network: Network) -> Weights:
 
     walk(network.layers, network.shape)
     return found
+
+
+def _gpt_weights(gpt: GPT) -> Weights:
+    """The tables of tokens and positions, and for each block, with biases: query, key, value, output, norm, up, down, norm."""
+    random = np.random.default_rng(0)
+    width = gpt.width
+
+    def normal(*shape: int) -> NDArray[np.float32]:
+        return np.float32(gpt.deviation) * random.standard_normal(shape, np.float32)
+
+    def dense(*shape: int) -> list[NDArray[np.float32]]:
+        return [normal(*shape), np.zeros(shape[-1], np.float32)]
+
+    def norm() -> list[NDArray[np.float32]]:
+        return [np.ones(width, np.float32), np.zeros(width, np.float32)]
+
+    found = [[normal(gpt.vocabulary, width)], [normal(gpt.context, width)]]
+    for _ in range(gpt.layers):
+        found += [*(dense(width, width) for _ in range(4)), norm(), dense(width, 4 * width), dense(4 * width, width), norm()]
+    return [*found, norm()]
 
 
 def channels_first(kernel: NDArray[Any], channels: int) -> NDArray[Any]:
@@ -167,6 +238,9 @@ def build(library: Any, network: Network, weights: Weights | None = None, **comp
                 x = layers.Flatten()(x)
             elif isinstance(part, Dense):
                 made.append([layers.Dense(part.units, activation="relu" if part.relu else "softmax")])
+                x = made[-1][0](x)
+            elif isinstance(part, LSTM):
+                made.append([layers.LSTM(part.units)])
                 x = made[-1][0](x)
             else:
                 x = layers.Activation("relu")(layers.Add()([apply(part.body, x), apply(part.shortcut, x)]))

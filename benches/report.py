@@ -36,12 +36,13 @@ def _of(number: int, what: str) -> str:
 def table(everything: dict[str, Any]) -> str:
     """All comparisons, the fastest first in each, and what is to be known about them."""
     about, results, options = everything["machine"], everything["results"], everything["options"]
-    rows: list[tuple[str, ...]] = [("", "images/s", "lowest - highest", "fastnn's speed over it")]
+    rows: list[tuple[str, ...]] = [("", "per second", "lowest - highest", "fastnn's speed over it")]
     for result in results:
         participants = result["participants"]
-        rows.append((f"{result['workload']}, batch {result['batch_size']}, {_of(result['threads'], 'thread')}", "", "", ""))
-        for name in sorted(participants, key=lambda name: -participants[name]["images_per_second"]["median"]):
-            speed, ratio = participants[name]["images_per_second"], participants[name].get("fastnn_ratio")
+        threads = _of(result["threads"], "thread")
+        rows.append((f"{result['workload']}, batch {result['batch_size']}, {threads}: {result['unit']}", "", "", ""))
+        for name in sorted(participants, key=lambda name: -participants[name]["per_second"]["median"]):
+            speed, ratio = participants[name]["per_second"], participants[name].get("fastnn_ratio")
             low_high = f"{_shown(speed['low'])} - {_shown(speed['high'])}"
             rows.append((f"  {name}", _shown(speed["median"]), low_high, _ratio(ratio) if ratio else ""))
         if (best := result["best_peer_ratio"]) and len(participants) > 2:
@@ -61,6 +62,8 @@ def table(everything: dict[str, Any]) -> str:
     lines += ["", "versions: " + "; ".join(f"{name} {version}" for name, version in everything["versions"].items())]
     if everything["missing"]:
         lines.append(f"not installed, so not compared: {', '.join(everything['missing'])}")
+    for workload, absent in {result["workload"]: result["absent"] for result in results if result["absent"]}.items():
+        lines.append(f"take no part in {workload}: {', '.join(absent)}")
     for result in results:
         for name, why in result["failed"].items():
             lines.append(f"failed: {name}, {result['workload']}, batch {result['batch_size']}: {why}")
@@ -88,21 +91,22 @@ def figure(everything: dict[str, Any]) -> Any:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    results = {(r["workload"], r["threads"], r["batch_size"]): r["participants"] for r in everything["results"]}
-    rows = list(dict.fromkeys((workload, threads) for workload, threads, _ in results))
-    columns = list(dict.fromkeys(batch_size for *_, batch_size in results))
+    rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for result in everything["results"]:
+        rows.setdefault((result["workload"], result["threads"]), []).append(result)
+    columns = max(map(len, rows.values()))
     # A row has a bar's place for whoever takes part in it anywhere.
-    names = [[name for name in COLORS if any(name in results[(*row, batch)] for batch in columns)] for row in rows]
+    names = [[name for name in COLORS if any(name in each["participants"] for each in row)] for row in rows.values()]
     legend = [name for name in COLORS if any(name in row for row in names)]
 
     bar, gap, foot, left, width = 0.24, 0.95, 0.95, 1.7, 3.6  # inches
-    legend_lines = -(-len(legend) // max(1, int((left + width * len(columns)) / 1.75)))
+    legend_lines = -(-len(legend) // max(1, int((left + width * columns) / 1.75)))
     head = 0.85 + 0.21 * legend_lines
-    size = (left + width * len(columns), head + foot + sum(bar * len(row) + gap for row in names) - gap)
+    size = (left + width * columns, head + foot + sum(bar * len(row) + gap for row in names) - gap)
     drawn = Figure(figsize=size, dpi=150)
     FigureCanvasAgg(drawn)
     middle = {"ha": "center", "va": "center"}
-    drawn.text(0.5, 1 - 0.28 / size[1], "Images per second (more is better)", fontsize=13, weight="bold", **middle)
+    drawn.text(0.5, 1 - 0.28 / size[1], "How many per second (more is better)", fontsize=13, weight="bold", **middle)
     about, rounds = everything["machine"], _of(everything["options"]["rounds"], "round")
     note = f"{about['cpu']}, {about['isa']}\nbars: medians of {rounds}; lines: lowest to highest"
     drawn.text(0.5, 0.25 / size[1], note, fontsize=8, color="#555555", **middle)
@@ -115,20 +119,20 @@ def figure(everything: dict[str, Any]) -> Any:
         fontsize=9,
     )
     top = size[1] - head
-    for (workload, threads), present in zip(rows, names):
+    for row, present in zip(rows.values(), names):
         height = bar * len(present)
-        for column, batch_size in enumerate(columns):
+        for column, result in enumerate(row):
             place = (left + width * column, top - height, width - 0.45, height)
             panel = drawn.add_axes((place[0] / size[0], place[1] / size[1], place[2] / size[0], place[3] / size[1]))
-            title = f"{workload}, {_of(threads, 'thread')}, batch {batch_size}"
-            _draw_panel(panel, title, results[workload, threads, batch_size], present, named=column == 0)
+            _draw_panel(panel, result, present, named=column == 0)
         top -= height + gap
     return drawn
 
 
-def _draw_panel(panel: Any, title: str, participants: dict[str, Any], names: list[str], named: bool) -> None:
-    panel.set_title(title, fontsize=9.5, loc="left")
-    speeds = {name: participants[name]["images_per_second"] for name in names if name in participants}
+def _draw_panel(panel: Any, result: dict[str, Any], names: list[str], named: bool) -> None:
+    participants, threads = result["participants"], _of(result["threads"], "thread")
+    panel.set_title(f"{result['workload']}, {threads}, batch {result['batch_size']}", fontsize=9.5, loc="left")
+    speeds = {name: participants[name]["per_second"] for name in names if name in participants}
     most = max(speed["high"] for speed in speeds.values())
     for y, name in enumerate(names):
         if (speed := speeds.get(name)) is None:
@@ -145,6 +149,6 @@ def _draw_panel(panel: Any, title: str, participants: dict[str, Any], names: lis
     panel.tick_params(axis="y", length=0)
     panel.tick_params(axis="x", labelsize=7.5)
     panel.locator_params(axis="x", nbins=4)
-    panel.set_xlabel("images/s", fontsize=8, labelpad=3)
+    panel.set_xlabel(f"{result['unit']}/s", fontsize=8, labelpad=3)
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:g}")
     panel.spines[["top", "right"]].set_visible(False)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from benches import compare, networks, report
+from benches.peers import fastnn as participant
+from benches.peers import protocol
 
 import fastnn
 
@@ -22,15 +24,15 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.timeout(300)  # seconds, but for a busy machine
 def test_fastnn_alone(tmp_path: Path) -> None:
-    options = ["--peers", "--workloads", "cnn-training", "mlp-inference", "--batch-size", "4", "--threads", "1"]
-    options += ["--rounds", "2", "--seconds", "0.01"]
+    options = ["--peers", "--workloads", "cnn-training", "mlp-inference", "gpt-generation", "--batch-size", "4"]
+    options += ["--threads", "1", "--rounds", "2", "--seconds", "0.01"]
     command = [sys.executable, "-m", "benches.compare", *options, "--results", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     written, picture = (Path(line) for line in lines[-2:])
     assert sorted(tmp_path.iterdir()) == sorted([written, picture])
-    assert "cnn-training, batch 4, 1 thread" in lines
+    assert "cnn-training, batch 4, 1 thread: images" in lines
     assert "A hint only: 2 rounds; a result takes 7." in lines
 
     width, height = struct.unpack(">2I", picture.read_bytes()[16:24])
@@ -41,12 +43,12 @@ def test_fastnn_alone(tmp_path: Path) -> None:
     assert everything["versions"] == {"fastnn": fastnn.__version__}
     assert everything["options"]["batch_size"] == [4]
     assert everything["machine"]["peak_flops"]["1"] > 1e9
-    assert [result["workload"] for result in everything["results"]] == ["cnn-training", "mlp-inference"]
+    assert [result["workload"] for result in everything["results"]] == options[2:5]
     for result in everything["results"]:
         assert (result["threads"], result["failed"], result["best_peer_ratio"]) == (1, {}, None)
         facts = result["participants"]["fastnn"]
-        speed = facts["images_per_second"]
-        assert speed["rounds"] == [turn["images"] / turn["seconds"] for turn in facts["turns"]]
+        speed = facts["per_second"]
+        assert speed["rounds"] == [turn["units"] / turn["seconds"] for turn in facts["turns"]]
         assert len(speed["rounds"]) == 2
         assert 0.0 < speed["low"] <= speed["median"] <= speed["high"]
         row = next(line for line in lines if line.startswith("  fastnn"))
@@ -103,7 +105,9 @@ def test_channels_first_is_the_same_sum() -> None:
     np.testing.assert_allclose(flat @ networks.channels_first(kernel, 4), images.reshape(2, -1) @ kernel)
 
 
-@pytest.mark.parametrize("network", [networks.CNN, networks.MLP, networks.RESNET], ids=["cnn", "mlp", "resnet"])
+@pytest.mark.parametrize(
+    "network", [networks.CNN, networks.MLP, networks.RESNET, networks.LSTM_256], ids=["cnn", "mlp", "resnet", "lstm"]
+)
 def test_weights_go_where_they_belong(network: networks.Network) -> None:
     weights = networks.initial_weights(network)
     model = networks.build(fastnn, network, weights)
@@ -112,6 +116,53 @@ def test_weights_go_where_they_belong(network: networks.Network) -> None:
     kernels = sorted((a for a in model.get_weights() if a.ndim > 1), key=lambda a: (a.shape, a.sum()))
     for ours, theirs in zip(kernels, sorted((group[0] for group in weights), key=lambda a: (a.shape, a.sum()))):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_weights_of_a_gpt_go_where_they_belong() -> None:
+    gpt = networks.GPT(vocabulary=7, context=5, layers=2, heads=2, width=6)
+    weights = networks.initial_weights(gpt)
+    model = participant._gpt(fastnn, gpt, weights)
+    names = ["query", "key", "value", "attention_output", "norm", "up", "down", "norm"]
+    assert len(weights) == 2 + 2 * len(names) + 1
+    found = {weight.name: weight.numpy().reshape(-1) for weight in model.weights}
+    for block in range(2):
+        attention = "multi_head_attention" + f"_{block}" * (block > 0)
+        for (kernel, _), name in zip(weights[2 + 8 * block :], names[:4]):
+            np.testing.assert_array_equal(found[f"{attention}/{name}/kernel"], kernel.reshape(-1))
+    np.testing.assert_array_equal(model.tokens.embeddings.numpy(), weights[0][0])
+    tokens = np.array([[3, 0, 6]], np.int32)
+    x = weights[0][0][tokens] + weights[1][0][:3]
+    np.testing.assert_array_equal(model.positions(model.tokens(tokens)), x)
+
+
+def test_a_gpt_learns_the_next_character() -> None:
+    gpt = networks.GPT(vocabulary=20, context=8)
+    x, y, x_test, y_test = protocol.data(gpt, 50, 10)
+    assert (x.shape, y.shape, x_test.shape, y_test.shape) == ((50, 8), (50, 8), (10, 8), (10, 8))
+    tokens = np.concatenate([x, x_test]).reshape(-1)
+    np.testing.assert_array_equal(np.concatenate([y, y_test]).reshape(-1)[:-1], tokens[1:])
+    counts = np.bincount(protocol.text(20, 100_000), minlength=20)
+    assert counts.argmax() == 0  # a blank
+    assert counts.min() > 0
+
+
+def test_rows_of_images_are_sequences() -> None:
+    x = protocol.data(networks.LSTM_128, 3, 1)[0]
+    large, _, tests, _ = protocol.data(networks.LSTM_256, 3, 1)
+    assert (x.shape, large.shape, tests.shape) == ((3, 28, 28), (3, 64, 128), (1, 64, 128))
+    np.testing.assert_array_equal(large[:, 4:60:2, 8:120:4], x)
+
+
+@pytest.mark.parametrize("peer", ["jax", "keras", "onnxruntime", "sklearn"])
+def test_peers_say_where_they_take_no_part(peer: str) -> None:
+    command = [sys.executable, "-m", f"benches.peers.{peer}", "--workload", "gpt-training"]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=100, check=False, input="")
+    assert done.returncode == 1
+    assert "takes no part where there is GPT; expected " in done.stderr
+
+
+def test_everybody_has_a_color() -> None:
+    assert list(report.COLORS) == ["fastnn", *(peer.name for peer in compare.PEERS)]
 
 
 def invented(workloads: list[str], batch_sizes: list[int], threads: list[int], seed: int = 0) -> dict[str, Any]:
@@ -123,12 +174,13 @@ def invented(workloads: list[str], batch_sizes: list[int], threads: list[int], s
         speeds = {name: list(random.uniform(1, 1.3, 3) * 10 ** random.uniform(0, 6)) for name in report.COLORS}
         participants: dict[str, Any] = {}
         for name in set(speeds) - set(failed):
-            turns = [{"images_per_second": speed, "other_cpus": 0.5} for speed in speeds[name]]
-            participants[name] = {"turns": turns, "images_per_second": compare.spread(speeds[name])}
+            turns = [{"per_second": speed, "other_cpus": 0.5} for speed in speeds[name]]
+            participants[name] = {"turns": turns, "per_second": compare.spread(speeds[name])}
             if name != "fastnn":
                 ratios = [ours / theirs for ours, theirs in zip(speeds["fastnn"], speeds[name])]
                 participants[name]["fastnn_ratio"] = compare.spread(ratios)
         result = {"workload": workload, "threads": count, "batch_size": batch_size, "participants": participants}
+        result |= {"unit": compare.WORKLOADS[workload].unit, "absent": ["keras-jax"] if workload == "mlp-inference" else []}
         results.append({**result, "failed": failed, "best_peer_ratio": compare.spread([0.5, 1.0, 1.5])})
     machine = {"cpu": "Some Processor with a Long Name @ 2.80GHz", "cpus": 4, "isa": "avx512", "python": "3.12.1"}
     versions = {name: "1.2.3" for name in report.COLORS}
@@ -139,17 +191,20 @@ def test_the_table() -> None:
     everything = invented(["cnn-training", "mlp-inference"], [1, 8], [2])
     lines = report.table(everything).splitlines()
     assert [line for line in lines if line.startswith(("cnn", "mlp"))] == [
-        f"{workload}, batch {batch_size}, 2 threads" for workload in ("cnn-training", "mlp-inference") for batch_size in (1, 8)
+        f"{workload}, batch {batch_size}, 2 threads: images"
+        for workload in ("cnn-training", "mlp-inference")
+        for batch_size in (1, 8)
     ]
     result = everything["results"][0]["participants"]
-    begin = lines.index("cnn-training, batch 1, 2 threads") + 1
+    begin = lines.index("cnn-training, batch 1, 2 threads: images") + 1
     medians = [float(line.split()[1].replace(",", "")) for line in lines[begin : begin + len(result)]]
     assert medians == sorted(medians, reverse=True)
     np.testing.assert_allclose(
-        medians, sorted((each["images_per_second"]["median"] for each in result.values()), reverse=True), rtol=0.01
+        medians, sorted((each["per_second"]["median"] for each in result.values()), reverse=True), rtol=0.01
     )
     assert "not installed, so not compared: dynet" in lines
     assert "failed: jax, mlp-inference, batch 8: no luck" in lines
+    assert [line for line in lines if line.startswith("take no part")] == ["take no part in mlp-inference: keras-jax"]
     assert max(map(len, lines[: next(i for i, line in enumerate(lines) if line.startswith("versions: "))])) <= 100
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from benches import networks
-from benches.networks import Conv, Dense, Flatten, GlobalAverage, MaxPool
+from benches.networks import Conv, Dense, Flatten, GlobalAverage, MaxPool, Residual
 from benches.peers import protocol
 
 
 class Jax:
     def __init__(self, task: protocol.Task) -> None:
+        protocol.refuse_others("jax", task.network, Conv, MaxPool, GlobalAverage, Flatten, Dense, Residual)
         import jax
         import jax.numpy as jnp
 

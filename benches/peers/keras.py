@@ -6,11 +6,13 @@ import os
 from typing import Any
 
 from benches import networks
+from benches.networks import LSTM, Conv, Dense, Flatten, GlobalAverage, MaxPool, Residual
 from benches.peers import protocol
 
 
 class Keras:
     def __init__(self, task: protocol.Task) -> None:
+        protocol.refuse_others("keras", task.network, Conv, MaxPool, GlobalAverage, Flatten, Dense, LSTM, Residual)
         os.environ["KERAS_BACKEND"] = task.options.backend
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         if task.options.backend == "tensorflow":

@@ -62,6 +62,7 @@ def model(network: Network, weights: Weights) -> bytes:
 
 class OnnxRuntime:
     def __init__(self, task: protocol.Task) -> None:
+        protocol.refuse_others("onnxruntime", task.network, Conv, MaxPool, Flatten, Dense)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

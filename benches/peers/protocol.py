@@ -6,9 +6,9 @@ prepares a workload (see `WORKLOADS`), prints a line of JSON when it is ready, a
 seconds and prints another. So participants that wait for each other can take turns without starting anew.
 
 The program runs on exactly `threads` CPUs (by affinity, so that a library cannot use more by another name), begins with the
-weights of `networks.initial_weights`, and holds all images in memory as float32 before the clock starts. Training does inside
-the timed part what `fit` does: shuffle, gather, forward, backward, Adam. Inference gives the probabilities as a NumPy array.
-What compiles is compiled before.
+weights of `networks.initial_weights`, and holds all samples in memory, images as float32, before the clock starts. Training
+does inside the timed part what `fit` does: shuffle, gather, forward, backward, Adam (for a GPT AdamW). Inference gives the
+probabilities, or the tokens, as a NumPy array. What compiles is compiled before.
 """
 
 from __future__ import annotations
@@ -27,50 +27,80 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benches.networks import CNN, MLP, RESNET, Network, Weights, initial_weights
+from benches.networks import (
+    ATTENTION,
+    CNN,
+    GENERATION,
+    GPT,
+    LSTM_128,
+    LSTM_256,
+    MLP,
+    NANO_GPT,
+    RESNET,
+    Attention,
+    Generation,
+    Network,
+    Weights,
+    initial_weights,
+)
 
 ADAM = {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}  # Keras's defaults
-_TEST_IMAGES = 256  # at least; always whole batches
-_WARM_UP_IMAGES, _WARM_UP_STEPS = 1000, 10  # enough to see that a network learns
+WEIGHT_DECAY = 0.1  # AdamW's, of matrices and tables
+CHECKED_EVERY = 256  # th position of what attention computes: all of it would take as long to copy as a part of the work
+_WARM_UP_SAMPLES, _WARM_UP_STEPS = 1000, 10  # enough to see that a network learns
 _SETTLE = 0.1  # of a turn's work is done before its clock starts: meanwhile others had the caches
 
 
 @dataclass(frozen=True)
 class Workload:
-    network: Network
+    network: Network | GPT | Generation | Attention
     training: bool
-    images: int  # of the data set; those of the ResNet are large
+    samples: int  # of the data set; those of the ResNet, the larger LSTM and attention are large
+    batch_size: int = 32  # unless told otherwise
+    tests: int = 256  # samples that are checked, at least; always whole batches
+    unit: str = "images"  # that are counted
+    units: int = 1  # in a sample
 
 
 WORKLOADS = {
     "cnn-training": Workload(CNN, True, 60_000),
     "mlp-training": Workload(MLP, True, 60_000),
     "resnet-training": Workload(RESNET, True, 8192),
+    "lstm-128-training": Workload(LSTM_128, True, 60_000, batch_size=64, unit="sequences"),
+    "lstm-256-training": Workload(LSTM_256, True, 4096, unit="sequences"),
+    "gpt-training": Workload(NANO_GPT, True, 4096, batch_size=12, unit="tokens", units=NANO_GPT.context),
     "cnn-inference": Workload(CNN, False, 16_384),
     "mlp-inference": Workload(MLP, False, 60_000),
+    "gpt-generation": Workload(GENERATION, False, 256, batch_size=1, tests=8, unit="tokens", units=GENERATION.new),
+    "attention-2048": Workload(ATTENTION, False, 8, batch_size=1, tests=1, unit="sequences"),
 }
 
 
 class Participant(Protocol):
     """A library's network."""
 
-    def prepare(self, x: NDArray[np.float32]) -> Any:
-        """Images, channels last, as the library wants to have them in memory."""
+    def prepare(self, x: NDArray[Any]) -> Any:
+        """Samples, images channels last, as the library wants to have them in memory."""
 
-    def predict(self, images: Any) -> NDArray[np.float32]:
-        """The probabilities of prepared images, computed in batches of the batch size, of which there is a whole number."""
+    def predict(self, x: Any) -> NDArray[Any]:
+        """What comes of prepared samples, computed in batches of the batch size, of which there is a whole number.
 
-    def train(self, images: int, epochs: int) -> None:
-        """Trains on the first `images` images, shuffled anew each epoch, and returns when all is computed."""
+        Of images and sequences the probabilities; of a GPT those of each next token; of a prompt the tokens that follow. Of
+        attention at every `CHECKED_EVERY`th position the output and the gradients by query, key and value; a sample holds these
+        three, and the gradient by the output.
+        """
+
+    def train(self, samples: int, epochs: int) -> None:
+        """Trains on the first `samples` samples, shuffled anew each epoch, and returns when all is computed."""
 
 
 @dataclass
 class Task:
     """What a participant is made of. Its data set need not be kept where there is no training."""
 
-    network: Network
+    network: Any  # a workload's
     weights: Weights
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     y: NDArray[np.int64]
     batch_size: int
     threads: int
@@ -87,7 +117,7 @@ def run(
     """
     parser = argparse.ArgumentParser(description=f"Run a workload with {name} and print what it did as JSON.")
     parser.add_argument("--workload", choices=list(WORKLOADS), default="cnn-training")
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, help="(default: the workload's)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5.0, help="about how long a turn takes (default: 5)")
     for flag, options in (flags or {}).items():
@@ -105,16 +135,18 @@ def run(
 
 class _Runner:
     def __init__(self, name: str, make: Callable[[Task], Participant], arguments: argparse.Namespace) -> None:
-        self.name, self.seconds, self.batch_size = name, arguments.seconds, arguments.batch_size
         workload = WORKLOADS[arguments.workload]
-        self.training = workload.training
-        largest = min(workload.images, 10_000)  # as there are test images
+        self.name, self.seconds, self.batch_size = name, arguments.seconds, workload.batch_size
+        if arguments.batch_size is not None:
+            self.batch_size = arguments.batch_size
+        self.network, self.training, self.units = workload.network, workload.training, workload.units
+        largest = min(workload.samples, 10_000)  # as there are test images
         if not 1 <= self.batch_size <= largest:
             sys.exit(
                 f"{name}: --batch-size {self.batch_size}; expected 1 to {largest} for {arguments.workload}; choose another"
             )
-        test_images = -(-_TEST_IMAGES // self.batch_size) * self.batch_size
-        self.x, y, self.x_test, self.y_test = data(workload.network.shape, workload.images, test_images)
+        tests = -(-workload.tests // self.batch_size) * self.batch_size
+        self.x, y, self.x_test, self.y_test = data(workload.network, workload.samples, tests)
         self.most = len(self.x) // self.batch_size * self.batch_size  # whole batches: some libraries compile for each length
         self.weights = initial_weights(workload.network)
         self.start = time.perf_counter()
@@ -140,15 +172,15 @@ class _Runner:
         facts["ready_seconds"] = time.perf_counter() - self.start  # from importing the library to the end of the first steps
 
         # The first runs after compiling are still slow (caches, allocators), so measure the rate until it stands.
-        images, done = min(4 * self.batch_size, self.most), 0
+        samples, done = min(4 * self.batch_size, self.most), 0
         while True:
-            seconds = self._work(images, 1)
-            self.rate = images / seconds
-            done += images
-            enough = done >= max(_WARM_UP_IMAGES, _WARM_UP_STEPS * self.batch_size) or not self.training
-            if enough and (seconds >= min(0.5, self.seconds / 2) or images == self.most):
+            seconds = self._work(samples, 1)
+            self.rate = samples / seconds
+            done += samples
+            enough = done >= max(_WARM_UP_SAMPLES, _WARM_UP_STEPS * self.batch_size) or not self.training
+            if enough and (seconds >= min(0.5, self.seconds / 2) or samples == self.most):
                 break
-            images = min(2 * images, self.most)
+            samples = min(2 * samples, self.most)
         self.prepared.clear()
         if self.training:
             after = facts["loss_warm"] = self._loss(self.participant.predict(test))
@@ -162,50 +194,68 @@ class _Runner:
     def take_turn(self) -> dict[str, Any]:
         batches = max(1, round(self.rate * self.seconds / self.batch_size))
         epochs = math.ceil(batches * self.batch_size / self.most)
-        images = max(1, batches // epochs) * self.batch_size
-        self._prepare(images)
+        samples = max(1, batches // epochs) * self.batch_size
+        self._prepare(samples)
         self._work(max(1, round(_SETTLE * batches / epochs)) * self.batch_size, 1)
         cpu_start, machine_start = time.process_time(), _machine_seconds()
-        seconds = self._work(images, epochs)
+        seconds = self._work(samples, epochs)
         cpu_seconds = time.process_time() - cpu_start
         others = max(0.0, _machine_seconds() - machine_start - cpu_seconds)
         return {
-            "images": images * epochs,
+            "units": samples * epochs * self.units,
             "seconds": seconds,
-            "images_per_second": images * epochs / seconds,
+            "per_second": samples * epochs * self.units / seconds,
             "cpu_seconds": cpu_seconds,  # of all threads
             "other_cpus": min(others / seconds, os.cpu_count() or 1),  # how many CPUs other programs kept busy meanwhile: noise
         }
 
-    def _prepare(self, images: int) -> None:
-        if not self.training and images not in self.prepared:
-            self.prepared[images] = self.participant.prepare(self.x[:images])
+    def _prepare(self, samples: int) -> None:
+        if not self.training and samples not in self.prepared:
+            self.prepared[samples] = self.participant.prepare(self.x[:samples])
 
-    def _work(self, images: int, epochs: int) -> float:
+    def _work(self, samples: int, epochs: int) -> float:
         """How many seconds it took."""
-        self._prepare(images)
+        self._prepare(samples)
         outputs = None
         start = time.perf_counter()
         if self.training:
-            self.participant.train(images, epochs)
+            self.participant.train(samples, epochs)
         else:
             for _ in range(epochs):
-                outputs = self.participant.predict(self.prepared[images])
+                outputs = self.participant.predict(self.prepared[samples])
         seconds = time.perf_counter() - start
         if outputs is not None:
             self._check(outputs)
         return seconds
 
-    def _check(self, outputs: NDArray[np.float32]) -> None:
-        # A sum is no number where any of its terms is none.
-        if outputs.shape[1:] != (10,) or not np.all(np.abs(outputs.sum(axis=1) - 1) < 1e-3):
-            sys.exit(f"{self.name}: outputs of shape {outputs.shape} are no probabilities of ten classes")
+    def _check(self, outputs: NDArray[Any]) -> None:
+        network = self.network
+        if isinstance(network, Attention):
+            expected, shape = "finite numbers", (4, -(-network.length // CHECKED_EVERY), network.heads, network.size)
+            fine = bool(np.isfinite(outputs).all())
+        elif isinstance(network, Generation):
+            expected, shape = f"tokens below {network.gpt.vocabulary}", (network.new,)
+            fine = bool(np.all((outputs >= 0) & (outputs < network.gpt.vocabulary)))
+        else:
+            expected = "probabilities"
+            shape = (network.context, network.vocabulary) if isinstance(network, GPT) else (10,)
+            fine = bool(np.all(np.abs(outputs.sum(axis=-1) - 1) < 1e-3))  # no number where any of the terms is none
+        if outputs.shape[1:] != shape or not fine:
+            sys.exit(f"{self.name}: outputs of shape {outputs.shape}; expected {expected} of shape (samples, *{shape})")
 
-    def _loss(self, outputs: NDArray[np.float32]) -> float:
-        """The mean cross-entropy of the test images."""
+    def _loss(self, outputs: NDArray[Any]) -> float:
+        """The mean cross-entropy of the test samples."""
         self._check(outputs)
-        right = outputs[np.arange(len(outputs)), self.y_test]
+        right = np.take_along_axis(outputs, self.y_test[..., None], -1)
         return float(-np.log(np.maximum(right, 1e-7, dtype=np.float64)).mean())
+
+
+def refuse_others(name: str, network: Any, *built: type) -> None:
+    """Ends a program that would have to build something else."""
+    for part in network.layers if isinstance(network, Network) else (network,):
+        if not isinstance(part, built):
+            names = ", ".join(kind.__name__ for kind in built)
+            sys.exit(f"{name}: takes no part where there is {type(part).__name__}; expected {names}; choose another workload")
 
 
 def bind(threads: int) -> None:
@@ -244,15 +294,46 @@ def _machine_seconds() -> float:
     return (user + nice + system + interrupts + soft + steal) / os.sysconf("SC_CLK_TCK")
 
 
-Data = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
+Data = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any], NDArray[np.int64]]  # for training, then for tests
 
 
-def data(shape: tuple[int, ...], images: int, test_images: int) -> Data:
-    """MNIST as a network of this input takes it: flat, or with a margin and in grey of three colours."""
-    x, y, x_test, y_test = mnist(images, test_images)
-    if shape == (32, 32, 3):
-        x, x_test = (np.pad(part, ((0, 0), (2, 2), (2, 2), (0, 0))).repeat(3, axis=3) for part in (x, x_test))
-    return x.reshape(-1, *shape), y, x_test.reshape(-1, *shape), y_test
+def data(network: Network | GPT | Generation | Attention, samples: int, tests: int) -> Data:
+    """What a network takes, and the labels, of which there are none where there is no training.
+
+    Images, and sequences of rows, are MNIST, where need be with a margin and repeated: in grey of three colours, or larger. A
+    GPT reads a text.
+    """
+    if isinstance(network, GPT):
+        windows = text(network.vocabulary, (samples + tests) * network.context + 1)
+        x, y = (part.reshape(-1, network.context) for part in (windows[:-1], windows[1:]))
+        return x[:samples], y[:samples].astype(np.int64), x[samples:], y[samples:].astype(np.int64)
+    random, none = np.random.default_rng(1), np.zeros(0, np.int64)
+    if isinstance(network, Generation):
+        prompts = random.integers(0, network.gpt.vocabulary, (samples + tests, network.prompt), np.int32)
+        return prompts[:samples], none, prompts[samples:], none
+    if isinstance(network, Attention):
+        normal = random.standard_normal((samples + tests, 4, network.length, network.heads, network.size), np.float32)
+        return normal[:samples], none, normal[samples:], none
+    x, y, x_test, y_test = mnist(samples, tests)
+    times = {(32, 32, 3): (1, 1, 3), (64, 128): (2, 4, 1)}.get(network.shape)
+    if times is not None:
+        x, x_test = (np.pad(part, ((0, 0), (2, 2), (2, 2), (0, 0))) for part in (x, x_test))
+        for axis, count in enumerate(times, start=1):
+            x, x_test = x.repeat(count, axis), x_test.repeat(count, axis)
+    return x.reshape(-1, *network.shape), y, x_test.reshape(-1, *network.shape), y_test
+
+
+def text(vocabulary: int, count: int) -> NDArray[np.int32]:
+    """The first characters of Python's documentation as tokens, the most frequent one 0, the rare ones all the last."""
+    from pydoc_data.topics import topics
+
+    codes = np.frombuffer("\n".join(topics[name] for name in sorted(topics)).encode("utf-32-le"), np.uint32)
+    found, places, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    rank = np.empty(len(found), np.int32)
+    rank[np.argsort(-counts, kind="stable")] = np.arange(len(found))
+    if len(codes) < count:
+        sys.exit(f"pydoc_data.topics: {len(codes)} characters; expected {count}; make the workload smaller")
+    return np.minimum(rank[places], np.int32(vocabulary - 1))[:count]
 
 
 def mnist(images: int = 60_000, test_images: int = 1000) -> Data:

@@ -12,10 +12,9 @@ from benches.peers import protocol
 
 class Sklearn:
     def __init__(self, task: protocol.Task) -> None:
+        protocol.refuse_others("scikit-learn", task.network, Dense)
         from sklearn.neural_network import MLPClassifier
 
-        if not all(isinstance(layer, Dense) for layer in task.network.layers):
-            raise ValueError("sklearn: a network with other layers than dense ones; expected the MLP; choose mlp-training")
         adam = protocol.ADAM
         self.model = MLPClassifier(
             [len(bias) for _, bias in task.weights[:-1]],

@@ -45,7 +45,7 @@ RECIPES = {
     recipe.model: recipe
     for recipe in (
         Recipe(),
-        Recipe("mnist-transformer", learning_rate=1e-3),
+        Recipe("mnist-transformer", epochs=12, learning_rate=2e-3),
         Recipe("mnist-lstm"),
     )
 }
