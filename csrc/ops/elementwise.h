@@ -73,7 +73,7 @@ namespace fastnn {
   row(sin,      x, floats,  24, sin(x),                        "y = sine of x, in radians") \
   row(cos,      x, floats,  24, cos(x),                        "y = cosine of x, in radians") \
   row(softplus, x, floats,  50, max<T>(x, zero<T>()) + log1p(exp(-abs<T>(x))),  "y = log(1 + e^x)") \
-  row(silu,     x, floats,  22, above_far<T>(x) * sigmoid<T>(x),            "y = x sigmoid(x)") \
+  row(silu,     x, floats,  22, above_far<T>(x) * sigmoid<T>(x),                "y = x sigmoid(x)") \
   row(mish,     x, floats,  27, mish<T>(x),                    "y = x tanh(log(1 + e^x))") \
   row(gelu,     x, floats,  42, gelu<T>(x, p),                 "y = x P(X <= x) of a standard normal X, or approximately") \
   row(elu,      x, floats,  25, q * select<T>(x > zero<T>(), x, p * expm1(min<T>(x, zero<T>()))), \
