@@ -440,6 +440,15 @@ def test_training_that_diverges_fails(digits: Path, tmp_path: Path, capsys: pyte
     assert (tmp_path / "run" / "history.csv").read_text().startswith(",".join(COLUMNS))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as usual, also where it is ignored and every child ignores it too: behind a shell that runs the tests with `&`."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_keeps_the_history(digits: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "fastnn", *train(digits, out, "--epochs", "1000000")]
@@ -464,6 +473,7 @@ def test_ctrl_c_keeps_the_history(digits: Path, tmp_path: Path) -> None:
     assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_in_a_destructor_is_not_lost(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
