@@ -97,6 +97,7 @@ def test_characters_of_several_bytes_are_written_whole(tmp_path: Path, capsys: p
     assert parts == ["n", "na", "na", "naï", "naïv", "naïve", "naïve ", "naïve ", "naïve ", "naïve €"]
 
 
+@pytest.mark.parametrize("output", [[], ["--json"]], ids=["streamed", "json"])
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -107,8 +108,10 @@ def test_characters_of_several_bytes_are_written_whole(tmp_path: Path, capsys: p
         (["--prompt", "a", "--top-p", "1.5"], "top_p=1.5; expected 0 < top_p <= 1"),
     ],
 )
-def test_bad_requests_fail(arguments: list[str], words: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["generate", str(run), *arguments, "--json"]) == 1
+def test_bad_requests_fail(
+    arguments: list[str], words: str, output: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", str(run), *arguments, *output]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.splitlines()

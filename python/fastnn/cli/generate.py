@@ -86,11 +86,12 @@ def generate(path: Path, prompt: str, tokens: int, options: Mapping[str, Any], *
         say(f"--prompt: {count(len(given), 'token')}, of which the model sees the last {model.context:,}")
         given = given[-model.context :]
     began = time.perf_counter()
+    continuation = model.stream(given, tokens, **options)  # raises before anything is written
     made: list[int] = []
     written = ""
     if stream:
         _write(prompt)
-    for token in model.stream(given, tokens, **options):
+    for token in continuation:
         made.append(token)
         if stream:  # all is decoded anew, because a token's text may depend on the one before
             text = _decoded(tokenizer, made, whole=False)
