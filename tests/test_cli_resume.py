@@ -567,7 +567,7 @@ def test_killed_at_any_moment(
         assert answer["status"] == 0, log.read_text()
         whole[pictures] = out, answer["counted"], json.loads(log.read_text().splitlines()[-1])
     calls = whole[True][1]
-    assert calls["calls"] > calls["training"] > 5_000  # each of them a moment
+    assert calls["calls"] > calls["training"] > {"mnist-cnn": 10_000, "gpt": 5_000}[model]  # each of them a moment
 
     checkpoint = (whole[True][0] / "checkpoint.safetensors").stat().st_size
     killed = in_writing = runs = 0
