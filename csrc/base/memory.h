@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
-#include <new>
 
 namespace fastnn {
 
@@ -18,11 +17,8 @@ struct AlignedDelete {
 
 using AlignedMemory = std::unique_ptr<std::byte[], AlignedDelete>;
 
-inline AlignedMemory allocate_aligned(size_t bytes) {
-  // Kernels may be handed an empty array: one line of memory keeps the pointer valid.
-  void* memory = std::aligned_alloc(kAlignment, align_up(bytes ? bytes : 1));
-  if (memory == nullptr) throw std::bad_alloc();
-  return AlignedMemory(static_cast<std::byte*>(memory));
-}
+// In pages of two megabytes where that costs little and the system has them: rows of a large matrix lie pages of four kilobytes
+// apart, more of them than a processor remembers, and looking one up takes longer than reading the row.
+AlignedMemory allocate_aligned(size_t bytes);
 
 }  // namespace fastnn
