@@ -46,37 +46,49 @@ bool pays_to_pack(int64_t M, int64_t N, int64_t K, int64_t item, const GemmOptio
          M * K + K * N + M * N >= 700 * 1024 / item;
 }
 
-KernelPlan plan_packed_gemm(Isa isa, bool is_double, int64_t M, int64_t N, int64_t K, const GemmOptions& options) {
+KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, const GemmOptions& options) {
   const GemmKernels& kernels = gemm_kernels(isa);
-  const int64_t item = is_double ? 8 : 4, tile_rows = kernels.tile_rows, panel = kernels.tile_columns[is_double];
-  const int64_t tiles = parts(M, tile_rows), panels = parts(N, panel);
-  auto of_a_task = [](int64_t elements) { return std::max<int64_t>(1, 8192 / elements); };
-  PackedGemmShape shape;
-  shape.M = M, shape.N = N, shape.K = K;
-  shape.a_transposed = options.transpose_a, shape.b_transposed = options.transpose_b;
-  shape.a_block = options.transpose_a ? of_a_task(M) : of_a_task(tile_rows * K);
-  shape.a_tasks = parts(options.transpose_a ? K : tiles, shape.a_block);
-  shape.b_block = options.transpose_b ? panel * of_a_task(panel * K) : of_a_task(N);
-  const int64_t b_tasks = parts(options.transpose_b ? N : K, shape.b_block);
-  shape.b_begins = parts(M * K, kGap) * kGap;
-  shape.piece = std::min<int64_t>(K, 512);
-  shape.column_block = 2 * panel;
+  const bool is_double = dtype == DType::float64;
+  auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, options);
+  const int64_t tiles = parts(M, kernels.tile_rows);
+  shape.column_block = 2 * kernels.tile_columns[is_double];
   const int64_t column_tasks = parts(N, shape.column_block);
   shape.tile_block = parts(tiles, std::min(tiles, std::max(parts(M, 168), parts(8, column_tasks))));
   shape.row_tasks = parts(tiles, shape.tile_block);
   const size_t workspace = options.bias ? 4 : 3;  // behind C, A, B and perhaps bias
   KernelPlan plan;
-  plan.workspaces = {static_cast<size_t>((shape.b_begins + panels * panel * K) * item)};
-  plan.steps.push_back(kernel_step(kernels.pack[is_double], shape.a_tasks + b_tasks, shape));
+  plan.workspaces = {workspace_bytes};
+  plan.steps.push_back(std::move(pack));
   plan.steps.back().operands = {workspace, 1, 2};
   const auto& multiply = options.bias ? kernels.multiply_packed_bias : kernels.multiply_packed;
   plan.steps.push_back(kernel_step(multiply[is_double], shape.row_tasks * column_tasks, shape));
-  plan.steps.back().operands = {0, workspace};
+  plan.steps.back().operands = {0, workspace, 1};
   if (options.bias) plan.steps.back().operands.push_back(3);
   return plan;
 }
 
 }  // namespace
+
+PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, GemmOptions options) {
+  const GemmKernels& kernels = gemm_kernels(isa);
+  const bool is_double = dtype == DType::float64;
+  const int64_t item = static_cast<int64_t>(item_size(dtype));
+  const int64_t panel = kernels.tile_columns[is_double];
+  auto of_a_task = [](int64_t elements) { return std::max<int64_t>(1, 8192 / elements); };
+  PackedGemmShape shape{};
+  shape.M = M, shape.N = N, shape.K = K;
+  shape.a_transposed = options.transpose_a, shape.b_transposed = options.transpose_b;
+  const bool far_rows = !options.transpose_a && K * item % 4096 == 0;
+  shape.a_row = far_rows ? K + kGap : K;
+  shape.a_block = of_a_task(options.transpose_a ? M : K);
+  shape.a_tasks = options.transpose_a ? parts(K, shape.a_block) : far_rows ? parts(M, shape.a_block) : 0;
+  shape.b_block = options.transpose_b ? panel * of_a_task(panel * K) : of_a_task(N);
+  const int64_t b_tasks = parts(options.transpose_b ? N : K, shape.b_block);
+  shape.b_begins = shape.a_tasks == 0 ? 0 : parts(options.transpose_a ? M * K : M * shape.a_row, kGap) * kGap;
+  shape.piece = std::min<int64_t>(K, 512);
+  const int64_t elements = shape.b_begins + parts(N, panel) * panel * K;
+  return {shape, kernel_step(kernels.pack[is_double], shape.a_tasks + b_tasks, shape), static_cast<size_t>(elements * item)};
+}
 
 KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N, int64_t K, GemmOptions options) {
   if (batch.count > 1 && batch.axes == 1 && batch.a[0] == 1 && batch.b[0] == 0 && !options.transpose_a) {
@@ -94,7 +106,7 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   shape.b_transposed = options.transpose_b;
   const bool is_double = dtype == DType::float64;
   const int64_t item = static_cast<int64_t>(item_size(dtype));
-  if (batch.count == 1 && pays_to_pack(M, N, K, item, options)) return plan_packed_gemm(isa, is_double, M, N, K, options);
+  if (batch.count == 1 && pays_to_pack(M, N, K, item, options)) return plan_packed_gemm(isa, dtype, M, N, K, options);
   // What lies in its own way: rows of A whose distance is a multiple of 2 KB, and a transposed A that is long.
   const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
   const bool packs = options.transpose_b || N * item >= 1024 || (options.transpose_a && far_a && K >= 256);
@@ -118,7 +130,8 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   size_t scratch = 0;
   if (packs) {
     // Of a transposed A, whose numbers for one row lie a row of A apart, no more than the first-level cache holds.
-    shape.piece = std::clamp<int64_t>(K, 1, options.transpose_a ? 128 : 512);
+    const int64_t most_k = options.transpose_a ? 128 : 512;
+    shape.piece = std::max<int64_t>(1, parts(K, std::max<int64_t>(1, parts(K, most_k))));
     shape.copies_a = far_a;
     const int64_t copy = shape.copies_a ? (shape.row_block + kGap) * (shape.piece + kGap) : 0;
     scratch = static_cast<size_t>((shape.piece * kPackedColumns + copy) * item);

@@ -9,8 +9,8 @@
 //            was stretched; nothing is saved.
 // Writes     every element of C once.
 // Aliasing   none.
-// Scratch    where a task packs what it multiplies, a piece of a panel of B, and perhaps of a block of A. Where both operands
-//            are packed first, a workspace as large as they are.
+// Scratch    where a task packs what it multiplies, a piece of a panel of B, and perhaps of a block of A. Where operands are packed
+//            first, a workspace as large as they are.
 // Requires   float or double.
 // Edges      K = 0 gives bias or 0. NaN and infinities propagate as in the sum.
 // Tasks      blocks of rows times blocks of columns of each matrix, or several small matrices.
@@ -20,8 +20,8 @@
 //            (a panel of B within the second-level cache) packing B buys nothing on a Zen 4: 116 GFLOP/s with and without. But
 //            rows that lie a kilobyte or more apart are read ahead by no processor, and fight for few lines of a cache where that
 //            is a power of two: then a task packs what it multiplies (Cascade Lake: 512 cubed took 1.6 times as long without).
-//            Where operands and result do not fit into a second-level cache, packing both once and for all is faster still
-//            (there, two threads: 512 cubed 217 to 240 GFLOP/s against 167 to 182), and where they do it is slower by as much.
+//            Where operands and result do not fit into a second-level cache, packing once and for all is faster still (there, two
+//            threads: 512 cubed 217 to 240 GFLOP/s against 167 to 182), and where they do it is slower by as much.
 #pragma once
 
 #include "ops/elementwise.h"
@@ -51,12 +51,14 @@ struct GemmShape {
   int64_t piece;  // of K, packed at a time
 };
 
-// Both operands packed in a step of its own: A in tiles of rows, [k][row] each, one after the other, then B in panels of columns.
+// B packed in a step of its own, in panels of columns, and with it a transposed A, in tiles of rows, [k][row] each, one after the
+// other. Another A is read where it lies, or from a copy if its rows lie in each other's way.
 struct PackedGemmShape {
   int64_t M, N, K;
   bool a_transposed, b_transposed;
   int64_t b_begins;                             // where B lies in the workspace
-  int64_t a_block, b_block;                     // what a task packs: of A tiles, or rows of memory; of B rows of memory
+  int64_t a_row;                                // between rows of an A that is not transposed
+  int64_t a_block, b_block;                     // what a task packs: rows of memory
   int64_t a_tasks;                              // tasks that pack A, before those that pack B
   int64_t piece;                                // of K, multiplied at a time
   int64_t tile_block, column_block, row_tasks;  // tiles and columns of C, per task
@@ -71,8 +73,8 @@ struct GemmKernels {                 // [0] for float, [1] for double
   KernelFn pack_multiply[2];         // C, A, B
   KernelFn pack_multiply_bias[2];    // C, A, B, bias or null
   KernelFn pack[2];                  // workspace, A, B
-  KernelFn multiply_packed[2];       // C, workspace
-  KernelFn multiply_packed_bias[2];  // C, workspace, bias or null
+  KernelFn multiply_packed[2];       // C, workspace, A
+  KernelFn multiply_packed_bias[2];  // C, workspace, A, bias or null
   int tile_rows, tile_columns[2];
 };
 FASTNN_PER_ISA(GemmKernels, gemm_kernels)
@@ -81,6 +83,14 @@ struct GemmOptions {
   bool transpose_a = false, transpose_b = false;
   bool bias = false;  // a fourth buffer follows
 };
+// A product that packs both operands in a step of its own, up to that step. Whoever multiplies sets tile_block, column_block and
+// row_tasks.
+struct PackedGemm {
+  PackedGemmShape shape;
+  KernelStep pack;  // its operands, a workspace, A and B, are to be named
+  size_t workspace_bytes;
+};
+PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, GemmOptions options);
 KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N, int64_t K, GemmOptions options);
 inline KernelPlan plan_gemm(Isa isa, DType dtype, int64_t batch, int64_t M, int64_t N, int64_t K, GemmOptions options) {
   return plan_gemm(isa, dtype, GemmBatch::equal(batch), M, N, K, options);

@@ -1,6 +1,4 @@
-#include "ops/matmul.h"
-#include "simd/packed_tile.h"
-#include "simd/tile.h"
+#include "ops/packed_gemm.h"
 #include "simd/transpose.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -33,7 +31,7 @@ FASTNN_INLINE void pack_columns(Real* to, const Real* b, const GemmShape& shape,
     transpose(to, kTileColumns<Real>, b + n * shape.K + first, shape.K, columns, end - first);
     return;
   }
-  constexpr int64_t kAhead = 16;
+  constexpr int64_t kAhead = 16;  // rows: what arrives from the third-level cache while one of them is on its way
   for (int64_t k = first; k < end; ++k, to += kTileColumns<Real>) {
     const Real* const from = b + k * shape.N + n;
     for_each_vector<Real>(columns, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
@@ -48,59 +46,60 @@ template <typename Real>
 FASTNN_INLINE void multiply_packing(const Block<Real>& block, Real* scratch, const GemmShape& shape) {
   constexpr int64_t panel = kTileColumns<Real>;
   Real* const copy = scratch + shape.piece * panel;
-  Tile<Real> t;
-  t.b = scratch, t.b_k = panel, t.a_k = shape.a_k;
-  int64_t a_row = shape.a_row;
+  const TileHeights heights = tile_heights(block.rows);
+  PackedTile<Real> t;
+  t.b = scratch, t.c_row = shape.N, t.a_row = shape.a_row, t.a_k = shape.a_k;
   int64_t k = 0;
   do {  // once where K is 0
     const int64_t end = k + shape.piece < shape.K ? k + shape.piece : shape.K;
     t.k = end - k;
-    t.a = block.a + k * shape.a_k;
+    const Real* a = block.a + k * shape.a_k;
     if (shape.copies_a) {
       const bool turned = shape.a_row == 1;  // (K, rows) lies in memory
       const int64_t lines = turned ? t.k : block.rows, length = turned ? block.rows : t.k;
       const int64_t line = length + kGap, from_line = turned ? shape.a_k : shape.a_row;
       for (int64_t i = 0; i < lines; ++i) {
-        const Real* const from = t.a + i * from_line;
+        const Real* const from = a + i * from_line;
         for_each_vector<Real>(length, [&](int64_t j, auto lanes) __attribute__((always_inline)) {
           lanes.store(copy + i * line + j, lanes.load(from + j));
         });
       }
-      t.a = copy;
-      (turned ? t.a_k : a_row) = line;
+      a = copy;
+      (turned ? t.a_k : t.a_row) = line;
     }
     for (int64_t n = 0; n < block.columns; n += panel) {
       const int64_t columns = block.columns - n < panel ? block.columns - n : panel;
       pack_columns(scratch, block.b, shape, block.n + n, columns, k, end);
-      t.c = block.c + n;
       t.bias = block.bias == nullptr ? nullptr : block.bias + n;
       t.start = k > 0 ? Start::accumulate : block.bias == nullptr ? Start::zero : Start::bias;
-      run_strided_tiles(t, a_row, shape.N, block.rows, columns);
+      for (int64_t tile = 0; tile < heights.tiles; ++tile) {
+        const int64_t m = heights.first_row(tile);
+        t.a = a + m * t.a_row;
+        t.c = block.c + m * shape.N + n;
+        multiply_panel(t, heights[tile], columns);
+      }
     }
     k = end;
   } while (k < shape.K);
 }
 
-FASTNN_INLINE int64_t first_row(const TileHeights& heights, int64_t tile) {
-  return tile * heights.least + (tile < heights.larger ? tile : heights.larger);
-}
-
-// A row of memory is read from end to end by one task, but for rows that have to be turned.
+// A row of memory is read from end to end by one task.
 template <typename Real>
 FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape, int64_t task) {
-  const TileHeights heights = tile_heights(shape.M);
-  const int64_t first = task * shape.a_block, lines = shape.a_transposed ? shape.K : heights.tiles;
+  const int64_t first = task * shape.a_block, lines = shape.a_transposed ? shape.K : shape.M;
   const int64_t end = first + shape.a_block < lines ? first + shape.a_block : lines;
   if (!shape.a_transposed) {
-    for (int64_t tile = first; tile < end; ++tile) {
-      const int64_t begin = first_row(heights, tile) * shape.K;
-      transpose(to + begin, heights[tile], a + begin, shape.K, heights[tile], shape.K);
+    for (int64_t m = first; m < end; ++m) {
+      for_each_vector<Real>(shape.K, [&](int64_t k, auto lanes) __attribute__((always_inline)) {
+        lanes.store(to + m * shape.a_row + k, lanes.load(a + m * shape.K + k));
+      });
     }
     return;
   }
+  const TileHeights heights = tile_heights(shape.M);
   for (int64_t k = first; k < end; ++k) {
     for (int64_t tile = 0; tile < heights.tiles; ++tile) {
-      const int64_t m = first_row(heights, tile), height = heights[tile];
+      const int64_t m = heights.first_row(tile), height = heights[tile];
       for_each_vector<Real>(height, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
         lanes.store(to + m * shape.K + k * height + i, lanes.load(a + k * shape.M + m + i));
       });
@@ -139,39 +138,19 @@ void pack(Real* to, const Real* a, const Real* b, const PackedGemmShape& shape, 
 }
 
 template <typename Real>
-void multiply_packed_bias(Real* c, const Real* packed, const Real* bias, const PackedGemmShape& shape, int64_t task) {
-  constexpr int64_t panel = kTileColumns<Real>;
+void multiply_packed_bias(Real* c, const Real* packed, const Real* a, const Real* bias, const PackedGemmShape& shape,
+                          int64_t task) {
   const int64_t row_task = task % shape.row_tasks, column_task = task / shape.row_tasks;
   const TileHeights heights = tile_heights(shape.M);
-  const int64_t first = row_task * shape.tile_block;
+  const int64_t first = row_task * shape.tile_block, n = column_task * shape.column_block;
   const int64_t end = first + shape.tile_block < heights.tiles ? first + shape.tile_block : heights.tiles;
-  const int64_t begin_n = column_task * shape.column_block;
-  const int64_t end_n = begin_n + shape.column_block < shape.N ? begin_n + shape.column_block : shape.N;
-  for (int64_t k = 0; k < shape.K; k += shape.piece) {
-    const int64_t length = shape.K - k < shape.piece ? shape.K - k : shape.piece;
-    const Start start = k > 0 ? Start::accumulate : bias == nullptr ? Start::zero : Start::bias;
-    for (int64_t n = begin_n; n < end_n; n += panel) {
-      const Real* const b = packed + shape.b_begins + n * shape.K + k * panel;
-      const Real* const bias_n = bias == nullptr ? nullptr : bias + n;
-      for (int64_t tile = first; tile < end; ++tile) {
-        const int64_t m = first_row(heights, tile), height = heights[tile];
-        const Real* const a = packed + m * shape.K + k * height;
-        Real* const to = c + m * shape.N + n;
-        if (shape.N - n >= panel) {
-          run_packed_rows<Real, kTileVectors, true, kTileRows>({a, b, to, bias_n, 1, height, shape.N, length, start}, height);
-        } else {
-          Tile<Real> t;
-          t.a = a, t.b = b, t.c = to, t.bias = bias_n;
-          t.a_k = height, t.b_k = panel, t.k = length, t.start = start;
-          run_strided_tiles(t, 1, shape.N, height, shape.N - n);
-        }
-      }
-    }
-  }
+  const int64_t end_n = n + shape.column_block < shape.N ? n + shape.column_block : shape.N;
+  multiply_packed_tiles(c + heights.first_row(first) * shape.N, shape.a_tasks == 0 ? a : packed, packed + shape.b_begins, bias,
+                        shape, first, end, n, end_n);
 }
 template <typename Real>
-void multiply_packed(Real* c, const Real* packed, const PackedGemmShape& shape, int64_t task) {
-  multiply_packed_bias<Real>(c, packed, nullptr, shape, task);
+void multiply_packed(Real* c, const Real* packed, const Real* a, const PackedGemmShape& shape, int64_t task) {
+  multiply_packed_bias<Real>(c, packed, a, nullptr, shape, task);
 }
 
 template <typename Real, bool packs>

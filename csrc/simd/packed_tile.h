@@ -4,8 +4,8 @@
 //
 // The same chains of fused multiply-adds as those of simd/tile.h, so the bits do not tell which tile it was. It takes fewer
 // instructions for each multiply-add, and those are what a Cascade Lake core runs out of first, at four in a cycle: rows that
-// lie anywhere take 52 for the 28 multiply-adds of 14 x 2 vectors, rows side by side (a_row 1) 46, and 6 x 4 vectors 34 for 24,
-// where few rows are all there are.
+// lie anywhere take 52 for the 28 multiply-adds of 14 x 2 vectors, rows of one stride whose k are neighbours (a_k 1) 48, rows
+// side by side (a_row 1) 46, and 6 x 4 vectors 34 for 24, where few rows are all there are.
 #pragma once
 
 #include "simd/tile.h"
@@ -26,6 +26,7 @@ struct PackedTile {
   Start start = Start::zero;
 };
 
+// side_by_side: a_row is 1; else a_k is.
 template <typename Real, int rows, int vectors, bool side_by_side>
 __attribute__((noinline)) void packed_tile(const PackedTile<Real>& t) {
   constexpr int lanes = kLanes<Real>;
@@ -45,25 +46,45 @@ __attribute__((noinline)) void packed_tile(const PackedTile<Real>& t) {
     start_with([&](int r, int v) __attribute__((always_inline)) { return load(t.c + r * t.c_row + v * lanes); });
   }
   // A result that is large lies far away by the time it is written.
-  if (side_by_side && t.start != Start::accumulate) {
+  if (t.start != Start::accumulate) {
     FASTNN_UNROLL
     for (int r = 0; r < rows; ++r) {
       FASTNN_UNROLL
       for (int v = 0; v < vectors; ++v) __builtin_prefetch(t.c + r * t.c_row + v * lanes, 1);
     }
   }
-  const Real *a = t.a, *b = t.b;
-  const int64_t a_row = side_by_side ? 1 : t.a_row, a_k = t.a_k;
-  for (int64_t k = 0; k < t.k; ++k, a += a_k, b += vectors * lanes) {
+  // Rows that lie apart are reached from every fourth: rows r + 1, 2 and 3 in the addressing mode, k in its displacement.
+  const Real* base[(rows + 3) / 4];
+  FASTNN_UNROLL
+  for (int r = 0; r < rows; r += 4) base[r / 4] = side_by_side ? t.a + r : t.a + r * t.a_row;
+  const Real* b = t.b;
+  const int64_t a_row = side_by_side ? 1 : t.a_row, a_k = side_by_side ? t.a_k : 1;
+  auto add = [&](int64_t k) __attribute__((always_inline)) {
     Vec<Real> column[vectors];
     FASTNN_UNROLL
-    for (int v = 0; v < vectors; ++v) column[v] = load(b + v * lanes);
+    for (int v = 0; v < vectors; ++v) column[v] = load(b + (k * vectors + v) * lanes);
     FASTNN_UNROLL
     for (int r = 0; r < rows; ++r) {
-      const Vec<Real> factor = broadcast(a[r * a_row]);
+      const Vec<Real> factor = broadcast(base[r / 4][r % 4 * a_row + k * a_k]);
       FASTNN_UNROLL
       for (int v = 0; v < vectors; ++v) sum[r][v] = fma(factor, column[v], sum[r][v]);
     }
+  };
+  auto advance = [&](int64_t k) __attribute__((always_inline)) {
+    FASTNN_UNROLL
+    for (int r = 0; r < rows; r += 4) base[r / 4] += k * a_k;
+    b += k * vectors * lanes;
+  };
+  constexpr int unrolled = side_by_side ? 1 : 4;
+  int64_t k = t.k;
+  for (; k >= unrolled; k -= unrolled) {
+    FASTNN_UNROLL
+    for (int i = 0; i < unrolled; ++i) add(i);
+    advance(unrolled);
+  }
+  for (; unrolled > 1 && k > 0; --k) {
+    add(0);
+    advance(1);
   }
   FASTNN_UNROLL
   for (int r = 0; r < rows; ++r) {

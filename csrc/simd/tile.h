@@ -75,6 +75,7 @@ FASTNN_INLINE void run_tile_row(const Tile<Real>& block, int64_t rows, int64_t c
 struct TileHeights {
   int64_t tiles, least, larger;
   FASTNN_INLINE int64_t operator[](int64_t tile) const { return least + (tile < larger); }
+  FASTNN_INLINE int64_t first_row(int64_t tile) const { return tile * least + (tile < larger ? tile : larger); }
 };
 FASTNN_INLINE TileHeights tile_heights(int64_t rows) {
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
