@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from harness import Case, Operand, Refused, array, check, given, normal, uniform
+from fastnn import _core
+from harness import OP_TABLE, THREADS, Case, Operand, Refused, array, bits, check, forced, given, normal, uniform
 
 Shapes = list[tuple[int, ...]]
 
@@ -36,29 +38,50 @@ def arrays(shapes: Shapes) -> list[Operand]:
     return [normal(*s) for s in shapes] * 2  # parameters, gradients
 
 
-def steps(rest: list[Any], moved: Any) -> list[Any]:
+def with_products(case: Case, *products: int) -> Case:
+    """The same update, with gradients that are products of three rows: sums of as many positive numbers."""
+    head, pairs = len(OP_TABLE[case.op]["inputs"]) - 1, []
+    n = (len(case.operands) - head) // 2
+    operands = list(case.operands)
+    for k in products:
+        C, U = operands[head + k].shape
+        operands[head + n + k] = None
+        pairs += [uniform(0.5, 1.5, 3, C), uniform(0.5, 1.5, 3, U)]
+    return replace(case, operands=[*operands, *pairs], attributes={**case.attributes, "products": list(products)})
+
+
+def parameters_of(case: Case, rest: list[Any]) -> list[Any]:
+    return rest[: len(rest) // 2 - len(case.attributes.get("products", []))]
+
+
+def steps(case: Case, rest: list[Any], moved: Any) -> list[Any]:
     """Roundings of p' = p (1 - lr decay) + ..., where the second term is off by `moved`."""
-    n = len(rest) // 2
-    parts = np.cumsum([0] + [p.size for p in rest[:n]])
-    return [4 * np.abs(p) + moved[i:j].reshape(p.shape) for p, i, j in zip(rest[:n], parts, parts[1:])]
+    parameters = parameters_of(case, rest)
+    parts = np.cumsum([0] + [p.size for p in parameters])
+    return [4 * np.abs(p) + moved[i:j].reshape(p.shape) for p, i, j in zip(parameters, parts, parts[1:])]
 
 
-def flat_gradients(rest: list[Any]) -> Any:
-    return np.concatenate([g.ravel() for g in rest[len(rest) // 2 :]])
+def flat_gradients(case: Case, rest: list[Any]) -> Any:
+    """Of those that are products, twice as much: as many roundings as a gradient that is given may make in what comes of it."""
+    n = len(parameters_of(case, rest))
+    gradients, pairs = rest[n : 2 * n], rest[2 * n :]
+    for k, x, dy in zip(case.attributes.get("products", []), pairs[::2], pairs[1::2]):
+        gradients[k] = 2 * x.T @ dy
+    return np.concatenate([g.ravel() for g in gradients])
 
 
 def magnitudes(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     """A few roundings of sums whose terms may cancel: v' = momentum v - lr g; p' = p + ..."""
     lr, velocity, *rest = operands
-    g = flat_gradients(rest)
+    g = flat_gradients(case, rest)
     moved = 4 * (lr * np.abs(g) + (0 if velocity is None else np.abs(velocity)))
-    return steps(rest, moved) if velocity is None else [moved, *steps(rest, moved)]
+    return steps(case, rest, moved) if velocity is None else [moved, *steps(case, rest, moved)]
 
 
 def moments(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     """m' and v' are sums of two, which may cancel; p' = p - alpha m' / (sqrt(v') + epsilon) inherits their errors."""
     lr, step, m, v, v_max, *rest = operands
-    g = flat_gradients(rest)
+    g = flat_gradients(case, rest)
     b1, b2, t = case.attributes.get("beta_1", 0.9), case.attributes.get("beta_2", 0.999), int(step)
     new_m = 3 * (np.abs(m) + (1 - b1) * np.abs(g))
     new_v = 4 * (v + (1 - b2) * g * g)
@@ -66,13 +89,13 @@ def moments(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     under = oracle[1] if v_max is None else oracle[2]
     through_v = np.abs(oracle[0]) * new_v / (2 * under)
     moved = 4 * alpha * (new_m + through_v) / (np.sqrt(under) + case.attributes.get("epsilon", 1e-7))
-    return [new_m, *([new_v] if v_max is None else [new_v, new_v + v_max]), *steps(rest, moved)]
+    return [new_m, *([new_v] if v_max is None else [new_v, new_v + v_max]), *steps(case, rest, moved)]
 
 
 def means(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     """rmsprop: v' and m' as above; d = lr g / sqrt(v' - m'^2 + epsilon), whose root's operand may cancel."""
     lr, v, m, velocity, *rest = operands
-    g, rho, epsilon = flat_gradients(rest), case.attributes.get("rho", 0.9), case.attributes.get("epsilon", 1e-7)
+    g, rho, epsilon = flat_gradients(case, rest), case.attributes.get("rho", 0.9), case.attributes.get("epsilon", 1e-7)
     new_v = 4 * (v + (1 - rho) * g * g)
     bounds, under, off = [new_v], oracle[0], new_v
     if m is not None:
@@ -84,21 +107,21 @@ def means(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     if velocity is not None:
         moved = moved + 3 * np.abs(velocity)
         bounds.append(moved)
-    return [*bounds, *steps(rest, moved + d)]
+    return [*bounds, *steps(case, rest, moved + d)]
 
 
 def sums(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     """adagrad: a' has no cancellation."""
     lr, _, *rest = operands
-    moved = 8 * lr * np.abs(flat_gradients(rest)) / np.sqrt(oracle[0] + case.attributes.get("epsilon", 1e-7))
-    return [3 * oracle[0], *steps(rest, moved)]
+    moved = 8 * lr * np.abs(flat_gradients(case, rest)) / np.sqrt(oracle[0] + case.attributes.get("epsilon", 1e-7))
+    return [3 * oracle[0], *steps(case, rest, moved)]
 
 
 def signs(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     """lion: a step of one length; its sign is certain, because the cases keep m beta_1 + g (1 - beta_1) away from 0."""
     lr, m, *rest = operands
-    g, b2 = flat_gradients(rest), case.attributes.get("beta_2", 0.99)
-    return [3 * (np.abs(m) + (1 - b2) * np.abs(g)), *steps(rest, np.full(m.shape, 4 * lr))]
+    g, b2 = flat_gradients(case, rest), case.attributes.get("beta_2", 0.99)
+    return [3 * (np.abs(m) + (1 - b2) * np.abs(g)), *steps(case, rest, np.full(m.shape, 4 * lr))]
 
 
 def sgd(shapes: Shapes, **attributes: Any) -> Case:
@@ -178,6 +201,11 @@ CASES = [
             (lion, {}),
         ]
     ),
+    *(
+        with_products(make(shapes), *products)
+        for make in (sgd, adam, rmsprop, adagrad, lion)
+        for shapes, products in [([(3, 4)], [0]), ([(5,), (20, 5), (9, 40), (40,)], [1, 2]), ([(0, 3), (30, 1000)], [0, 1])]
+    ),
 ]
 
 LR, P = array(), array(3, 4)
@@ -224,6 +252,27 @@ REFUSED = [
     Refused(
         "adam_update", [LR, STEP, M, M, None, P, array(3, 4, dtype="int64")], {}, TypeError, "gradient of parameter 0 is int64"
     ),
+    *(
+        Refused("sgd_update", [LR, None, P, *rest], {"products": products}, error, message)
+        for products, rest, error, message in [
+            ([0], [P, array(2, 3), array(2, 4)], ValueError, "the gradient of parameter 0 was given and is a product"),
+            ([], [None], ValueError, "the gradient of parameter 0 is missing"),
+            ([1], [P, array(2, 3), array(2, 4)], ValueError, "products=(1,); expected some of the parameters 0 to 0"),
+            ([-1], [P, array(2, 3), array(2, 4)], ValueError, "products=(-1,); expected some of the parameters 0 to 0"),
+            ([0], [None, array(2, 3)], ValueError, "3 arrays after the first 2 operands"),
+            ([0], [None, array(2, 3), None], ValueError, "an operand of the product for parameter 0 is missing"),
+            ([0], [None, array(2, 4), array(2, 3)], ValueError, "is of (2, 4) and (2, 3) and the parameter has shape (3, 4)"),
+            ([0], [None, array(2, 3), array(3, 4)], ValueError, "is of (2, 3) and (3, 4) and the parameter has shape (3, 4)"),
+            ([0], [None, array(2, 3), array(2, 4, dtype="float64")], TypeError, "float64"),
+        ]
+    ),
+    Refused(
+        "sgd_update",
+        [LR, None, P, P, None, None, *[array(2, 3), array(2, 4)] * 2],
+        {"products": [1, 0]},
+        ValueError,
+        "products=(1, 0); expected some of the parameters 0 to 1, in order",
+    ),
 ]
 
 
@@ -235,3 +284,44 @@ def test_optimizer(case: Case) -> None:
 @pytest.mark.parametrize("refused", REFUSED, ids=str)
 def test_optimizer_refuses(refused: Any) -> None:
     refused.check()
+
+
+@pytest.mark.parametrize("rows", [(0,), (1,), (2, 3), (32,), (600,)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("isa", _core.available_isas())
+def test_a_product_has_the_bits_of_the_gradient_it_stands_for(isa: str, dtype: str, rows: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(5)
+    shapes: Shapes = [(5,), (40, 33), (3,), (17, 64), (0, 4), (200, 160)]
+    products = [1, 3, 4, 5]
+    n = total(shapes)
+
+    def draw(*shape: int) -> Any:
+        return rng.standard_normal(shape).astype(dtype)
+
+    parameters, pairs = [draw(*s) for s in shapes], [(draw(*rows, shapes[k][0]), draw(*rows, shapes[k][1])) for k in products]
+    rate, state = np.array(0.01, dtype), [np.abs(draw(n)) + 1 for _ in range(3)]
+    makers: list[tuple[str, list[Any], dict[str, Any]]] = [
+        ("sgd_update", [None], {}),
+        ("sgd_update", state[:1], {"momentum": 0.9}),
+        ("sgd_update", state[:1], {"momentum": 0.9, "nesterov": True}),
+        ("adam_update", [np.array(3), *state[:2], None], {}),
+        ("adam_update", [np.array(3), *state], {"amsgrad": True}),
+        ("rmsprop_update", [state[0], None, None], {}),
+        ("rmsprop_update", [state[0], None, state[2]], {"momentum": 0.9}),
+        ("rmsprop_update", [state[0], state[1] - 1, None], {"centered": True}),
+        ("rmsprop_update", [state[0], state[1] - 1, state[2]], {"centered": True, "momentum": 0.9}),
+        ("adagrad_update", state[:1], {}),
+        ("lion_update", state[:1], {}),
+    ]
+    for op, head, attributes in makers:
+        for threads in THREADS:
+            with forced(isa=isa, threads=threads):
+                made = {k: _core.execute("dense_backward_kernel", list(pair), {}, None)[0] for k, pair in zip(products, pairs)}
+                given_gradients = [draw(*s) for s in shapes]
+                gradients = [made.get(k, g) for k, g in enumerate(given_gradients)]
+                left_out = [None if k in made else g for k, g in enumerate(given_gradients)]
+                decay = {"weight_decay": [0.1 * k for k in range(len(shapes))]}
+                plain = _core.execute(op, [rate, *head, *parameters, *gradients], {**attributes, **decay}, None)
+                operands = [rate, *head, *parameters, *left_out, *(operand for pair in pairs for operand in pair)]
+                got = _core.execute(op, operands, {**attributes, **decay, "products": products}, None)
+                assert [bits(g) for g in got] == [bits(p) for p in plain], op

@@ -137,6 +137,39 @@ def test_optimizer_updates_run_in_commit_on_the_variables():
     assert steps[-1]["commit"]
 
 
+def test_an_update_multiplies_the_gradients_of_small_batches_itself():
+    def trained(batch: int, optimizer: fastnn.optimizers.Optimizer) -> tuple[list[str], list[np.ndarray]]:
+        fastnn.set_seed(3)
+        model = fastnn.Sequential([fastnn.layers.Dense(150, activation="relu", input_shape=(130,)), fastnn.layers.Dense(120)])
+
+        @fastnn.function
+        def step(x):
+            loss, gradients = fastnn.value_and_grad(
+                lambda: ops.mean(ops.square(model(x, training=True))), variables=model.trainable_variables
+            )()
+            optimizer.apply(gradients, model.trainable_variables)
+            return loss
+
+        x = np.random.default_rng(0).standard_normal((batch, 130)).astype(np.float32)
+        for _ in range(3):
+            step(x)
+        return [s["op"] for s in step.describe(x)["steps"]], [v.numpy() for v in model.trainable_variables]
+
+    for make in (fastnn.optimizers.Adam, lambda: fastnn.optimizers.SGD(0.01, momentum=0.9), fastnn.optimizers.Lion):
+        kernels, got = trained(20, make())
+        assert "dense_backward_kernel" not in kernels
+        _core._disable_passes({"product_update"})
+        try:
+            kernels, expected = trained(20, make())
+        finally:
+            _core._disable_passes(set())
+        assert kernels.count("dense_backward_kernel") == 2
+        assert all(np.array_equal(a, b) for a, b in zip(got, expected))
+    assert trained(200, fastnn.optimizers.Adam())[0].count("dense_backward_kernel") == 2  # more work than memory
+    clipped = fastnn.optimizers.Adam(global_clipnorm=1.0)  # reads every gradient before the update does
+    assert trained(20, clipped)[0].count("dense_backward_kernel") == 2
+
+
 def test_memory_is_shared_between_values_that_do_not_live_together():
     def chain(x):
         for _ in range(20):

@@ -15,7 +15,9 @@
 //
 // With a weight_decay for parameter k, p (1 - lr weight_decay[k]) stands for p in all of them.
 //
-// Shapes     n parameters p of any shapes, then their n gradients g, of the same shapes. learning_rate lr (); step () int64,
+// Shapes     n parameters p of any shapes, then their n gradients g, of the same shapes. Of a parameter (C, U) that `products`
+//            names the gradient is left out: it is x^T dy of a pair x (..., C), dy (..., U), and the pairs follow the gradients in
+//            the order of `products`. learning_rate lr (); step () int64,
 //            the number of this update, 1 for the first. The state m, v, velocity, ... is flat: (total,), all parameters' elements
 //            in order. An optional part of the state is there exactly when its option is on. weight_decay is empty or has n
 //            numbers.
@@ -23,13 +25,14 @@
 // Writes     every element of every result once.
 // Aliasing   each result may be its own operand, and is, when the update runs in commit on the variables. No gradient may share
 //            memory with a result.
-// Scratch    none.
+// Scratch    for a product: both operands packed in a workspace, and a tile's height of rows of the gradient.
 // Requires   float or double, one dtype for everything but step; step >= 1 (0 divides by zero).
 // Edges      A parameter without elements takes no space in the state. A NaN in a gradient makes its elements NaN. The sign of 0
 //            is 0. A centered v' - m'^2 that rounding takes below 0 counts as 0.
 // Tasks      chunks of 8192 elements of all parameters laid end to end, whatever their number and sizes: a model's many small
-//            biases cost no task of their own, and its one large kernel is shared out.
-// Numerics   elementwise; alpha is worked out in double.
+//            biases cost no task of their own, and its one large kernel is shared out. A product has steps of its own: pack,
+//            then for each few rows of the parameter multiply and, while the gradient is in the cache, update.
+// Numerics   elementwise; alpha is worked out in double. A product has the bits of dense_backward_kernel.
 // Cost       sgd 2 flop (with momentum 4, nesterov 5) and 3 elements (with momentum 5) moved per element; adam 12 and 7 (amsgrad
 //            13 and 9); rmsprop 8 and 5, two more elements for each option; adagrad 6 and 5; lion 7 and 5.
 // Source     Kingma and Ba, "Adam", 2015, in Keras's form (epsilon beside the uncorrected root, "epsilon hat" in the paper);
@@ -41,31 +44,44 @@
 //            "Symbolic discovery of optimization algorithms", 2023 (lion). Epsilons and their places are Keras's.
 #pragma once
 
-#include "ops/op.h"
+#include "ops/matmul.h"
 
 namespace fastnn {
 
 struct UpdateShape {
   int64_t parameters;                      // n
-  const int64_t* offsets;                  // n + 1: where each parameter begins in the state; the last is the total
+  const int64_t* places;                   // n: where each parameter begins in the state
+  const int64_t* offsets;                  // n + 1: where each begins in what `flat` shares out; a product has no element there
   const double* decay;                     // n, or null
-  std::shared_ptr<const int64_t[]> owner;  // of offsets: kernels are compiled without std containers
+  std::shared_ptr<const int64_t[]> owner;  // of places and offsets: kernels are compiled without std containers
   std::shared_ptr<const double[]> decay_owner;
   double momentum = 0;                                  // sgd, rmsprop
   double rho = 0, beta_1 = 0, beta_2 = 0, epsilon = 0;  // rmsprop; adam and lion
 };
 constexpr int64_t kUpdateChunk = 8192;
 
-struct OptimizerKernels {  // [0] for float, [1] for double; buffers in the order of the op's table
-  KernelFn sgd[2];
-  KernelFn sgd_momentum[2];
-  KernelFn sgd_nesterov[2];
-  KernelFn adam[2];
-  KernelFn adam_amsgrad[2];
-  KernelFn rmsprop[2][2][2];  // [centered][momentum]
-  KernelFn adagrad[2];
-  KernelFn lion[2];
+struct ProductUpdateShape {
+  UpdateShape update;
+  PackedGemmShape product;  // tile_block: tiles of rows per task
+  int64_t parameter;        // whose gradient it is
+  int64_t workspace;        // among the buffers
+};
+
+// [0] for float, [1] for double; buffers in the order of the op's table.
+struct UpdateKernels {
+  KernelFn flat[2];
+  KernelFn product[2];
+};
+struct OptimizerKernels {
+  UpdateKernels sgd, sgd_momentum, sgd_nesterov;
+  UpdateKernels adam, adam_amsgrad;
+  UpdateKernels rmsprop[2][2];  // [centered][momentum]
+  UpdateKernels adagrad, lion;
 };
 FASTNN_PER_ISA(OptimizerKernels, optimizer_kernels)
+
+// Whether the gradient x^T dy of a parameter (C, U), summed over `rows`, is better made where it is used up: the products below
+// 128 rows take no longer than moving what they write and read again, and their packed operands stay in a second-level cache.
+bool pays_to_update_with_product(int64_t rows, int64_t C, int64_t U);
 
 }  // namespace fastnn

@@ -1,12 +1,13 @@
 #include "ops/optimizer.h"
+#include "ops/packed_gemm.h"
 #include "simd/vec.h"
 
 namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-// Calls piece(k, first, at, count) for every run of elements of this task's chunk that lies in one parameter: elements first..
-// of parameter k, which are at.. of the flat state.
+// Calls piece(k, first, place, count) for every run of elements of this task's chunk that lies in one parameter: elements
+// first.. of parameter k, which are place.. of the flat state.
 template <typename Piece>
 FASTNN_INLINE void for_each_piece(const UpdateShape& shape, int64_t task, Piece piece) {
   const int64_t* offsets = shape.offsets;
@@ -20,7 +21,7 @@ FASTNN_INLINE void for_each_piece(const UpdateShape& shape, int64_t task, Piece 
   }
   for (; at < end; ++k) {
     const int64_t stop = offsets[k + 1] < end ? offsets[k + 1] : end;
-    if (stop > at) piece(k, at - offsets[k], at, stop - at);
+    if (stop > at) piece(k, at - offsets[k], shape.places[k] + at - offsets[k], stop - at);
     at = stop;
   }
 }
@@ -60,31 +61,45 @@ FASTNN_INLINE Vec<Real> constant(double number) {
   return broadcast(static_cast<Real>(number));
 }
 
+// ---- Rules: what becomes of elements first.. of parameter k, place.. of the state, whose gradient is `g` ---------------------
+
 // Results: parameters. Operands: lr, none, parameters, gradients.
-template <typename Real>
-void sgd(Buffers buffers, const UpdateShape& shape, int64_t task) {
-  const Layout<Real> at{buffers, shape.parameters, 0, 2};
-  const double rate = at.rate();
-  const Vec<Real> minus_rate = constant<Real>(-rate);
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t, int64_t count) __attribute__((always_inline)) {
+template <typename Element>
+struct Sgd {
+  using Real = Element;
+  Layout<Real> at;
+  const UpdateShape& shape;
+  double rate;
+  Vec<Real> minus_rate;
+  FASTNN_INLINE Sgd(Buffers buffers, const UpdateShape& s)
+      : at{buffers, s.parameters, 0, 2}, shape(s), rate(at.rate()), minus_rate(constant<Real>(-rate)) {}
+  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t, int64_t count, const Real* g) const {
     Real* new_p = at.new_parameter(k, first);
-    const Real *p = at.parameter(k, first), *g = at.gradient(k, first);
+    const Real* p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
     for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       lanes.store(new_p + i, fma(minus_rate, lanes.load(g + i), decayed.of(lanes.load(p + i))));
     });
-  });
-}
+  }
+};
 
 // Results: velocity, parameters. Operands: lr, velocity, parameters, gradients.
-template <typename Real, bool nesterov>
-void sgd_momentum(Buffers buffers, const UpdateShape& shape, int64_t task) {
-  const Layout<Real> at{buffers, shape.parameters, 1, 2};
-  const double rate = at.rate();
-  const Vec<Real> minus_rate = constant<Real>(-rate), momentum = constant<Real>(shape.momentum);
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+template <typename Element, bool nesterov>
+struct Momentum {
+  using Real = Element;
+  Layout<Real> at;
+  const UpdateShape& shape;
+  double rate;
+  Vec<Real> minus_rate, momentum;
+  FASTNN_INLINE Momentum(Buffers buffers, const UpdateShape& s)
+      : at{buffers, s.parameters, 1, 2},
+        shape(s),
+        rate(at.rate()),
+        minus_rate(constant<Real>(-rate)),
+        momentum(constant<Real>(s.momentum)) {}
+  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* g) const {
     Real *new_velocity = at.new_state(0, place), *new_p = at.new_parameter(k, first);
-    const Real *velocity = at.state(1, place), *p = at.parameter(k, first), *g = at.gradient(k, first);
+    const Real *velocity = at.state(1, place), *p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
     for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> step = minus_rate * lanes.load(g + i);
@@ -92,24 +107,33 @@ void sgd_momentum(Buffers buffers, const UpdateShape& shape, int64_t task) {
       lanes.store(new_velocity + i, v);
       lanes.store(new_p + i, decayed.of(lanes.load(p + i)) + (nesterov ? fma(momentum, v, step) : v));
     });
-  });
-}
+  }
+};
 
 // Results: m, v, with amsgrad v_max, parameters. Operands: lr, step, m, v, v_max or none, parameters, gradients.
-template <typename Real, bool amsgrad>
-void adam(Buffers buffers, const UpdateShape& shape, int64_t task) {
-  const Layout<Real> at{buffers, shape.parameters, amsgrad ? 3 : 2, 5};
-  const auto step = static_cast<double>(*array<int64_t>(buffers, at.results + at.n + 1));
-  const double rate = at.rate();
-  const double alpha = rate * __builtin_sqrt(1 - __builtin_pow(shape.beta_2, step)) / (1 - __builtin_pow(shape.beta_1, step));
-  const Vec<Real> minus_alpha = constant<Real>(-alpha), epsilon = constant<Real>(shape.epsilon);
-  const Vec<Real> new_in_m = constant<Real>(1 - shape.beta_1), new_in_v = constant<Real>(1 - shape.beta_2);
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+template <typename Element, bool amsgrad>
+struct Adam {
+  using Real = Element;
+  Layout<Real> at;
+  const UpdateShape& shape;
+  double rate;
+  Vec<Real> minus_alpha, epsilon, new_in_m, new_in_v;
+  FASTNN_INLINE Adam(Buffers buffers, const UpdateShape& s)
+      : at{buffers, s.parameters, amsgrad ? 3 : 2, 5},
+        shape(s),
+        rate(at.rate()),
+        epsilon(constant<Real>(s.epsilon)),
+        new_in_m(constant<Real>(1 - s.beta_1)),
+        new_in_v(constant<Real>(1 - s.beta_2)) {
+    const auto step = static_cast<double>(*array<int64_t>(buffers, at.results + at.n + 1));
+    minus_alpha =
+        constant<Real>(-rate * __builtin_sqrt(1 - __builtin_pow(s.beta_2, step)) / (1 - __builtin_pow(s.beta_1, step)));
+  }
+  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* gradient) const {
     Real *new_m = at.new_state(0, place), *new_v = at.new_state(1, place), *new_p = at.new_parameter(k, first);
     Real* new_max = amsgrad ? at.new_state(2, place) : nullptr;
-    const Real *old_m = at.state(2, place), *old_v = at.state(3, place);
+    const Real *old_m = at.state(2, place), *old_v = at.state(3, place), *p = at.parameter(k, first);
     const Real* old_max = amsgrad ? at.state(4, place) : nullptr;
-    const Real *p = at.parameter(k, first), *gradient = at.gradient(k, first);
     const Decay<Real> decayed(shape, k, rate);
     for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> g = lanes.load(gradient + i);
@@ -124,22 +148,31 @@ void adam(Buffers buffers, const UpdateShape& shape, int64_t task) {
       }
       lanes.store(new_p + i, fma(minus_alpha, m / (sqrt(v) + epsilon), decayed.of(lanes.load(p + i))));
     });
-  });
-}
+  }
+};
 
 // Results: v, if centered m, with momentum velocity, parameters. Operands: lr, v, m or none, velocity or none, parameters,
 // gradients.
-template <typename Real, bool centered, bool has_momentum>
-void rmsprop(Buffers buffers, const UpdateShape& shape, int64_t task) {
-  const Layout<Real> at{buffers, shape.parameters, 1 + centered + has_momentum, 4};
-  const double rate = at.rate();
-  const Vec<Real> lr = constant<Real>(rate), epsilon = constant<Real>(shape.epsilon);
-  const Vec<Real> added = constant<Real>(1 - shape.rho), momentum = constant<Real>(shape.momentum);
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+template <typename Element, bool centered, bool has_momentum>
+struct RmsProp {
+  using Real = Element;
+  Layout<Real> at;
+  const UpdateShape& shape;
+  double rate;
+  Vec<Real> lr, epsilon, added, momentum;
+  FASTNN_INLINE RmsProp(Buffers buffers, const UpdateShape& s)
+      : at{buffers, s.parameters, 1 + centered + has_momentum, 4},
+        shape(s),
+        rate(at.rate()),
+        lr(constant<Real>(rate)),
+        epsilon(constant<Real>(s.epsilon)),
+        added(constant<Real>(1 - s.rho)),
+        momentum(constant<Real>(s.momentum)) {}
+  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* gradient) const {
     Real *new_v = at.new_state(0, place), *new_p = at.new_parameter(k, first);
     Real* new_m = centered ? at.new_state(1, place) : nullptr;
     Real* new_velocity = has_momentum ? at.new_state(1 + centered, place) : nullptr;
-    const Real *old_v = at.state(1, place), *p = at.parameter(k, first), *gradient = at.gradient(k, first);
+    const Real *old_v = at.state(1, place), *p = at.parameter(k, first);
     const Real* old_m = centered ? at.state(2, place) : nullptr;
     const Real* velocity = has_momentum ? at.state(3, place) : nullptr;
     const Decay<Real> decayed(shape, k, rate);
@@ -161,37 +194,54 @@ void rmsprop(Buffers buffers, const UpdateShape& shape, int64_t task) {
       }
       lanes.store(new_p + i, decayed.of(lanes.load(p + i)) - step);
     });
-  });
-}
+  }
+};
 
 // Results: accumulator, parameters. Operands: lr, accumulator, parameters, gradients.
-template <typename Real>
-void adagrad(Buffers buffers, const UpdateShape& shape, int64_t task) {
-  const Layout<Real> at{buffers, shape.parameters, 1, 2};
-  const double rate = at.rate();
-  const Vec<Real> lr = constant<Real>(rate), epsilon = constant<Real>(shape.epsilon);
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+template <typename Element>
+struct Adagrad {
+  using Real = Element;
+  Layout<Real> at;
+  const UpdateShape& shape;
+  double rate;
+  Vec<Real> lr, epsilon;
+  FASTNN_INLINE Adagrad(Buffers buffers, const UpdateShape& s)
+      : at{buffers, s.parameters, 1, 2},
+        shape(s),
+        rate(at.rate()),
+        lr(constant<Real>(rate)),
+        epsilon(constant<Real>(s.epsilon)) {}
+  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* gradient) const {
     Real *new_a = at.new_state(0, place), *new_p = at.new_parameter(k, first);
-    const Real *old_a = at.state(1, place), *p = at.parameter(k, first), *gradient = at.gradient(k, first);
+    const Real *old_a = at.state(1, place), *p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
     for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> g = lanes.load(gradient + i), a = fma(g, g, lanes.load(old_a + i));
       lanes.store(new_a + i, a);
       lanes.store(new_p + i, decayed.of(lanes.load(p + i)) - lr * g / sqrt(a + epsilon));
     });
-  });
-}
+  }
+};
 
 // Results: m, parameters. Operands: lr, m, parameters, gradients.
-template <typename Real>
-void lion(Buffers buffers, const UpdateShape& shape, int64_t task) {
-  const Layout<Real> at{buffers, shape.parameters, 1, 2};
-  const double rate = at.rate();
-  const Vec<Real> lr = constant<Real>(rate), kept = constant<Real>(shape.beta_1), new_in_sum = constant<Real>(1 - shape.beta_1);
-  const Vec<Real> new_in_m = constant<Real>(1 - shape.beta_2);
-  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+template <typename Element>
+struct Lion {
+  using Real = Element;
+  Layout<Real> at;
+  const UpdateShape& shape;
+  double rate;
+  Vec<Real> lr, kept, new_in_sum, new_in_m;
+  FASTNN_INLINE Lion(Buffers buffers, const UpdateShape& s)
+      : at{buffers, s.parameters, 1, 2},
+        shape(s),
+        rate(at.rate()),
+        lr(constant<Real>(rate)),
+        kept(constant<Real>(s.beta_1)),
+        new_in_sum(constant<Real>(1 - s.beta_1)),
+        new_in_m(constant<Real>(1 - s.beta_2)) {}
+  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* gradient) const {
     Real *new_m = at.new_state(0, place), *new_p = at.new_parameter(k, first);
-    const Real *old_m = at.state(1, place), *p = at.parameter(k, first), *gradient = at.gradient(k, first);
+    const Real *old_m = at.state(1, place), *p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
     for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> g = lanes.load(gradient + i), m = lanes.load(old_m + i), sum = fma(m, kept, g * new_in_sum);
@@ -200,23 +250,49 @@ void lion(Buffers buffers, const UpdateShape& shape, int64_t task) {
       lanes.store(new_m + i, fma(g - m, new_in_m, m));
       lanes.store(new_p + i, decayed.of(lanes.load(p + i)) - step);
     });
+  }
+};
+
+// ---- Kernels --------------------------------------------------------------------------------------------------------------
+
+template <typename Rule>
+void flat(Buffers buffers, const UpdateShape& shape, int64_t task) {
+  const Rule update(buffers, shape);
+  for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
+    update(k, first, place, count, update.at.gradient(k, first));
   });
 }
+
+template <typename Rule>
+void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, int64_t task) {
+  using Real = typename Rule::Real;
+  const Rule update(buffers, shape.update);
+  const TileHeights heights = tile_heights(shape.product.M);
+  const int64_t tile = task * shape.product.tile_block;
+  const int64_t end = tile + shape.product.tile_block < heights.tiles ? tile + shape.product.tile_block : heights.tiles;
+  const int64_t N = shape.product.N, first = heights.first_row(tile) * N, count = heights.first_row(end) * N - first;
+  Real* const gradient = scratch.as<Real>();
+  const Real* const packed = array<Real>(buffers, shape.workspace);
+  multiply_packed_tiles<Real>(gradient, packed, packed + shape.product.b_begins, nullptr, shape.product, tile, end, 0, N);
+  update(shape.parameter, first, shape.update.places[shape.parameter] + first, count, gradient);
+}
+
+template <template <typename, auto...> class Rule, auto... options>
+constexpr UpdateKernels kernels_of = {{kernel<flat<Rule<float, options...>>>, kernel<flat<Rule<double, options...>>>},
+                                      {kernel<product<Rule<float, options...>>>, kernel<product<Rule<double, options...>>>}};
 
 }  // namespace
 
 const OptimizerKernels optimizer_kernels = {
-    {kernel<sgd<float>>, kernel<sgd<double>>},
-    {kernel<sgd_momentum<float, false>>, kernel<sgd_momentum<double, false>>},
-    {kernel<sgd_momentum<float, true>>, kernel<sgd_momentum<double, true>>},
-    {kernel<adam<float, false>>, kernel<adam<double, false>>},
-    {kernel<adam<float, true>>, kernel<adam<double, true>>},
-    {{{kernel<rmsprop<float, false, false>>, kernel<rmsprop<double, false, false>>},
-      {kernel<rmsprop<float, false, true>>, kernel<rmsprop<double, false, true>>}},
-     {{kernel<rmsprop<float, true, false>>, kernel<rmsprop<double, true, false>>},
-      {kernel<rmsprop<float, true, true>>, kernel<rmsprop<double, true, true>>}}},
-    {kernel<adagrad<float>>, kernel<adagrad<double>>},
-    {kernel<lion<float>>, kernel<lion<double>>},
+    kernels_of<Sgd>,
+    kernels_of<Momentum, false>,
+    kernels_of<Momentum, true>,
+    kernels_of<Adam, false>,
+    kernels_of<Adam, true>,
+    {{kernels_of<RmsProp, false, false>, kernels_of<RmsProp, false, true>},
+     {kernels_of<RmsProp, true, false>, kernels_of<RmsProp, true, true>}},
+    kernels_of<Adagrad>,
+    kernels_of<Lion>,
 };
 
 }  // namespace fastnn::FASTNN_ISA

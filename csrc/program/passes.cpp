@@ -14,6 +14,7 @@ const std::vector<Pass>& passes() {
   static const std::vector<Pass> list = {
       {"softmax_cross_entropy", true, softmax_cross_entropy},
       {"conv2d_block", true, conv2d_block},
+      {"product_update", false, product_update},
       {"dead_nodes", false, dead_nodes},
   };
   return list;
@@ -29,6 +30,18 @@ void disable_passes(const std::set<std::string>& names) {
   }
   std::lock_guard lock(disabled_mutex);
   disabled = names;
+}
+
+std::vector<int> count_readers(const Graph& graph) {
+  std::vector<int> readers(graph.values().size(), 0);
+  for (const Node& node : graph.nodes()) {
+    for (ValueId input : node.inputs) {
+      if (input != kNoValue) ++readers[input];
+    }
+  }
+  for (ValueId output : graph.outputs()) ++readers[output];
+  for (const Graph::Binding& binding : graph.bindings()) ++readers[binding.value];
+  return readers;
 }
 
 void run_passes(Graph& graph, bool fusion) {

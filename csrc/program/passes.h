@@ -17,8 +17,13 @@ namespace fastnn {
 void softmax_cross_entropy(Graph& graph);
 // conv2d, relu and max_pool2d become conv2d_block.
 void conv2d_block(Graph& graph);
+// The gradient of a dense kernel is made in the optimizer's update, its only reader, and never written.
+void product_update(Graph& graph);
 // Removes nodes that neither an output nor a commit depends on.
 void dead_nodes(Graph& graph);
+
+// How often each value is read: by nodes, as a result, as a variable's next value.
+std::vector<int> count_readers(const Graph& graph);
 
 struct Pass {
   std::string_view name;

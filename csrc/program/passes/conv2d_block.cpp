@@ -2,23 +2,6 @@
 
 namespace fastnn {
 
-namespace {
-
-// How often each value is read: by nodes, as a result, as a variable's next value.
-std::vector<int> count_readers(const Graph& graph) {
-  std::vector<int> readers(graph.values().size(), 0);
-  for (const Node& node : graph.nodes()) {
-    for (ValueId input : node.inputs) {
-      if (input != kNoValue) ++readers[input];
-    }
-  }
-  for (ValueId output : graph.outputs()) ++readers[output];
-  for (const Graph::Binding& binding : graph.bindings()) ++readers[binding.value];
-  return readers;
-}
-
-}  // namespace
-
 // conv2d, perhaps relu, and a max-pool whose windows touch become one op. relu keeps the order of its arguments, so it may as
 // well come after the maximum. What stands between is read by nobody else, or it would be computed twice.
 void conv2d_block(Graph& graph) {
