@@ -10,7 +10,7 @@ import pytest
 import fastnn
 from fastnn import _core, kernels, ops
 from fastnn.reference import forward_ops
-from harness import Case, Operand, Refused, array, assert_house_form, check, forced, given, normal
+from harness import Case, Operand, Refused, array, assert_house_form, check, execute, forced, given, normal, planned_variant
 
 GATES = {"simple_rnn": 1, "lstm": 4, "gru": 3}
 STATES = {"simple_rnn": 1, "lstm": 2, "gru": 1}
@@ -236,6 +236,62 @@ def test_pieces_are_the_whole(op: str) -> None:
         parts.append(part)
     assert np.array_equal(np.concatenate(parts, axis=1), y)
     assert all(np.array_equal(a, b) for a, b in zip(carried, states))
+
+
+# Tasks divide the units of a network of so many in batches up to this one, and in greater ones the rows.
+MANY_UNITS, FEW_ROWS = {"simple_rnn": 411, "lstm": 203, "gru": 257}, 16
+
+
+def chosen(op: str, operands: list[Any]) -> str | None:
+    return planned_variant(Case(op, [], {}), operands)
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("op", OPS)
+def test_both_ways_give_the_same_bits(op: str, isa: str) -> None:
+    for own in OWN[op]:
+        if own.get("reset_after") is False:
+            continue
+        table = [
+            *(cases(op, *size, **own) for size in [(6, 4, 3, 5), (1, 3, 5, 130), (13, 3, 3, 33), (53, 1, 4, 67), (2, 0, 3, 4)]),
+            *(cases(op, 7, 4, 3, 70, **own, **options) for options in OPTIONS),
+        ]
+        for case in (case for pair in table for case in pair):
+            for dtype in ("float32", "float64"):
+                operands = case.as_dtype(case.make_operands(), dtype)
+                results = []
+                for variant in ("rows", "units"):
+                    for threads in (1, 3):
+                        with forced(isa=isa, threads=threads, variant=(case.op, variant)):
+                            results.append(execute(case, operands))
+                for other in results[1:]:
+                    for a, b in zip(results[0], other, strict=True):
+                        assert np.array_equal(a, b), (case, dtype)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_the_choice_of_the_way_changes_no_bit(op: str) -> None:
+    """Rows of a batch whose tasks divide its rows are those of a small batch whose tasks divide its units; so are pieces."""
+    units = MANY_UNITS[op]
+    x, *weights = network(op, FEW_ROWS + 1, 3, 19, units)
+    assert chosen(op, [x, *weights]) == "rows"
+    together = getattr(kernels, op)(x, *weights)
+    derivatives = together[2 + STATES[op]]
+    dy = np.random.default_rng(2).standard_normal((*x.shape[:2], units)).astype("f")
+    back = f"{op}_backward"
+    whole_back = _core.execute(back, [derivatives, weights[1], dy], {})
+    for rows in (slice(0, 1), slice(7, 12), slice(1, FEW_ROWS + 1)):
+        assert chosen(op, [x[rows], *weights]) == "units"
+        for part, whole in zip(getattr(kernels, op)(x[rows], *weights), together):
+            assert np.array_equal(part, whole[rows])
+        operands = [derivatives[rows], weights[1], dy[rows]]
+        assert chosen(back, operands) == "units"
+        for part, whole in zip(_core.execute(back, operands, {}), whole_back):
+            assert np.array_equal(part, whole[rows])
+    carried: list[Any] = [None] * STATES[op]
+    for step in range(3):
+        y, *carried = getattr(ops, op)(x[:9, step : step + 1], *weights, *carried)
+        assert np.array_equal(y, together[0][:9, step : step + 1])
 
 
 @pytest.mark.parametrize("op", OPS)

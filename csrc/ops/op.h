@@ -110,7 +110,9 @@ struct Call {
 // ---- Kernels --------------------------------------------------------------------------------------------------------------
 
 // One kernel over `tasks` independent tasks. The number of tasks is a function of shapes, never of threads. Its buffers are
-// the op's outputs, then its inputs (absent ones are null), then the plan's workspaces.
+// the op's outputs, then its inputs (absent ones are null), then the plan's workspaces. Of several rounds each begins when all
+// tasks of the one before it have ended, and task i of round n gets the number n * tasks + i; while no worker is late, the worker
+// that gets it is the same in each round, and finds in its cache what it used before.
 struct KernelStep {
   KernelFn run = nullptr;
   int64_t tasks = 0;
@@ -119,6 +121,7 @@ struct KernelStep {
   std::vector<size_t> operands = {};   // which of the op's buffers it gets, in this order; none named: all of them
   // Writes a workspace, its first operand, and reads nothing but the others: what it makes of weights is kept until they change.
   bool prepares = false;
+  int64_t rounds = 1;
 };
 
 template <typename Params>

@@ -129,17 +129,49 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // An odd number of cache lines: otherwise rows of 4 KiB would all lie in the same few places of the first-level cache.
 int64_t odd_lines(int64_t elements, int64_t item) { return (divide_up(elements * item, 64) | 1) * 64 / item; }
 
-constexpr int64_t kRows = 16;  // a task's at least, where there are more than two tasks
+constexpr int64_t kRows = 16;              // a task's at least, where there are more than two tasks
+constexpr int64_t kBlocks = 8;             // of units, where tasks divide those
+constexpr int64_t kManyBytes = 640 << 10;  // of weights, and
+constexpr int64_t kFewRows = 16;           // for which tasks divide the units
 
-RecurrentShape shape_of(const Call& call, const Cell& cell, Isa isa, const Dims& steps, int64_t C) {
-  const bool is_double = call.dtype(0) == DType::float64;
-  const int64_t lanes = recurrent_kernels(isa).lanes[is_double], item = is_double ? 8 : 4;
+// Do tasks divide the rows? Not where the weights are more than stay in a second-level cache from step to step, and the rows so
+// few that reading them is what the steps wait for.
+bool divides_rows(const Call& call, const Dims& sequence, int64_t weights) {
+  const int64_t B = sequence[0], T = sequence[1];
+  return B == 0 || B > kFewRows || T == 0 || weights * static_cast<int64_t>(item_size(call.dtype(0))) < kManyBytes;
+}
+bool divides_rows_forward(const Call& call, Isa) {
+  const Dims x = to_dims(call.shape(0), "recurrent"), recurrent = to_dims(call.shape(2), "recurrent");
+  return divides_rows(call, x, (x[2] + recurrent[0]) * recurrent[1]);
+}
+bool divides_rows_backward(const Call& call, Isa) {
+  const Dims recurrent = to_dims(call.shape(1), "recurrent");
+  return divides_rows(call, to_dims(call.shape(0), "recurrent"), recurrent[0] * recurrent[1]);
+}
+// A step of gru without reset_after is two products, one after the other: the second needs what the first makes of all units.
+template <bool (*divides)(const Call&, Isa)>
+bool divides_rows_of_gru(const Call& call, Isa isa) {
+  return !call.attributes.flag("reset_after") || divides(call, isa);
+}
+bool divides_units_of_gru(const Call& call, Isa) { return call.attributes.flag("reset_after"); }
+
+int64_t lanes_of(const Call& call, Isa isa) { return recurrent_kernels(isa).lanes[call.dtype(0) == DType::float64]; }
+
+RecurrentShape shape_of(const Call& call, const Cell& cell, Isa isa, const Dims& steps, int64_t C, bool by_units) {
+  const int64_t lanes = lanes_of(call, isa), item = static_cast<int64_t>(item_size(call.dtype(0)));
   RecurrentShape shape{};
   shape.B = steps[0], shape.T = steps[1], shape.C = C, shape.U = steps.back(), shape.gates = cell.gates;
-  shape.tasks = std::min<int64_t>(shape.B, 2);
-  while (shape.tasks * 2 * kRows <= shape.B) shape.tasks *= 2;
-  shape.rows = shape.tasks == 0 ? 0 : divide_up(shape.B, shape.tasks);
   shape.units = divide_up(shape.U, lanes) * lanes;
+  shape.by_units = by_units;
+  if (by_units) {
+    const int64_t whole = std::max(4 * lanes, 64 / item);  // tiles, and lines of a cache
+    shape.block = std::max<int64_t>(divide_up(shape.U, kBlocks * whole), 1) * whole;
+    shape.tasks = divide_up(shape.U, shape.block), shape.rows = shape.B;
+  } else {
+    shape.tasks = std::min<int64_t>(shape.B, 2);
+    while (shape.tasks * 2 * kRows <= shape.B) shape.tasks *= 2;
+    shape.block = shape.units, shape.rows = shape.tasks == 0 ? 0 : divide_up(shape.B, shape.tasks);
+  }
   shape.a_row = odd_lines((shape.T == 0 ? 0 : C) + shape.units, item);
   shape.gate_row = odd_lines(cell.gates * shape.U, item);
   shape.reverse = call.attributes.flag("reverse");
@@ -148,76 +180,91 @@ RecurrentShape shape_of(const Call& call, const Cell& cell, Isa isa, const Dims&
 
 using Kernels = const KernelFn (&)[2];
 
-// The weights packed in `packs` tasks, then all steps; `scratch` in elements.
+// In elements: one of the two places where a round leaves something to the next, what else outlives a round, and what does not.
+struct Memory {
+  int64_t place, others, round;
+};
+
+// The weights packed in `packs` tasks, then all steps.
 KernelPlan plan_steps(const Call& call, const RecurrentShape& shape, Kernels pack, int64_t packs, int64_t packed, Kernels run,
-                      int64_t scratch, std::vector<size_t> weights) {
+                      Memory memory, std::vector<size_t> weights) {
   if (shape.B == 0 || shape.U == 0) return {};
   const bool is_double = call.dtype(0) == DType::float64;
-  const size_t item = item_size(call.dtype(0));
+  const auto bytes = [&](int64_t elements) { return static_cast<size_t>(elements) * item_size(call.dtype(0)); };
   KernelPlan plan;
-  plan.workspaces = {static_cast<size_t>(packed) * item};
+  plan.workspaces = {bytes(packed), shape.by_units ? bytes(2 * memory.place + memory.others) : 0};
   plan.steps.push_back(kernel_step(pack[is_double], shape.T == 0 ? 0 : packs, shape));
   plan.steps.back().operands = {call.op->outputs.size() + call.op->inputs.size()};
   for (size_t operand : weights) plan.steps.back().operands.push_back(call.op->outputs.size() + operand);
   plan.steps.back().prepares = true;
-  plan.steps.push_back(kernel_step(run[is_double], shape.tasks, shape, static_cast<size_t>(scratch) * item));
+  plan.steps.push_back(kernel_step(run[is_double], shape.tasks, shape,
+                                   bytes(memory.round + (shape.by_units ? 0 : 2 * memory.place + memory.others))));
+  if (shape.by_units) plan.steps.back().rounds = shape.rounds;
   return plan;
 }
 
-int64_t lanes_of(const Call& call, Isa isa) { return recurrent_kernels(isa).lanes[call.dtype(0) == DType::float64]; }
-
-RecurrentShape forward_shape(const Call& call, const Cell& cell, Isa isa) {
+RecurrentShape forward_shape(const Call& call, const Cell& cell, Isa isa, bool by_units) {
   const Dims x = to_dims(call.shape(0), std::string(call.name()));
-  return shape_of(call, cell, isa, {x[0], x[1], call.shape(2)[0].factor()}, x[2]);
+  RecurrentShape shape = shape_of(call, cell, isa, {x[0], x[1], call.shape(2)[0].factor()}, x[2], by_units);
+  shape.rounds = shape.T + 1;
+  return shape;
 }
 
+template <bool by_units>
 KernelPlan plan_simple_rnn(const Call& call, Isa isa) {
-  RecurrentShape shape = forward_shape(call, kSimpleRnn, isa);
+  RecurrentShape shape = forward_shape(call, kSimpleRnn, isa, by_units);
   shape.activation = activation_of(call);
   const RecurrentKernels& kernels = recurrent_kernels(isa);
   const int64_t width = 4 * lanes_of(call, isa), tiles = divide_up(shape.U, width);
-  const int64_t scratch = shape.rows * (shape.a_row + shape.units + width) + shape.units;
+  const Memory memory{shape.rows * shape.a_row, (shape.rows + 1) * shape.units, shape.rows * width};
   return plan_steps(call, shape, kernels.pack_simple_rnn, tiles, tiles * width * (shape.C + shape.U), kernels.simple_rnn,
-                    scratch, {1, 2});
+                    memory, {1, 2});
 }
 
+template <bool by_units>
 KernelPlan plan_lstm(const Call& call, Isa isa) {
-  const RecurrentShape shape = forward_shape(call, kLstm, isa);
+  const RecurrentShape shape = forward_shape(call, kLstm, isa, by_units);
   const RecurrentKernels& kernels = recurrent_kernels(isa);
   const int64_t lanes = lanes_of(call, isa);
-  const int64_t scratch = shape.rows * (shape.a_row + 2 * shape.units + 4 * lanes) + 4 * shape.units;
+  const Memory memory{shape.rows * shape.a_row, (2 * shape.rows + 4) * shape.units, shape.rows * 4 * lanes};
   return plan_steps(call, shape, kernels.pack_lstm, shape.units / lanes, 4 * shape.units * (shape.C + shape.U), kernels.lstm,
-                    scratch, {1, 2});
+                    memory, {1, 2});
 }
 
+template <bool by_units>
 KernelPlan plan_gru(const Call& call, Isa isa) {
-  RecurrentShape shape = forward_shape(call, kGru, isa);
+  RecurrentShape shape = forward_shape(call, kGru, isa, by_units);
   shape.reset_after = call.attributes.flag("reset_after");
   const RecurrentKernels& kernels = recurrent_kernels(isa);
   const int64_t lanes = lanes_of(call, isa);
-  const int64_t scratch = shape.rows * (2 * shape.a_row + 2 * shape.units + 4 * lanes) + 4 * shape.units;
+  const int64_t of_reset = shape.reset_after ? 0 : shape.rows * (shape.a_row + shape.units);
+  const Memory memory{shape.rows * shape.a_row, (shape.rows + 4) * shape.units + of_reset, shape.rows * 4 * lanes};
   return plan_steps(call, shape, kernels.pack_gru, shape.units / lanes, 3 * shape.units * (shape.C + shape.U), kernels.gru,
-                    scratch, {1, 2});
+                    memory, {1, 2});
 }
 
-KernelPlan plan_backward(const Call& call, Isa isa, const Cell& cell, Kernels run, bool reset_after = false) {
+KernelPlan plan_backward(const Call& call, Isa isa, const Cell& cell, Kernels run, bool by_units, bool reset_after = false) {
   const Dims derivatives = to_dims(call.shape(0), std::string(call.name()));
-  RecurrentShape shape = shape_of(call, cell, isa, derivatives, 0);
+  RecurrentShape shape = shape_of(call, cell, isa, derivatives, 0, by_units);
+  shape.rounds = shape.T + 2;  // the last for the gradients of the initial states
   shape.reset_after = reset_after;
   const int64_t width = 4 * lanes_of(call, isa), tiles = divide_up(shape.U, width);
   // The last entry is the first step of a row, an integer.
-  const int64_t scratch = shape.rows * (shape.gate_row + (1 + cell.states) * shape.units + 2);
-  return plan_steps(call, shape, recurrent_kernels(isa).pack_backward, tiles, tiles * width * cell.gates * shape.U, run,
-                    scratch, {1});
+  const Memory memory{shape.rows * shape.gate_row, shape.rows * ((1 + cell.states) * shape.units + 2), 0};
+  return plan_steps(call, shape, recurrent_kernels(isa).pack_backward, tiles, tiles * width * cell.gates * shape.U, run, memory,
+                    {1});
 }
+template <bool by_units>
 KernelPlan plan_simple_rnn_backward(const Call& call, Isa isa) {
-  return plan_backward(call, isa, kSimpleRnn, recurrent_kernels(isa).simple_rnn_backward);
+  return plan_backward(call, isa, kSimpleRnn, recurrent_kernels(isa).simple_rnn_backward, by_units);
 }
+template <bool by_units>
 KernelPlan plan_lstm_backward(const Call& call, Isa isa) {
-  return plan_backward(call, isa, kLstm, recurrent_kernels(isa).lstm_backward);
+  return plan_backward(call, isa, kLstm, recurrent_kernels(isa).lstm_backward, by_units);
 }
+template <bool by_units>
 KernelPlan plan_gru_backward(const Call& call, Isa isa) {
-  return plan_backward(call, isa, kGru, recurrent_kernels(isa).gru_backward, call.attributes.flag("reset_after"));
+  return plan_backward(call, isa, kGru, recurrent_kernels(isa).gru_backward, by_units, call.attributes.flag("reset_after"));
 }
 
 // ---- Costs ----------------------------------------------------------------------------------------------------------------
@@ -252,7 +299,7 @@ std::span<const Op> recurrent_ops() {
        .outputs = {"y?", "h", "previous?", "derivatives?"},
        .attributes = {{"activation", std::string("tanh")}, reverse},
        .infer = infer_simple_rnn,
-       .variants = {{"steps", nullptr, plan_simple_rnn}},
+       .variants = {{"rows", divides_rows_forward, plan_simple_rnn<false>}, {"units", nullptr, plan_simple_rnn<true>}},
        .cost = cost_forward},
       {.name = "lstm",
        .doc = "long short-term memory over the steps of x: the outputs, and the last output and cell state",
@@ -260,7 +307,7 @@ std::span<const Op> recurrent_ops() {
        .outputs = {"y?", "h", "c", "previous?", "derivatives?"},
        .attributes = {reverse},
        .infer = infer_lstm,
-       .variants = {{"steps", nullptr, plan_lstm}},
+       .variants = {{"rows", divides_rows_forward, plan_lstm<false>}, {"units", nullptr, plan_lstm<true>}},
        .cost = cost_forward},
       {.name = "gru",
        .doc = "gated recurrent units over the steps of x: the outputs, and the last one",
@@ -268,7 +315,8 @@ std::span<const Op> recurrent_ops() {
        .outputs = {"y?", "h", "previous?", "derivatives?", "reset?"},
        .attributes = {reset_after, reverse},
        .infer = infer_gru,
-       .variants = {{"steps", nullptr, plan_gru}},
+       .variants = {{"rows", divides_rows_of_gru<divides_rows_forward>, plan_gru<false>},
+                    {"units", divides_units_of_gru, plan_gru<true>}},
        .cost = cost_forward},
       {.name = "simple_rnn_backward",
        .doc = "dz, the gradients of simple_rnn's sums, and that of its initial state",
@@ -276,7 +324,8 @@ std::span<const Op> recurrent_ops() {
        .outputs = {"dz", "dh0?"},
        .attributes = {reverse},
        .infer = infer_simple_rnn_backward,
-       .variants = {{"steps", nullptr, plan_simple_rnn_backward}},
+       .variants = {{"rows", divides_rows_backward, plan_simple_rnn_backward<false>},
+                    {"units", nullptr, plan_simple_rnn_backward<true>}},
        .cost = cost_backward},
       {.name = "lstm_backward",
        .doc = "dz, the gradients of lstm's sums i f c o, and those of its initial states",
@@ -284,7 +333,7 @@ std::span<const Op> recurrent_ops() {
        .outputs = {"dz", "dh0?", "dc0?"},
        .attributes = {reverse},
        .infer = infer_lstm_backward,
-       .variants = {{"steps", nullptr, plan_lstm_backward}},
+       .variants = {{"rows", divides_rows_backward, plan_lstm_backward<false>}, {"units", nullptr, plan_lstm_backward<true>}},
        .cost = cost_backward},
       {.name = "gru_backward",
        .doc = "dz, the gradients of gru's sums z r h, drecurrent, of the sums with recurrent_kernel, and that of its initial "
@@ -293,7 +342,8 @@ std::span<const Op> recurrent_ops() {
        .outputs = {"dz", "drecurrent?", "dh0?"},
        .attributes = {reset_after, reverse},
        .infer = infer_gru_backward,
-       .variants = {{"steps", nullptr, plan_gru_backward}},
+       .variants = {{"rows", divides_rows_of_gru<divides_rows_backward>, plan_gru_backward<false>},
+                    {"units", divides_units_of_gru, plan_gru_backward<true>}},
        .cost = cost_backward},
   };
   return ops;

@@ -20,14 +20,16 @@
 //            dx = dz K^T, dbias = sum of dz.
 // Writes     every element of every result once; previous, derivatives, reset and y only where somebody reads them.
 // Aliasing   none.
-// Scratch    per row of a task: x, h, c and the gates of some units. Packed weights in a workspace: of a model's weights they
-//            stay from run to run.
+// Scratch    per row of a task: x, h twice, c and the gates of some units; in a workspace where tasks divide the units. Packed
+//            weights in a workspace: of a model's weights they stay from run to run.
 // Requires   float or double; a mask of bool. simple_rnn: activation tanh, relu or linear.
 // Edges      T = 0 gives the initial state. A NaN stays in its row. The mask stops what flows back as what flows forward.
-// Tasks      groups of rows of the batch, each through all steps without waiting for another: at least 16 rows, which is what
-//            streaming the weights once per step is worth, but two tasks for as few as two rows.
+// Tasks      "rows": groups of rows of the batch, each through all steps without waiting for another: at least 16 rows, which
+//            is what streaming the weights once per step is worth, but two tasks for as few as two rows. "units": blocks of
+//            units, for all rows, a step in each round, with a barrier between rounds: the weights of a block stay in a core's
+//            cache. It is for up to 16 rows and more weights than such a cache holds; not for gru without reset_after.
 // Numerics   a is one chain of fused multiply-adds over x, then h: |error| <= (C + U) eps sum of |products|. A row's bits do
-//            not depend on B.
+//            not depend on B, nor on what tasks divide.
 // Cost       2 B T (C + U) G U flop, back 2 B T U G U and the products above.
 // Source     Hochreiter and Schmidhuber, "Long short-term memory", 1997, with the forget gate of Gers et al., 2000; Cho et al.,
 //            "Learning phrase representations using RNN encoder-decoder", 2014 (reset_after: version 3 of the preprint).
@@ -43,15 +45,17 @@ enum class RecurrentActivation : uint8_t { tanh, relu, linear };
 
 struct RecurrentShape {
   int64_t B, T, C, U, gates;
-  int64_t tasks, rows;      // groups of rows, and the rows of the largest
+  int64_t tasks, rounds;    // of a round; rounds are one before the first step, one a step, and backward one behind the last
+  int64_t rows, block;      // of a task: rows of the largest, units
   int64_t units;            // U in whole vectors
   int64_t a_row, gate_row;  // elements between rows of [x h], and of the gradients of the gates
+  bool by_units;            // do tasks divide the units, one round each, or the rows, all rounds each?
   bool reverse, reset_after;
   RecurrentActivation activation;
 };
 
-// [0] for float, [1] for double. Buffers: the op's outputs, its inputs, the packed weights; of a pack_... the packed weights,
-// kernel and recurrent_kernel, of pack_backward the packed weights and recurrent_kernel.
+// [0] for float, [1] for double. Buffers: the op's outputs, its inputs, the packed weights, what rounds share; of a pack_...
+// the packed weights, kernel and recurrent_kernel, of pack_backward the packed weights and recurrent_kernel.
 struct RecurrentKernels {
   KernelFn simple_rnn[2], lstm[2], gru[2];
   KernelFn simple_rnn_backward[2], lstm_backward[2], gru_backward[2];

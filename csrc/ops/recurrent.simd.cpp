@@ -11,10 +11,28 @@ namespace {
 
 // ---- What all have in common ----------------------------------------------------------------------------------------------
 
-// The rows of a task.
+// Some rows of the batch: those of one of several parts.
 struct Rows {
   int64_t first, count;
-  Rows(const RecurrentShape& s, int64_t task) : first(s.B * task / s.tasks), count(s.B * (task + 1) / s.tasks - first) {}
+  Rows(const RecurrentShape& s, int64_t part, int64_t parts)
+      : first(s.B * part / parts), count(s.B * (part + 1) / parts - first) {}
+};
+
+// What a task does: all rounds for some rows, or one round for some units. Round 0 makes ready for the first step; each of the
+// next T does a step. What a round leaves for other units to read, the next one finds in one of two places, and writes to
+// the other.
+struct Turn {
+  int64_t round, end;
+  int64_t n, n_end;
+  Rows rows;
+  Rows copied;  // those whose x it copies
+  Turn(const RecurrentShape& s, int64_t task)
+      : round(s.by_units ? task / s.tasks : 0),
+        end(s.by_units ? round + 1 : s.rounds),
+        n(s.by_units ? task % s.tasks * s.block : 0),
+        n_end(n + s.block < s.U ? n + s.block : s.U),
+        rows(s, s.by_units ? 0 : task, s.by_units ? 1 : s.tasks),
+        copied(s, task % s.tasks, s.tasks) {}
 };
 
 // Where in arrays (B, T, ...) row r is at a step.
@@ -32,28 +50,43 @@ FASTNN_INLINE void with_units(const RecurrentShape& s, int64_t n, Body body) {
   }
 }
 
+// body(n, lanes) for the vectors of the units of a task.
+template <typename Real, typename Body>
+FASTNN_INLINE void for_units(const RecurrentShape& s, const Turn& turn, Body body) {
+  int64_t n = turn.n;
+  for (; n + kLanes<Real> <= turn.n_end; n += kLanes<Real>) body(n, AllLanes{});
+  if (n < turn.n_end) body(n, FirstLanes{static_cast<int>(s.U - n)});
+}
+
+// Of what the rounds leave to each other, where the one that begins with it finds it.
+template <typename Real>
+Real* left_to(int64_t round, Real* places, int64_t size, const RecurrentShape& s) {
+  return round % 2 != 0 ? places + size : places;
+}
+
 // A state of the task's rows, in whole vectors: zeros without one.
 template <typename Real>
-void load_state(Real* to, const Real* from, const RecurrentShape& s, const Rows& rows) {
-  for (int64_t r = 0; r < rows.count; ++r) {
-    for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
-      store(to + r * s.units + n, from == nullptr ? zero<Real>() : lanes.load(from + (rows.first + r) * s.U + n));
+void load_state(Real* to, const Real* from, const RecurrentShape& s, const Turn& turn) {
+  for (int64_t r = 0; r < turn.rows.count; ++r) {
+    for_units<Real>(s, turn, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+      store(to + r * s.units + n, from == nullptr ? zero<Real>() : lanes.load(from + (turn.rows.first + r) * s.U + n));
     });
   }
 }
 template <typename Real>
-void store_state(Real* to, const Real* from, const RecurrentShape& s, const Rows& rows) {
-  for (int64_t r = 0; r < rows.count; ++r) {
-    for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
-      lanes.store(to + (rows.first + r) * s.U + n, load(from + r * s.units + n));
+void store_state(Real* to, const Real* from, const RecurrentShape& s, const Turn& turn) {
+  for (int64_t r = 0; r < turn.rows.count; ++r) {
+    for_units<Real>(s, turn, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+      lanes.store(to + (turn.rows.first + r) * s.U + n, load(from + r * s.units + n));
     });
   }
 }
 
 // The biases of G gates for each vector of units side by side, as the packed weights are; `second` is added.
 template <typename Real>
-void spread_bias(Real* to, int64_t to_row, int gate, const Real* bias, const Real* second, const RecurrentShape& s) {
-  for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+void spread_bias(Real* to, int64_t to_row, int gate, const Real* bias, const Real* second, const RecurrentShape& s,
+                 const Turn& turn) {
+  for_units<Real>(s, turn, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
     Vec<Real> sum = bias == nullptr ? zero<Real>() : lanes.load(bias + n);
     if (second != nullptr) sum += lanes.load(second + n);
     store(to + n * to_row + gate * kLanes<Real>, sum);
@@ -62,15 +95,18 @@ void spread_bias(Real* to, int64_t to_row, int gate, const Real* bias, const Rea
 
 // a = [x h] of a step, h as R meets it, which is what `previous` keeps.
 template <typename Real>
-void gather(Real* a, Real* previous, const Real* x, const Real* h, const Real* kept, const RecurrentShape& s, const Rows& rows,
+void gather(Real* a, Real* previous, const Real* x, const Real* h, const Real* kept, const RecurrentShape& s, const Turn& turn,
             int64_t step) {
-  for (int64_t r = 0; r < rows.count; ++r) {
-    const int64_t at = place(s, rows, r, step);
-    copy_bytes(reinterpret_cast<char*>(a + r * s.a_row), reinterpret_cast<const char*>(x + at * s.C),
+  for (int64_t r = 0; r < turn.copied.count; ++r) {
+    copy_bytes(reinterpret_cast<char*>(a + (turn.copied.first - turn.rows.first + r) * s.a_row),
+               reinterpret_cast<const char*>(x + place(s, turn.copied, r, step) * s.C),
                s.C * static_cast<int64_t>(sizeof(Real)));
-    for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+  }
+  for (int64_t r = 0; r < turn.rows.count; ++r) {
+    const int64_t at = place(s, turn.rows, r, step);
+    for_units<Real>(s, turn, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
       Vec<Real> state = load(h + r * s.units + n);
-      if (kept != nullptr) state *= lanes.load(kept + (rows.first + r) * s.U + n);
+      if (kept != nullptr) state *= lanes.load(kept + (turn.rows.first + r) * s.U + n);
       lanes.store(a + r * s.a_row + s.C + n, state);
       if (previous != nullptr) lanes.store(previous + at * s.U + n, state);
     });
@@ -91,6 +127,24 @@ FASTNN_INLINE void multiply(Real* c, int64_t c_row, const Real* bias, const Real
   t.a_k = 1, t.b_k = b_k, t.k = k;
   t.start = start;
   run_strided_tiles(t, a_row, c_row, rows, columns);
+}
+
+// body(first, end) for the rows of one register tile after the other: what follows a product is done while the sums lie in the
+// first-level cache, and what that needs from memory, fetched before it, comes while they are made.
+template <typename Body>
+FASTNN_INLINE void for_tiles(int64_t rows, Body body) {
+  const int64_t tiles = (rows + kWideTileRows - 1) / kWideTileRows;
+  for (int64_t i = 0; i < tiles; ++i) body(rows * i / tiles, rows * (i + 1) / tiles);
+}
+
+// Asks for `count` units of each of `parts` arrays that lie U apart. They come from memory, and nothing else would ask in time.
+template <typename Real, bool write>
+FASTNN_INLINE void fetch(const Real* from, int parts, int64_t count, int64_t U) {
+  for (int k = 0; k < parts; ++k) {
+    for (int64_t n = 0; n < count; n += 64 / static_cast<int64_t>(sizeof(Real))) {
+      __builtin_prefetch(from + k * U + n, write ? 1 : 0, write ? 3 : 2);
+    }
+  }
 }
 
 // `columns` columns of a matrix of `rows` rows, those that are missing as zeros.
@@ -114,21 +168,22 @@ FASTNN_INLINE void write_y(Real* y, int64_t at, bool counts, int64_t step, Vec<R
 // ---- Backward, what all have in common ------------------------------------------------------------------------------------
 
 // For each row the first step whose mask is true: y before it is 0 whatever the state.
-inline void find_first_steps(int64_t* first, const bool* mask, const RecurrentShape& s, const Rows& rows) {
-  for (int64_t r = 0; r < rows.count; ++r) {
-    first[r] = 0;
-    while (mask != nullptr && first[r] < s.T && !mask[place(s, rows, r, first[r])]) ++first[r];
+inline void find_first_steps(int64_t* first, const bool* mask, const RecurrentShape& s, const Turn& turn) {
+  for (int64_t r = 0; r < turn.copied.count; ++r) {
+    int64_t& step = first[turn.copied.first - turn.rows.first + r];
+    step = 0;
+    while (mask != nullptr && step < s.T && !mask[place(s, turn.copied, r, step)]) ++step;
   }
 }
 
-// sum (rows, U) = gates (rows, k) times the rows first ... first + k of R^T, which pack_backward made.
+// sum (rows, units) = gates (rows, k) times the rows first ... first + k of R^T, which pack_backward made.
 template <typename Real>
 void multiply_transposed(Real* sum, const Real* gates, const Real* packed, int64_t first, int64_t k, const RecurrentShape& s,
-                         const Rows& rows) {
+                         const Turn& turn) {
   constexpr int64_t width = kWideTileColumns<Real>;
-  for (int64_t n = 0; n < s.units; n += width) {
+  for (int64_t n = turn.n; n < turn.n_end; n += width) {
     multiply<Real>(sum + n, s.units, nullptr, gates + first, s.gate_row, packed + n * s.gates * s.U + first * width, width, k,
-                   rows.count, s.units - n < width ? s.units - n : width);
+                   turn.rows.count, s.units - n < width ? s.units - n : width);
   }
 }
 
@@ -145,13 +200,14 @@ void pack_backward(Real* packed, const Real* recurrent, const RecurrentShape& s,
 
 // The gradient of the state before the first step: what flows through R, and what flows past it.
 template <typename Real>
-void finish(Real* dh0, Real* sum, const Real* carry, const Real* kept, const RecurrentShape& s, const Rows& rows) {
-  for (int64_t r = 0; r < rows.count; ++r) {
-    for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+void finish(Real* dh0, Real* sum, const Real* carry, const Real* kept, const RecurrentShape& s, const Turn& turn) {
+  for (int64_t r = 0; r < turn.rows.count; ++r) {
+    const int64_t row = turn.rows.first + r;
+    for_units<Real>(s, turn, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
       const int64_t at = r * s.units + n;
       Vec<Real> through = load(sum + at);
-      if (kept != nullptr) through *= lanes.load(kept + (rows.first + r) * s.U + n);
-      lanes.store(dh0 + (rows.first + r) * s.U + n, through + load(carry + at));
+      if (kept != nullptr) through *= lanes.load(kept + row * s.U + n);
+      lanes.store(dh0 + row * s.U + n, through + load(carry + at));
     });
   }
 }
@@ -184,99 +240,135 @@ void pack_lstm(Real* packed, const Real* kernel, const Real* recurrent, const Re
 template <typename Real>
 void lstm(Real* y, Real* h_last, Real* c_last, Real* previous, Real* derivatives, const Real* x, const Real*, const Real*,
           const Real* bias, const Real* h0, const Real* c0, const bool* mask, const Real* kept, const Real* packed,
-          Scratch scratch, const RecurrentShape& s, int64_t task) {
+          Real* shared, Scratch scratch, const RecurrentShape& s, int64_t task) {
   constexpr int64_t vector = kLanes<Real>, row = 4 * vector;
-  const Rows rows(s, task);
-  Real* const a = scratch.as<Real>();
-  Real* const h = a + s.rows * s.a_row;
+  const Turn turn(s, task);
+  const Rows& rows = turn.rows;
+  Real* const gates = scratch.as<Real>();
+  Real* const places = s.by_units ? shared : gates + s.rows * row;
+  Real* const h = left_to(1, places, s.rows * s.a_row, s) + s.rows * s.a_row;
   Real* const c = h + s.rows * s.units;
-  Real* const gates = c + s.rows * s.units;
-  Real* const start = gates + s.rows * row;
-  for (int gate = 0; gate < 4; ++gate)
-    spread_bias<Real>(start, 4, gate, bias == nullptr ? bias : bias + gate * s.U, nullptr, s);
-  load_state(h, h0, s, rows);
-  load_state(c, c0, s, rows);
+  Real* const start = c + s.rows * s.units;
   const Vec<Real> one = broadcast(Real(1));
-  for (int64_t step = 0; step < s.T; ++step) {
-    gather(a, previous, x, h, kept, s, rows, step);
-    for (int64_t n = 0; n < s.U; n += vector) {
-      multiply(gates, row, start + 4 * n, a, s.a_row, packed + n * 4 * (s.C + s.U), row, s.C + s.U, rows.count, row);
-      with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
-        for (int64_t r = 0; r < rows.count; ++r) {
-          const int64_t at = place(s, rows, r, step);
-          Real *const ours = gates + r * row, *const h_at = h + r * s.units + n, *const c_at = c + r * s.units + n;
-          Real* const d = derivatives == nullptr ? nullptr : derivatives + at * 6 * s.U + n;
-          const bool counts = mask == nullptr || mask[at];
-          if (counts) {
-            const Vec<Real> i = sigmoid<Real>(load(ours)), f = sigmoid<Real>(load(ours + vector));
-            const Vec<Real> g = tanh(load(ours + 2 * vector)), o = sigmoid<Real>(load(ours + 3 * vector));
-            const Vec<Real> before = load(c_at), after = fma(f, before, i * g), t = tanh(after);
-            store(c_at, after);
-            store(h_at, o * t);
-            if (d != nullptr) {
-              lanes.store(d, g * i * (one - i));
-              lanes.store(d + s.U, before * f * (one - f));
-              lanes.store(d + 2 * s.U, i * (one - g * g));
-              lanes.store(d + 3 * s.U, t * o * (one - o));
-              lanes.store(d + 4 * s.U, o * (one - t * t));
-              lanes.store(d + 5 * s.U, f);
-            }
-          } else if (d != nullptr) {
-            for (int k = 0; k < 5; ++k) lanes.store(d + k * s.U, zero<Real>());
-            lanes.store(d + 5 * s.U, one);
-          }
-          write_y(y, at, counts, step, load(h_at), s, n, lanes);
+  for (int64_t round = turn.round; round < turn.end; ++round) {
+    if (round == 0) {
+      for (int gate = 0; gate < 4; ++gate) {
+        spread_bias<Real>(start, 4, gate, bias == nullptr ? bias : bias + gate * s.U, nullptr, s, turn);
+      }
+      load_state(h, h0, s, turn);
+      load_state(c, c0, s, turn);
+    }
+    const int64_t step = round - 1;
+    const Real* const a = left_to(round, places, s.rows * s.a_row, s);
+    for (int64_t n = turn.n; n < turn.n_end && round > 0; n += vector) {
+      for_tiles(rows.count, [&](int64_t first, int64_t end) __attribute__((always_inline)) {
+        for (int64_t r = first; r < end && derivatives != nullptr; ++r) {
+          fetch<Real, true>(derivatives + place(s, rows, r, step) * 6 * s.U + n, 6, vector, s.U);
         }
+        multiply(gates, row, start + 4 * n, a + first * s.a_row, s.a_row, packed + n * 4 * (s.C + s.U), row, s.C + s.U,
+                 end - first, row);
+        with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
+          for (int64_t r = first; r < end; ++r) {
+            const int64_t at = place(s, rows, r, step);
+            Real *const ours = gates + (r - first) * row, *const h_at = h + r * s.units + n, *const c_at = c + r * s.units + n;
+            Real* const d = derivatives == nullptr ? nullptr : derivatives + at * 6 * s.U + n;
+            const bool counts = mask == nullptr || mask[at];
+            if (counts) {
+              const Vec<Real> i = sigmoid<Real>(load(ours)), f = sigmoid<Real>(load(ours + vector));
+              const Vec<Real> g = tanh(load(ours + 2 * vector)), o = sigmoid<Real>(load(ours + 3 * vector));
+              const Vec<Real> before = load(c_at), after = fma(f, before, i * g), t = tanh(after);
+              store(c_at, after);
+              store(h_at, o * t);
+              if (d != nullptr) {
+                lanes.store(d, g * i * (one - i));
+                lanes.store(d + s.U, before * f * (one - f));
+                lanes.store(d + 2 * s.U, i * (one - g * g));
+                lanes.store(d + 3 * s.U, t * o * (one - o));
+                lanes.store(d + 4 * s.U, o * (one - t * t));
+                lanes.store(d + 5 * s.U, f);
+              }
+            } else if (d != nullptr) {
+              for (int k = 0; k < 5; ++k) lanes.store(d + k * s.U, zero<Real>());
+              lanes.store(d + 5 * s.U, one);
+            }
+            write_y(y, at, counts, step, load(h_at), s, n, lanes);
+          }
+        });
       });
     }
+    if (round < s.T) {
+      gather(left_to(round + 1, places, s.rows * s.a_row, s), previous, x, h, kept, s, turn, round);
+    } else {
+      store_state(h_last, h, s, turn);
+      store_state(c_last, c, s, turn);
+    }
   }
-  store_state(h_last, h, s, rows);
-  store_state(c_last, c, s, rows);
 }
 
 template <typename Real>
 void lstm_backward(Real* dz, Real* dh0, Real* dc0, const Real* derivatives, const Real*, const Real* dy, const Real* dh,
-                   const Real* dc, const bool* mask, const Real* kept, const Real* packed, Scratch scratch,
+                   const Real* dc, const bool* mask, const Real* kept, const Real* packed, Real* shared, Scratch scratch,
                    const RecurrentShape& s, int64_t task) {
-  const Rows rows(s, task);
-  const int64_t U = s.U;
-  Real* const gates = scratch.as<Real>();  // dz of the step after
-  Real* const sum = gates + s.rows * s.gate_row;
+  constexpr int64_t width = kWideTileColumns<Real>;
+  const Turn turn(s, task);
+  const Rows& rows = turn.rows;
+  const int64_t U = s.U, size = s.rows * s.gate_row;
+  Real* const places = s.by_units ? shared : scratch.as<Real>();  // dz of the step after
+  Real* const sum = left_to(1, places, size, s) + size;
   Real* const carry = sum + s.rows * s.units;
   Real* const cell = carry + s.rows * s.units;
   int64_t* const first = reinterpret_cast<int64_t*>(cell + s.rows * s.units);
-  find_first_steps(first, mask, s, rows);
-  load_state(carry, dh, s, rows);
-  load_state(cell, dc, s, rows);
-  load_state<Real>(sum, nullptr, s, rows);
-  for (int64_t step = s.T - 1; step >= 0; --step) {
-    if (step < s.T - 1) multiply_transposed(sum, gates, packed, 0, 4 * U, s, rows);
-    for (int64_t r = 0; r < rows.count; ++r) {
-      const int64_t at = place(s, rows, r, step), row = r * s.units;
-      const bool masked = mask != nullptr && !mask[at];
-      const Real* const dy_at = step < first[r] ? nullptr : dy;
-      for_each_vector<Real>(U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
-        const Vec<Real> d = state_gradient(sum + row, carry + row, kept, dy_at, rows.first + r, at, n, s, lanes);
-        const Real* const by = derivatives + at * 6 * U + n;
-        // h' = o tanh(c'), c' = f c + i g
-        const Vec<Real> to_c = fma(d, lanes.load(by + 4 * U), load(cell + row + n));
-        const Vec<Real> z[] = {to_c * lanes.load(by), to_c * lanes.load(by + U), to_c * lanes.load(by + 2 * U),
-                               d * lanes.load(by + 3 * U)};
-        FASTNN_UNROLL
-        for (int gate = 0; gate < 4; ++gate) {
-          lanes.store(gates + r * s.gate_row + gate * U + n, z[gate]);
-          lanes.store(dz + (at * 4 + gate) * U + n, z[gate]);
+  for (int64_t round = turn.round; round < turn.end; ++round) {
+    if (round == 0) {
+      find_first_steps(first, mask, s, turn);
+      load_state(carry, dh, s, turn);
+      load_state(cell, dc, s, turn);
+      load_state<Real>(sum, nullptr, s, turn);
+      continue;
+    }
+    const bool has_step = round <= s.T;
+    const Real* const now = left_to(round, places, size, s);
+    Real* const gates = left_to(round + 1, places, size, s);
+    for (int64_t first_n = turn.n; first_n < turn.n_end; first_n += width) {
+      const int64_t n_end = first_n + width < turn.n_end ? first_n + width : turn.n_end;
+      for_tiles(rows.count, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
+        for (int64_t r = begin; r < end && has_step; ++r) {
+          const int64_t at = place(s, rows, r, s.T - round);
+          fetch<Real, false>(derivatives + at * 6 * U + first_n, 6, n_end - first_n, U);
+          fetch<Real, true>(dz + at * 4 * U + first_n, 4, n_end - first_n, U);
         }
-        store(cell + row + n, to_c * lanes.load(by + 5 * U));
-        store(carry + row + n, masked ? d : zero<Real>());
+        if (round > 1 && (has_step || dh0 != nullptr)) {
+          multiply<Real>(sum + begin * s.units + first_n, s.units, nullptr, now + begin * s.gate_row, s.gate_row,
+                         packed + first_n * s.gates * s.U, width, 4 * U, end - begin,
+                         s.units - first_n < width ? s.units - first_n : width);
+        }
+        for (int64_t r = begin; r < end && has_step; ++r) {
+          const int64_t step = s.T - round, at = place(s, rows, r, step), row = r * s.units;
+          const bool masked = mask != nullptr && !mask[at];
+          const Real* const dy_at = step < first[r] ? nullptr : dy;
+          for (int64_t n = first_n; n < n_end; n += kLanes<Real>)
+            with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
+              const Vec<Real> d = state_gradient(sum + row, carry + row, kept, dy_at, rows.first + r, at, n, s, lanes);
+              const Real* const by = derivatives + at * 6 * U + n;
+              // h' = o tanh(c'), c' = f c + i g
+              const Vec<Real> to_c = fma(d, lanes.load(by + 4 * U), load(cell + row + n));
+              const Vec<Real> z[] = {to_c * lanes.load(by), to_c * lanes.load(by + U), to_c * lanes.load(by + 2 * U),
+                                     d * lanes.load(by + 3 * U)};
+              FASTNN_UNROLL
+              for (int gate = 0; gate < 4; ++gate) {
+                lanes.store(gates + r * s.gate_row + gate * U + n, z[gate]);
+                lanes.store(dz + (at * 4 + gate) * U + n, z[gate]);
+              }
+              store(cell + row + n, to_c * lanes.load(by + 5 * U));
+              store(carry + row + n, masked ? d : zero<Real>());
+            });
+        }
       });
     }
+    if (has_step) continue;
+    if (dh0 != nullptr) finish(dh0, sum, carry, kept, s, turn);
+    if (dc0 != nullptr) store_state(dc0, cell, s, turn);
   }
-  if (dh0 != nullptr) {
-    if (s.T > 0) multiply_transposed(sum, gates, packed, 0, 4 * U, s, rows);
-    finish(dh0, sum, carry, kept, s, rows);
-  }
-  if (dc0 != nullptr) store_state(dc0, cell, s, rows);
 }
 
 // ---- simple_rnn -----------------------------------------------------------------------------------------------------------
@@ -308,19 +400,24 @@ FASTNN_INLINE Vec<Real> derivative(RecurrentActivation activation, Vec<Real> h) 
 
 template <typename Real>
 void simple_rnn(Real* y, Real* h_last, Real* previous, Real* derivatives, const Real* x, const Real*, const Real*,
-                const Real* bias, const Real* h0, const bool* mask, const Real* kept, const Real* packed, Scratch scratch,
-                const RecurrentShape& s, int64_t task) {
+                const Real* bias, const Real* h0, const bool* mask, const Real* kept, const Real* packed, Real* shared,
+                Scratch scratch, const RecurrentShape& s, int64_t task) {
   constexpr int64_t width = kWideTileColumns<Real>;
-  const Rows rows(s, task);
-  Real* const a = scratch.as<Real>();
-  Real* const h = a + s.rows * s.a_row;
-  Real* const sums = h + s.rows * s.units;
-  Real* const start = sums + s.rows * width;
-  spread_bias<Real>(start, 1, 0, bias, nullptr, s);
-  load_state(h, h0, s, rows);
-  for (int64_t step = 0; step < s.T; ++step) {
-    gather(a, previous, x, h, kept, s, rows, step);
-    for (int64_t first = 0; first < s.units; first += width) {
+  const Turn turn(s, task);
+  const Rows& rows = turn.rows;
+  const int64_t size = s.rows * s.a_row;
+  Real* const sums = scratch.as<Real>();
+  Real* const places = s.by_units ? shared : sums + s.rows * width;
+  Real* const h = left_to(1, places, size, s) + size;
+  Real* const start = h + s.rows * s.units;
+  for (int64_t round = turn.round; round < turn.end; ++round) {
+    if (round == 0) {
+      spread_bias<Real>(start, 1, 0, bias, nullptr, s, turn);
+      load_state(h, h0, s, turn);
+    }
+    const int64_t step = round - 1;
+    const Real* const a = left_to(round, places, size, s);
+    for (int64_t first = turn.n; first < turn.n_end && round > 0; first += width) {
       multiply(sums, width, start + first, a, s.a_row, packed + first * (s.C + s.U), width, s.C + s.U, rows.count,
                s.units - first < width ? s.units - first : width);
       for (int64_t n = first; n < s.U && n < first + width; n += kLanes<Real>) {
@@ -338,29 +435,42 @@ void simple_rnn(Real* y, Real* h_last, Real* previous, Real* derivatives, const 
         });
       }
     }
+    if (round < s.T) {
+      gather(left_to(round + 1, places, size, s), previous, x, h, kept, s, turn, round);
+    } else {
+      store_state(h_last, h, s, turn);
+    }
   }
-  store_state(h_last, h, s, rows);
 }
 
 template <typename Real>
 void simple_rnn_backward(Real* dz, Real* dh0, const Real* derivatives, const Real*, const Real* dy, const Real* dh,
-                         const bool* mask, const Real* kept, const Real* packed, Scratch scratch, const RecurrentShape& s,
-                         int64_t task) {
-  const Rows rows(s, task);
-  Real* const gates = scratch.as<Real>();
-  Real* const sum = gates + s.rows * s.gate_row;
+                         const bool* mask, const Real* kept, const Real* packed, Real* shared, Scratch scratch,
+                         const RecurrentShape& s, int64_t task) {
+  const Turn turn(s, task);
+  const Rows& rows = turn.rows;
+  const int64_t size = s.rows * s.gate_row;
+  Real* const places = s.by_units ? shared : scratch.as<Real>();
+  Real* const sum = left_to(1, places, size, s) + size;
   Real* const carry = sum + s.rows * s.units;
   int64_t* const first = reinterpret_cast<int64_t*>(carry + s.rows * s.units);
-  find_first_steps(first, mask, s, rows);
-  load_state(carry, dh, s, rows);
-  load_state<Real>(sum, nullptr, s, rows);
-  for (int64_t step = s.T - 1; step >= 0; --step) {
-    if (step < s.T - 1) multiply_transposed(sum, gates, packed, 0, s.U, s, rows);
-    for (int64_t r = 0; r < rows.count; ++r) {
-      const int64_t at = place(s, rows, r, step), row = r * s.units;
+  for (int64_t round = turn.round; round < turn.end; ++round) {
+    if (round == 0) {
+      find_first_steps(first, mask, s, turn);
+      load_state(carry, dh, s, turn);
+      load_state<Real>(sum, nullptr, s, turn);
+      continue;
+    }
+    const bool has_step = round <= s.T;
+    if (round > 1 && (has_step || dh0 != nullptr)) {
+      multiply_transposed(sum, left_to(round, places, size, s), packed, 0, s.U, s, turn);
+    }
+    Real* const gates = left_to(round + 1, places, size, s);
+    for (int64_t r = 0; r < rows.count && has_step; ++r) {
+      const int64_t step = s.T - round, at = place(s, rows, r, step), row = r * s.units;
       const bool masked = mask != nullptr && !mask[at];
       const Real* const dy_at = step < first[r] ? nullptr : dy;
-      for_each_vector<Real>(s.U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+      for_units<Real>(s, turn, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
         const Vec<Real> d = state_gradient(sum + row, carry + row, kept, dy_at, rows.first + r, at, n, s, lanes);
         const Vec<Real> z = d * lanes.load(derivatives + at * s.U + n);
         lanes.store(gates + r * s.gate_row + n, z);
@@ -368,10 +478,8 @@ void simple_rnn_backward(Real* dz, Real* dh0, const Real* derivatives, const Rea
         store(carry + row + n, masked ? d : zero<Real>());
       });
     }
+    if (!has_step && dh0 != nullptr) finish(dh0, sum, carry, kept, s, turn);
   }
-  if (dh0 == nullptr) return;
-  if (s.T > 0) multiply_transposed(sum, gates, packed, 0, s.U, s, rows);
-  finish(dh0, sum, carry, kept, s, rows);
 }
 
 // ---- gru ------------------------------------------------------------------------------------------------------------------
@@ -394,24 +502,19 @@ void pack_gru(Real* packed, const Real* kernel, const Real* recurrent, const Rec
 // h R_h r (1 - r), that sum's by h R_h and by a_r; without it r and h r (1 - r), those of r h by h and by a_r.
 template <typename Real>
 void gru(Real* y, Real* h_last, Real* previous, Real* derivatives, Real* reset, const Real* x, const Real*, const Real*,
-         const Real* bias, const Real* h0, const bool* mask, const Real* kept, const Real* packed, Scratch scratch,
-         const RecurrentShape& s, int64_t task) {
+         const Real* bias, const Real* h0, const bool* mask, const Real* kept, const Real* packed, Real* shared,
+         Scratch scratch, const RecurrentShape& s, int64_t task) {
   constexpr int64_t vector = kLanes<Real>, row = 4 * vector;
-  const Rows rows(s, task);
-  const int64_t U = s.U, K = s.C + U;
-  Real* const a = scratch.as<Real>();
-  Real* const b = a + s.rows * s.a_row;  // without reset_after [x, r h]
-  Real* const h = b + s.rows * s.a_row;
-  Real* const update = h + s.rows * s.units;
-  Real* const gates = update + s.rows * s.units;
-  Real* const start = gates + s.rows * row;  // z, r, x K_h, h R_h
+  const Turn turn(s, task);
+  const Rows& rows = turn.rows;
+  const int64_t U = s.U, K = s.C + U, size = s.rows * s.a_row;
+  Real* const gates = scratch.as<Real>();
+  Real* const places = s.by_units ? shared : gates + s.rows * row;
+  Real* const h = left_to(1, places, size, s) + size;
+  Real* const start = h + s.rows * s.units;   // z, r, x K_h, h R_h
+  Real* const update = start + 4 * s.units;   // without reset_after, where a task has all units
+  Real* const b = update + s.rows * s.units;  // and [x, r h]
   const Real* const second = bias == nullptr || !s.reset_after ? nullptr : bias + 3 * U;
-  for (int gate = 0; gate < 3; ++gate) {
-    spread_bias<Real>(start, 4, gate, bias == nullptr ? bias : bias + gate * U,
-                      second == nullptr || gate == 2 ? nullptr : second + gate * U, s);
-  }
-  spread_bias<Real>(start, 4, 3, second == nullptr ? second : second + 2 * U, nullptr, s);
-  load_state(h, h0, s, rows);
   const Vec<Real> one = broadcast(Real(1));
 
   // h' of a row from n's sum; d are the derivatives of the row, where they are wanted.
@@ -434,15 +537,24 @@ void gru(Real* y, Real* h_last, Real* previous, Real* derivatives, Real* reset, 
     write_y(y, at, counts, step, load(h_at), s, n, lanes);
   };
 
-  for (int64_t step = 0; step < s.T; ++step) {
-    gather(a, previous, x, h, kept, s, rows, step);
-    if (!s.reset_after) {
+  for (int64_t round = turn.round; round < turn.end; ++round) {
+    if (round == 0) {
+      for (int gate = 0; gate < 3; ++gate) {
+        spread_bias<Real>(start, 4, gate, bias == nullptr ? bias : bias + gate * U,
+                          second == nullptr || gate == 2 ? nullptr : second + gate * U, s, turn);
+      }
+      spread_bias<Real>(start, 4, 3, second == nullptr ? second : second + 2 * U, nullptr, s, turn);
+      load_state(h, h0, s, turn);
+    }
+    const int64_t step = round - 1;
+    const Real* const a = left_to(round, places, size, s);
+    if (!s.reset_after && round > 0) {
       for (int64_t r = 0; r < rows.count; ++r) {
         copy_bytes(reinterpret_cast<char*>(b + r * s.a_row), reinterpret_cast<const char*>(a + r * s.a_row),
                    s.C * static_cast<int64_t>(sizeof(Real)));
       }
     }
-    for (int64_t n = 0; n < U; n += vector) {
+    for (int64_t n = turn.n; n < turn.n_end && round > 0; n += vector) {
       const Real* const weights = packed + n * 3 * K;
       multiply(gates, row, start + 4 * n, a, s.a_row, weights, 2 * vector, K, rows.count, 2 * vector);
       if (s.reset_after) {
@@ -473,8 +585,7 @@ void gru(Real* y, Real* h_last, Real* previous, Real* derivatives, Real* reset, 
         }
       });
     }
-    if (s.reset_after) continue;
-    for (int64_t n = 0; n < U; n += vector) {
+    for (int64_t n = 0; n < U && !s.reset_after && round > 0; n += vector) {
       const Real* const of_n = packed + n * 3 * K + 2 * K * vector;
       multiply(gates, row, start + 4 * n + 2 * vector, b, s.a_row, of_n, vector, K, rows.count, vector);
       with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
@@ -485,35 +596,47 @@ void gru(Real* y, Real* h_last, Real* previous, Real* derivatives, Real* reset, 
         }
       });
     }
+    if (round < s.T) {
+      gather(left_to(round + 1, places, size, s), previous, x, h, kept, s, turn, round);
+    } else {
+      store_state(h_last, h, s, turn);
+    }
   }
-  store_state(h_last, h, s, rows);
 }
 
 template <typename Real>
 void gru_backward(Real* dz, Real* drecurrent, Real* dh0, const Real* derivatives, const Real*, const Real* dy, const Real* dh,
-                  const bool* mask, const Real* kept, const Real* packed, Scratch scratch, const RecurrentShape& s,
-                  int64_t task) {
-  const Rows rows(s, task);
-  const int64_t U = s.U;
-  Real* const gates = scratch.as<Real>();  // the gradients of the sums with R
-  Real* const sum = gates + s.rows * s.gate_row;
+                  const bool* mask, const Real* kept, const Real* packed, Real* shared, Scratch scratch,
+                  const RecurrentShape& s, int64_t task) {
+  const Turn turn(s, task);
+  const Rows& rows = turn.rows;
+  const int64_t U = s.U, size = s.rows * s.gate_row;
+  Real* const places = s.by_units ? shared : scratch.as<Real>();  // the gradients of the sums with R
+  Real* const sum = left_to(1, places, size, s) + size;
   Real* const carry = sum + s.rows * s.units;
   int64_t* const first = reinterpret_cast<int64_t*>(carry + s.rows * s.units);
-  find_first_steps(first, mask, s, rows);
-  const auto write = [&](int64_t r, int64_t at, int gate, int64_t n, Vec<Real> of_x, Vec<Real> of_h, auto lanes)
-                         __attribute__((always_inline)) {
-                           lanes.store(dz + (at * 3 + gate) * U + n, of_x);
-                           lanes.store(gates + r * s.gate_row + gate * U + n, of_h);
-                           if (drecurrent != nullptr) lanes.store(drecurrent + (at * 3 + gate) * U + n, of_h);
-                         };
-  load_state(carry, dh, s, rows);
-  load_state<Real>(sum, nullptr, s, rows);
-  for (int64_t step = s.T - 1; step >= 0; --step) {
-    if (step < s.T - 1) multiply_transposed(sum, gates, packed, 0, s.reset_after ? 3 * U : 2 * U, s, rows);
-    for (int64_t r = 0; r < rows.count; ++r) {
-      const int64_t at = place(s, rows, r, step), row = r * s.units;
+  for (int64_t round = turn.round; round < turn.end; ++round) {
+    if (round == 0) {
+      find_first_steps(first, mask, s, turn);
+      load_state(carry, dh, s, turn);
+      load_state<Real>(sum, nullptr, s, turn);
+      continue;
+    }
+    const bool has_step = round <= s.T;
+    if (round > 1 && (has_step || dh0 != nullptr)) {
+      multiply_transposed(sum, left_to(round, places, size, s), packed, 0, s.reset_after ? 3 * U : 2 * U, s, turn);
+    }
+    Real* const gates = left_to(round + 1, places, size, s);
+    const auto write = [&](int64_t r, int64_t at, int gate, int64_t n, Vec<Real> of_x, Vec<Real> of_h, auto lanes)
+                           __attribute__((always_inline)) {
+                             lanes.store(dz + (at * 3 + gate) * U + n, of_x);
+                             lanes.store(gates + r * s.gate_row + gate * U + n, of_h);
+                             if (drecurrent != nullptr) lanes.store(drecurrent + (at * 3 + gate) * U + n, of_h);
+                           };
+    for (int64_t r = 0; r < rows.count && has_step; ++r) {
+      const int64_t step = s.T - round, at = place(s, rows, r, step), row = r * s.units;
       const Real* const dy_at = step < first[r] ? nullptr : dy;
-      for_each_vector<Real>(U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+      for_units<Real>(s, turn, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
         const Vec<Real> d = state_gradient(sum + row, carry + row, kept, dy_at, rows.first + r, at, n, s, lanes);
         const Real* const by = derivatives + at * 5 * U + n;
         const Vec<Real> to_n = d * lanes.load(by + 2 * U), to_z = d * lanes.load(by + U);
@@ -528,24 +651,23 @@ void gru_backward(Real* dz, Real* drecurrent, Real* dh0, const Real* derivatives
         store(carry + row + n, d * lanes.load(by));
       });
     }
-    if (s.reset_after) continue;
-    multiply_transposed(sum, gates, packed, 2 * U, U, s, rows);  // n = tanh(x K_h + (r h) R_h)
-    for (int64_t r = 0; r < rows.count; ++r) {
-      const int64_t at = place(s, rows, r, step);
-      for_each_vector<Real>(U, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
-        const Vec<Real> d = load(sum + r * s.units + n);
-        const Real* const by = derivatives + at * 5 * U + n;
-        const Vec<Real> to_r = d * lanes.load(by + 4 * U);
-        write(r, at, 1, n, to_r, to_r, lanes);
-        Vec<Real> to_h = d * lanes.load(by + 3 * U);
-        if (kept != nullptr) to_h *= lanes.load(kept + (rows.first + r) * U + n);
-        store(carry + r * s.units + n, load(carry + r * s.units + n) + to_h);
-      });
+    if (has_step && !s.reset_after) {
+      multiply_transposed(sum, gates, packed, 2 * U, U, s, turn);  // n = tanh(x K_h + (r h) R_h)
+      for (int64_t r = 0; r < rows.count; ++r) {
+        const int64_t at = place(s, rows, r, s.T - round);
+        for_units<Real>(s, turn, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+          const Vec<Real> d = load(sum + r * s.units + n);
+          const Real* const by = derivatives + at * 5 * U + n;
+          const Vec<Real> to_r = d * lanes.load(by + 4 * U);
+          write(r, at, 1, n, to_r, to_r, lanes);
+          Vec<Real> to_h = d * lanes.load(by + 3 * U);
+          if (kept != nullptr) to_h *= lanes.load(kept + (rows.first + r) * U + n);
+          store(carry + r * s.units + n, load(carry + r * s.units + n) + to_h);
+        });
+      }
     }
+    if (!has_step && dh0 != nullptr) finish(dh0, sum, carry, kept, s, turn);
   }
-  if (dh0 == nullptr) return;
-  if (s.T > 0) multiply_transposed(sum, gates, packed, 0, s.reset_after ? 3 * U : 2 * U, s, rows);
-  finish(dh0, sum, carry, kept, s, rows);
 }
 
 }  // namespace

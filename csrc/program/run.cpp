@@ -155,16 +155,20 @@ class Run {
         Run& run;
         const KernelStep& kernel;
         void* const* buffers;
+        int64_t first = 0;
       } work{*this, step.kernel, buffers};
       const double begin = times == nullptr ? 0 : seconds();
-      team.run(
-          step.kernel.tasks,
-          [](void* context, int worker, int64_t task) {
-            const Work& work = *static_cast<Work*>(context);
-            work.kernel.run({work.buffers, work.kernel.params.get(), work.run.context_.scratch(worker), &work.run.errors_},
-                            task);
-          },
-          &work);
+      for (int64_t round = 0; round < step.kernel.rounds; ++round) {
+        work.first = round * step.kernel.tasks;
+        team.run(
+            step.kernel.tasks,
+            [](void* context, int worker, int64_t task) {
+              const Work& work = *static_cast<Work*>(context);
+              work.kernel.run({work.buffers, work.kernel.params.get(), work.run.context_.scratch(worker), &work.run.errors_},
+                              work.first + task);
+            },
+            &work);
+      }
       if (times != nullptr) times->push_back({begin, seconds()});
       buffers += step.operands.size();
     }
