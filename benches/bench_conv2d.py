@@ -1,7 +1,7 @@
 """Convolutions, forward and backward, as layers have them: those of the MNIST network, those of a ResNet, and other kinds.
 
-The table says how near each comes to what its operations and its bytes allow: the larger one of `of peak` and `of copy`. The
-3 x 3 ones that do not stride may exceed the first: where tiles of Winograd's take them they multiply less than is counted.
+The table says how near each comes to what its operations and its bytes allow: the larger one of `of peak` and `of copy`. One
+by Winograd's way may exceed the first: it multiplies less than is counted.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def measure(benchmark: Any, threads: int, small: bool) -> Callable[..., None]:
 
 
 @pytest.fixture
-def time_op(measure: Callable[..., None]) -> Callable[..., None]:
+def time_op(measure: Callable[..., None], benchmark: Any) -> Callable[..., None]:
     """time_op(op, operands, check, updates=None, **attributes): verifies one op's results, then times it."""
 
     def time_op(
@@ -94,6 +94,7 @@ def time_op(measure: Callable[..., None]) -> Callable[..., None]:
         results = program()
         check([variable.read() for variable in program.variables.values()] if updates else results)
         measure(program, program.flops, program.bytes)
+        benchmark.extra_info.update(variant=program.variant)
 
     return time_op
 
@@ -141,4 +142,5 @@ def _write_work(terminalreporter: Any, timed: list[Any]) -> None:
             speed = amount / stats.median
             shown = (f"{speed / 1e9:.1f}", f"{speed / limit:.0%}") if amount else ("-", "-")
             line += "".join(f" {text:>{column}}" for text, column in zip(shown, columns))
-        write(line + (f"  {work['images'] / stats.median:,.0f} images/s" if work["images"] else ""))
+        line += f"  {work.get('variant', '')}"
+        write(line.rstrip() + (f"  {work['images'] / stats.median:,.0f} images/s" if work["images"] else ""))
