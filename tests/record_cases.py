@@ -126,7 +126,8 @@ def has_one_file(case: Any) -> bool:
     """Whether a file holds all of the layer's call, one array comes out, and nothing is kept from call to call."""
     arrays = any(isinstance(option, np.ndarray) for option in case.options.values())
     _, wrapped = case.arguments.get("layer", ("", {}))
-    several = any(each.get("return_state") for each in (case.arguments, wrapped)) or case.arguments.get("merge_mode", "") is None
+    states = any(each.get("return_state") for each in (case.arguments, wrapped))
+    several = states or case.arguments.get("merge_mode", "") is None
     return not (arrays or several or case.called_with or case.arguments.get("stateful"))
 
 
