@@ -63,6 +63,7 @@ PEERS = (
     Participant("keras-tensorflow", "keras", ("keras", "tensorflow"), ("--backend", "tensorflow"), _PLAIN + _LSTMS),
     Participant("keras-jax", "keras", ("keras", "jax"), ("--backend", "jax"), _PLAIN + _LSTMS),
     Participant("onnxruntime", "onnxruntime", ("onnxruntime", "onnx"), (), ("cnn-inference", "mlp-inference")),
+    Participant("xnnpack", "xnnpack", ("tensorflow",), (), ("cnn-inference", "mlp-inference")),
     Participant("scikit-learn", "sklearn", ("sklearn",), (), ("mlp-training",)),
 )
 

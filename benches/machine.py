@@ -13,7 +13,6 @@ import math
 import os
 import platform
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from fastnn import _core
@@ -21,23 +20,17 @@ from fastnn import _core
 CACHE_BYTES, MEMORY_BYTES = 2**18, 2**26
 
 
-@cache
 def peak_flops(threads: int) -> float:
-    """float32 multiplications and additions per second of so many threads together."""
+    """float32 multiplications and additions per second of so many threads together, just now."""
     return float(_core._peak_flops(threads))
 
 
 def peak_bytes(threads: int, size: float) -> float:
     """Bytes per second of so many threads that together read and write `size` bytes, again and again, as a kernel's bench does.
 
-    Measured for the next power of two, and for no less than 16 kB.
+    Measured just now, for the next power of two, and for no less than 16 kB.
     """
-    return _peak_bytes(threads, 2 ** max(14, math.ceil(math.log2(max(size, 1)))))
-
-
-@cache
-def _peak_bytes(threads: int, size: int) -> float:
-    return float(_core._peak_bytes(threads, size))
+    return float(_core._peak_bytes(threads, 2 ** max(14, math.ceil(math.log2(max(size, 1))))))
 
 
 def cpu_name() -> str:

@@ -46,6 +46,7 @@ class OneOp:
         self.function = _core.Function(graph)
         steps = self.function.describe([list(array.shape) for array in self.inputs])["steps"]
         self.flops, self.bytes = steps[0]["flops"], steps[0]["bytes"]  # of the op; its steps share them
+        self.variant: str = steps[0]["variant"]
 
     def __call__(self) -> list[Array]:
         return self.function.run(self.inputs, self.commit)  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from typing import Any
 
 MEANINGFUL_ROUNDS = 7
 _QUIET_CPUS = 0.1
-# Of Okabe and Ito, told apart with any colour vision; whoever draws one participant more must find one colour more.
+# Of Okabe and Ito, one of Tol, told apart with any colour vision; whoever draws one participant more must find one colour more.
 COLORS = {
     "fastnn": "#d55e00",
     "torch": "#0072b2",
@@ -17,6 +17,7 @@ COLORS = {
     "keras-tensorflow": "#e69f00",
     "keras-jax": "#cc79a7",
     "onnxruntime": "#f0e442",
+    "xnnpack": "#882255",
     "scikit-learn": "#999999",
 }
 

@@ -125,7 +125,9 @@ def spread(items: list[Any], count: int | None) -> Iterable[Any]:
 def has_one_file(case: Any) -> bool:
     """Whether a file holds all of the layer's call, one array comes out, and nothing is kept from call to call."""
     arrays = any(isinstance(option, np.ndarray) for option in case.options.values())
-    several = case.arguments.get("return_state") or case.arguments.get("merge_mode", "") is None
+    _, wrapped = case.arguments.get("layer", ("", {}))
+    states = any(each.get("return_state") for each in (case.arguments, wrapped))
+    several = states or case.arguments.get("merge_mode", "") is None
     return not (arrays or several or case.called_with or case.arguments.get("stateful"))
 
 

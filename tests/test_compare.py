@@ -153,7 +153,7 @@ def test_rows_of_images_are_sequences() -> None:
     np.testing.assert_array_equal(large[:, 4:60:2, 8:120:4], x)
 
 
-@pytest.mark.parametrize("peer", ["jax", "keras", "onnxruntime", "sklearn"])
+@pytest.mark.parametrize("peer", ["jax", "keras", "onnxruntime", "sklearn", "xnnpack"])
 def test_peers_say_where_they_take_no_part(peer: str) -> None:
     command = [sys.executable, "-m", f"benches.peers.{peer}", "--workload", "gpt-training"]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=100, check=False, input="")

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "base/divide.h"
 #include "ops/winograd.h"
 
 namespace fastnn {
@@ -111,8 +112,6 @@ Conv2dBlockShape block_shape(const Shape& images, const Geometry& at, const Exte
   shape.rows = at.pool.height, shape.columns = at.pool.width;
   return shape;
 }
-
-int64_t at_least_one(int64_t n) { return std::max<int64_t>(n, 1); }
 
 KernelPlan plan_block(const Call& call, Isa isa) {
   const Geometry at = forward_geometry(call);

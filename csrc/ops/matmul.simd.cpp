@@ -31,7 +31,8 @@ FASTNN_INLINE void pack_columns(Real* to, const Real* b, const GemmShape& shape,
     transpose(to, kTileColumns<Real>, b + n * shape.K + first, shape.K, columns, end - first);
     return;
   }
-  constexpr int64_t kAhead = 16;  // rows: what arrives from the third-level cache while one of them is on its way
+  // Rows of B: they lie further apart than a processor reads ahead by itself, which is within a page.
+  constexpr int64_t kAhead = 16;
   for (int64_t k = first; k < end; ++k, to += kTileColumns<Real>) {
     const Real* const from = b + k * shape.N + n;
     for_each_vector<Real>(columns, [&](int64_t i, auto lanes) __attribute__((always_inline)) {

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <limits>
 
+#include "base/divide.h"
+
 namespace fastnn {
 
 namespace {
@@ -18,8 +20,6 @@ constexpr int64_t kTaskBytes = 65536;
 struct Steps {
   int64_t n, to, from;
 };
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // The elements of all axes behind each axis.
 Dims strides_of(const Dims& dims) {

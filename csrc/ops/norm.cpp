@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "base/divide.h"
+
 namespace fastnn {
 
 namespace {
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // ---- Shape rules ----------------------------------------------------------------------------------------------------------
 

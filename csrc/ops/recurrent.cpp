@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/divide.h"
+
 namespace fastnn {
 
 namespace {
@@ -123,8 +125,6 @@ std::vector<TensorType> infer_gru_backward(const Call& call) {
 }
 
 // ---- Plans ----------------------------------------------------------------------------------------------------------------
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // An odd number of cache lines: otherwise rows of 4 KiB would all lie in the same few places of the first-level cache.
 int64_t odd_lines(int64_t elements, int64_t item) { return (divide_up(elements * item, 64) | 1) * 64 / item; }

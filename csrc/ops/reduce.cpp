@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/divide.h"
 #include "base/memory.h"
 
 namespace fastnn {
@@ -131,8 +132,6 @@ std::vector<Group> groups_of(const Dims& dims, const Flags& reduced) {
   }
   return groups;
 }
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // The task count follows; chunks too, from the length of the reduced axis alone.
 FoldShape fold_shape(int64_t outer, int64_t reduced, int64_t inner) {

@@ -1,10 +1,10 @@
 #include "ops/winograd.h"
 
+#include "base/divide.h"
+
 namespace fastnn {
 
 namespace {
-
-int64_t at_least_one(int64_t n) { return std::max<int64_t>(n, 1); }
 
 // The taps inside the image, of all these outputs together: at most 3 of one, and all of it but at the borders.
 double taps_inside_of(const Window& axis, int64_t outputs) {

@@ -12,7 +12,7 @@ constexpr int kPhiloxWords = 4 * kPhiloxCounters;  // their random numbers
 // The words of kPhiloxCounters consecutive counters, in order: `philox` of base/random.h with one counter per 64-bit lane,
 // whose upper halves hold rubbish between rounds.
 FASTNN_INLINE void draw_words(uint32_t* words, uint64_t key, uint64_t counter, uint64_t step) {
-  Vec<uint64_t> c0;
+  Vec<uint64_t> c0 = zero<uint64_t>();
   FASTNN_UNROLL
   for (int i = 0; i < kPhiloxCounters; ++i) c0[i] = counter + static_cast<uint64_t>(i);
   Vec<uint64_t> c1 = c0 >> 32, c2 = zero<uint64_t>() + step, c3 = c2 >> 32;

@@ -190,7 +190,7 @@ FASTNN_INLINE T fma(T a, T b, T c) {
 }
 template <typename T, typename Real>
 FASTNN_INLINE T sqrt_lanes(T a) {
-  T root;
+  T root = {};
   FASTNN_UNROLL
   for (int i = 0; i < kLanes<Real>; ++i) root[i] = sizeof(Real) == 4 ? __builtin_sqrtf(a[i]) : __builtin_sqrt(a[i]);
   return root;
@@ -297,7 +297,7 @@ FASTNN_INLINE Mask<Real> load_bytes(const uint8_t* p) {
     return (Mask<Real>)vmovl_u32(vget_low_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))))));
   }
 #else
-  Mask<Real> lanes;
+  Mask<Real> lanes = {};
   for (int i = 0; i < kLanes<Real>; ++i) lanes[i] = p[i];
   return lanes;
 #endif
