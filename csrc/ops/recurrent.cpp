@@ -180,7 +180,8 @@ RecurrentShape shape_of(const Call& call, const Cell& cell, Isa isa, const Dims&
 
 using Kernels = const KernelFn (&)[2];
 
-// In elements: one of the two places where a round leaves something to the next, what else outlives a round, and what does not.
+// In elements: the place where a round leaves something to the next, one of two where tasks divide the units; what else
+// outlives a round; and what does not.
 struct Memory {
   int64_t place, others, round;
 };
@@ -198,7 +199,7 @@ KernelPlan plan_steps(const Call& call, const RecurrentShape& shape, Kernels pac
   for (size_t operand : weights) plan.steps.back().operands.push_back(call.op->outputs.size() + operand);
   plan.steps.back().prepares = true;
   plan.steps.push_back(kernel_step(run[is_double], shape.tasks, shape,
-                                   bytes(memory.round + (shape.by_units ? 0 : 2 * memory.place + memory.others))));
+                                   bytes(memory.round + (shape.by_units ? 0 : memory.place + memory.others))));
   if (shape.by_units) plan.steps.back().rounds = shape.rounds;
   return plan;
 }

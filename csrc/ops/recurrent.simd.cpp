@@ -19,8 +19,8 @@ struct Rows {
 };
 
 // What a task does: all rounds for some rows, or one round for some units. Round 0 makes ready for the first step; each of the
-// next T does a step. What a round leaves for other units to read, the next one finds in one of two places, and writes to
-// the other.
+// next T does a step. Where tasks divide the units, what a round leaves to the next lies in two places by turns: one is
+// read while the other is written.
 struct Turn {
   int64_t round, end;
   int64_t n, n_end;
@@ -61,7 +61,7 @@ FASTNN_INLINE void for_units(const RecurrentShape& s, const Turn& turn, Body bod
 // Of what the rounds leave to each other, where the one that begins with it finds it.
 template <typename Real>
 Real* left_to(int64_t round, Real* places, int64_t size, const RecurrentShape& s) {
-  return round % 2 != 0 ? places + size : places;
+  return s.by_units && round % 2 != 0 ? places + size : places;
 }
 
 // A state of the task's rows, in whole vectors: zeros without one.
@@ -127,24 +127,6 @@ FASTNN_INLINE void multiply(Real* c, int64_t c_row, const Real* bias, const Real
   t.a_k = 1, t.b_k = b_k, t.k = k;
   t.start = start;
   run_strided_tiles(t, a_row, c_row, rows, columns);
-}
-
-// body(first, end) for the rows of one register tile after the other: what follows a product is done while the sums lie in the
-// first-level cache, and what that needs from memory, fetched before it, comes while they are made.
-template <typename Body>
-FASTNN_INLINE void for_tiles(int64_t rows, Body body) {
-  const int64_t tiles = (rows + kWideTileRows - 1) / kWideTileRows;
-  for (int64_t i = 0; i < tiles; ++i) body(rows * i / tiles, rows * (i + 1) / tiles);
-}
-
-// Asks for `count` units of each of `parts` arrays that lie U apart. They come from memory, and nothing else would ask in time.
-template <typename Real, bool write>
-FASTNN_INLINE void fetch(const Real* from, int parts, int64_t count, int64_t U) {
-  for (int k = 0; k < parts; ++k) {
-    for (int64_t n = 0; n < count; n += 64 / static_cast<int64_t>(sizeof(Real))) {
-      __builtin_prefetch(from + k * U + n, write ? 1 : 0, write ? 3 : 2);
-    }
-  }
 }
 
 // `columns` columns of a matrix of `rows` rows, those that are missing as zeros.
@@ -261,39 +243,33 @@ void lstm(Real* y, Real* h_last, Real* c_last, Real* previous, Real* derivatives
     const int64_t step = round - 1;
     const Real* const a = left_to(round, places, s.rows * s.a_row, s);
     for (int64_t n = turn.n; n < turn.n_end && round > 0; n += vector) {
-      for_tiles(rows.count, [&](int64_t first, int64_t end) __attribute__((always_inline)) {
-        for (int64_t r = first; r < end && derivatives != nullptr; ++r) {
-          fetch<Real, true>(derivatives + place(s, rows, r, step) * 6 * s.U + n, 6, vector, s.U);
-        }
-        multiply(gates, row, start + 4 * n, a + first * s.a_row, s.a_row, packed + n * 4 * (s.C + s.U), row, s.C + s.U,
-                 end - first, row);
-        with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
-          for (int64_t r = first; r < end; ++r) {
-            const int64_t at = place(s, rows, r, step);
-            Real *const ours = gates + (r - first) * row, *const h_at = h + r * s.units + n, *const c_at = c + r * s.units + n;
-            Real* const d = derivatives == nullptr ? nullptr : derivatives + at * 6 * s.U + n;
-            const bool counts = mask == nullptr || mask[at];
-            if (counts) {
-              const Vec<Real> i = sigmoid<Real>(load(ours)), f = sigmoid<Real>(load(ours + vector));
-              const Vec<Real> g = tanh(load(ours + 2 * vector)), o = sigmoid<Real>(load(ours + 3 * vector));
-              const Vec<Real> before = load(c_at), after = fma(f, before, i * g), t = tanh(after);
-              store(c_at, after);
-              store(h_at, o * t);
-              if (d != nullptr) {
-                lanes.store(d, g * i * (one - i));
-                lanes.store(d + s.U, before * f * (one - f));
-                lanes.store(d + 2 * s.U, i * (one - g * g));
-                lanes.store(d + 3 * s.U, t * o * (one - o));
-                lanes.store(d + 4 * s.U, o * (one - t * t));
-                lanes.store(d + 5 * s.U, f);
-              }
-            } else if (d != nullptr) {
-              for (int k = 0; k < 5; ++k) lanes.store(d + k * s.U, zero<Real>());
-              lanes.store(d + 5 * s.U, one);
+      multiply(gates, row, start + 4 * n, a, s.a_row, packed + n * 4 * (s.C + s.U), row, s.C + s.U, rows.count, row);
+      with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
+        for (int64_t r = 0; r < rows.count; ++r) {
+          const int64_t at = place(s, rows, r, step);
+          Real *const ours = gates + r * row, *const h_at = h + r * s.units + n, *const c_at = c + r * s.units + n;
+          Real* const d = derivatives == nullptr ? nullptr : derivatives + at * 6 * s.U + n;
+          const bool counts = mask == nullptr || mask[at];
+          if (counts) {
+            const Vec<Real> i = sigmoid<Real>(load(ours)), f = sigmoid<Real>(load(ours + vector));
+            const Vec<Real> g = tanh(load(ours + 2 * vector)), o = sigmoid<Real>(load(ours + 3 * vector));
+            const Vec<Real> before = load(c_at), after = fma(f, before, i * g), t = tanh(after);
+            store(c_at, after);
+            store(h_at, o * t);
+            if (d != nullptr) {
+              lanes.store(d, g * i * (one - i));
+              lanes.store(d + s.U, before * f * (one - f));
+              lanes.store(d + 2 * s.U, i * (one - g * g));
+              lanes.store(d + 3 * s.U, t * o * (one - o));
+              lanes.store(d + 4 * s.U, o * (one - t * t));
+              lanes.store(d + 5 * s.U, f);
             }
-            write_y(y, at, counts, step, load(h_at), s, n, lanes);
+          } else if (d != nullptr) {
+            for (int k = 0; k < 5; ++k) lanes.store(d + k * s.U, zero<Real>());
+            lanes.store(d + 5 * s.U, one);
           }
-        });
+          write_y(y, at, counts, step, load(h_at), s, n, lanes);
+        }
       });
     }
     if (round < s.T) {
@@ -309,7 +285,6 @@ template <typename Real>
 void lstm_backward(Real* dz, Real* dh0, Real* dc0, const Real* derivatives, const Real*, const Real* dy, const Real* dh,
                    const Real* dc, const bool* mask, const Real* kept, const Real* packed, Real* shared, Scratch scratch,
                    const RecurrentShape& s, int64_t task) {
-  constexpr int64_t width = kWideTileColumns<Real>;
   const Turn turn(s, task);
   const Rows& rows = turn.rows;
   const int64_t U = s.U, size = s.rows * s.gate_row;
@@ -327,42 +302,28 @@ void lstm_backward(Real* dz, Real* dh0, Real* dc0, const Real* derivatives, cons
       continue;
     }
     const bool has_step = round <= s.T;
-    const Real* const now = left_to(round, places, size, s);
+    if (round > 1 && (has_step || dh0 != nullptr)) {
+      multiply_transposed(sum, left_to(round, places, size, s), packed, 0, 4 * U, s, turn);
+    }
     Real* const gates = left_to(round + 1, places, size, s);
-    for (int64_t first_n = turn.n; first_n < turn.n_end; first_n += width) {
-      const int64_t n_end = first_n + width < turn.n_end ? first_n + width : turn.n_end;
-      for_tiles(rows.count, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
-        for (int64_t r = begin; r < end && has_step; ++r) {
-          const int64_t at = place(s, rows, r, s.T - round);
-          fetch<Real, false>(derivatives + at * 6 * U + first_n, 6, n_end - first_n, U);
-          fetch<Real, true>(dz + at * 4 * U + first_n, 4, n_end - first_n, U);
+    for (int64_t r = 0; r < rows.count && has_step; ++r) {
+      const int64_t step = s.T - round, at = place(s, rows, r, step), row = r * s.units;
+      const bool masked = mask != nullptr && !mask[at];
+      const Real* const dy_at = step < first[r] ? nullptr : dy;
+      for_units<Real>(s, turn, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
+        const Vec<Real> d = state_gradient(sum + row, carry + row, kept, dy_at, rows.first + r, at, n, s, lanes);
+        const Real* const by = derivatives + at * 6 * U + n;
+        // h' = o tanh(c'), c' = f c + i g
+        const Vec<Real> to_c = fma(d, lanes.load(by + 4 * U), load(cell + row + n));
+        const Vec<Real> z[] = {to_c * lanes.load(by), to_c * lanes.load(by + U), to_c * lanes.load(by + 2 * U),
+                               d * lanes.load(by + 3 * U)};
+        FASTNN_UNROLL
+        for (int gate = 0; gate < 4; ++gate) {
+          lanes.store(gates + r * s.gate_row + gate * U + n, z[gate]);
+          lanes.store(dz + (at * 4 + gate) * U + n, z[gate]);
         }
-        if (round > 1 && (has_step || dh0 != nullptr)) {
-          multiply<Real>(sum + begin * s.units + first_n, s.units, nullptr, now + begin * s.gate_row, s.gate_row,
-                         packed + first_n * s.gates * s.U, width, 4 * U, end - begin,
-                         s.units - first_n < width ? s.units - first_n : width);
-        }
-        for (int64_t r = begin; r < end && has_step; ++r) {
-          const int64_t step = s.T - round, at = place(s, rows, r, step), row = r * s.units;
-          const bool masked = mask != nullptr && !mask[at];
-          const Real* const dy_at = step < first[r] ? nullptr : dy;
-          for (int64_t n = first_n; n < n_end; n += kLanes<Real>)
-            with_units<Real>(s, n, [&](auto lanes) __attribute__((always_inline)) {
-              const Vec<Real> d = state_gradient(sum + row, carry + row, kept, dy_at, rows.first + r, at, n, s, lanes);
-              const Real* const by = derivatives + at * 6 * U + n;
-              // h' = o tanh(c'), c' = f c + i g
-              const Vec<Real> to_c = fma(d, lanes.load(by + 4 * U), load(cell + row + n));
-              const Vec<Real> z[] = {to_c * lanes.load(by), to_c * lanes.load(by + U), to_c * lanes.load(by + 2 * U),
-                                     d * lanes.load(by + 3 * U)};
-              FASTNN_UNROLL
-              for (int gate = 0; gate < 4; ++gate) {
-                lanes.store(gates + r * s.gate_row + gate * U + n, z[gate]);
-                lanes.store(dz + (at * 4 + gate) * U + n, z[gate]);
-              }
-              store(cell + row + n, to_c * lanes.load(by + 5 * U));
-              store(carry + row + n, masked ? d : zero<Real>());
-            });
-        }
+        store(cell + row + n, to_c * lanes.load(by + 5 * U));
+        store(carry + row + n, masked ? d : zero<Real>());
       });
     }
     if (has_step) continue;
