@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/divide.h"
+
 namespace fastnn {
 
 GemmBatch GemmBatch::equal(int64_t count) {
@@ -37,8 +39,6 @@ GemmBatch GemmBatch::broadcast(const Dims& a, const Dims& b, const Dims& c) {
 
 namespace {
 
-int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
-
 // Beside a product in the second-level cache packing would cost more than it saves, and a copy of A is worth its while where
 // some panels of columns read it. Turning rows costs more than copying columns; a transposed A of few rows has many k.
 bool pays_to_pack(int64_t M, int64_t N, int64_t K, int64_t item, const GemmOptions& options) {
@@ -50,11 +50,11 @@ KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t 
   const GemmKernels& kernels = gemm_kernels(isa);
   const bool is_double = dtype == DType::float64;
   auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, options);
-  const int64_t tiles = parts(M, kernels.tile_rows);
+  const int64_t tiles = divide_up(M, kernels.tile_rows);
   shape.column_block = 2 * kernels.tile_columns[is_double];
-  const int64_t column_tasks = parts(N, shape.column_block);
-  shape.tile_block = parts(tiles, std::min(tiles, std::max(parts(M, 168), parts(8, column_tasks))));
-  shape.row_tasks = parts(tiles, shape.tile_block);
+  const int64_t column_tasks = divide_up(N, shape.column_block);
+  shape.tile_block = divide_up(tiles, std::min(tiles, std::max(divide_up(M, 168), divide_up(8, column_tasks))));
+  shape.row_tasks = divide_up(tiles, shape.tile_block);
   const size_t workspace = options.bias ? 4 : 3;  // behind C, A, B and perhaps bias
   KernelPlan plan;
   plan.workspaces = {workspace_bytes};
@@ -81,12 +81,12 @@ PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, Gemm
   const bool far_rows = !options.transpose_a && K * item % 4096 == 0;
   shape.a_row = far_rows ? K + kGap : K;
   shape.a_block = of_a_task(options.transpose_a ? M : K);
-  shape.a_tasks = options.transpose_a ? parts(K, shape.a_block) : far_rows ? parts(M, shape.a_block) : 0;
+  shape.a_tasks = options.transpose_a ? divide_up(K, shape.a_block) : far_rows ? divide_up(M, shape.a_block) : 0;
   shape.b_block = options.transpose_b ? panel * of_a_task(panel * K) : of_a_task(N);
-  const int64_t b_tasks = parts(options.transpose_b ? N : K, shape.b_block);
-  shape.b_begins = shape.a_tasks == 0 ? 0 : parts(options.transpose_a ? M * K : M * shape.a_row, kGap) * kGap;
+  const int64_t b_tasks = divide_up(options.transpose_b ? N : K, shape.b_block);
+  shape.b_begins = shape.a_tasks == 0 ? 0 : divide_up(options.transpose_a ? M * K : M * shape.a_row, kGap) * kGap;
   shape.piece = std::min<int64_t>(K, 512);
-  const int64_t elements = shape.b_begins + parts(N, panel) * panel * K;
+  const int64_t elements = shape.b_begins + divide_up(N, panel) * panel * K;
   return {shape, kernel_step(kernels.pack[is_double], shape.a_tasks + b_tasks, shape), static_cast<size_t>(elements * item)};
 }
 
@@ -114,24 +114,24 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   // unless there are many of them: columns first, because every block of rows packs the same panel of B again.
   const bool many = batch.count >= 8;
   shape.column_block = !many && (M * N <= 64 * 64 || (M <= 56 && N < 16 * 64)) ? 32 : 64;
-  shape.column_tasks = parts(N, shape.column_block);
+  shape.column_tasks = divide_up(N, shape.column_block);
   const int64_t most = packs ? 168 : 56,
-                wanted = std::max<int64_t>(parts(M, most), parts(8, std::max<int64_t>(shape.column_tasks, 1)));
-  shape.row_block = many ? 70 : std::max<int64_t>(parts(M, wanted), 14);
-  shape.row_tasks = parts(M, shape.row_block);
-  if (M > 0) shape.row_block = parts(M, shape.row_tasks);  // 72 rows are 36 and 36
+                wanted = std::max<int64_t>(divide_up(M, most), divide_up(8, std::max<int64_t>(shape.column_tasks, 1)));
+  shape.row_block = many ? 70 : std::max<int64_t>(divide_up(M, wanted), 14);
+  shape.row_tasks = divide_up(M, shape.row_block);
+  if (M > 0) shape.row_block = divide_up(M, shape.row_tasks);  // 72 rows are 36 and 36
   shape.matrices = 1;
   if (shape.row_tasks * shape.column_tasks == 1) {  // at least 0.5 Mflop a task, but 16 tasks
     shape.matrices = std::clamp<int64_t>(262144 / std::max<int64_t>(1, M * N * K), 1, std::max<int64_t>(1, batch.count / 16));
   }
-  const int64_t tasks = parts(batch.count, shape.matrices) * shape.row_tasks * shape.column_tasks;
+  const int64_t tasks = divide_up(batch.count, shape.matrices) * shape.row_tasks * shape.column_tasks;
 
   const GemmKernels& kernels = gemm_kernels(isa);
   size_t scratch = 0;
   if (packs) {
     // Of a transposed A, whose numbers for one row lie a row of A apart, no more than the first-level cache holds.
     const int64_t most_k = options.transpose_a ? 128 : 512;
-    shape.piece = std::max<int64_t>(1, parts(K, std::max<int64_t>(1, parts(K, most_k))));
+    shape.piece = at_least_one(divide_up(K, at_least_one(divide_up(K, most_k))));  // pieces of about equal length
     shape.copies_a = far_a;
     const int64_t copy = shape.copies_a ? (shape.row_block + kGap) * (shape.piece + kGap) : 0;
     scratch = static_cast<size_t>((shape.piece * kPackedColumns + copy) * item);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/divide.h"
+
 namespace fastnn {
 
 namespace {
@@ -213,15 +215,14 @@ KernelPlan plan_update(const Call& call, Isa isa, const Layout& at, const Update
     packed.pack.operands = {workspace, results + at.pair(i), results + at.pair(i) + 1};
     plan.workspaces.push_back(packed.workspace_bytes);
     plan.steps.push_back(std::move(packed.pack));
-    const int64_t tile_rows = gemm_kernels(isa).tile_rows, tiles = (C + tile_rows - 1) / tile_rows;
+    const int64_t tile_rows = gemm_kernels(isa).tile_rows, tiles = divide_up(C, tile_rows);
     packed.shape.tile_block = std::max<int64_t>(1, kUpdateChunk / (tile_rows * U));
-    const int64_t tasks = (tiles + packed.shape.tile_block - 1) / packed.shape.tile_block;
-    plan.steps.push_back(kernel_step(kernels.product[is_double], tasks,
+    plan.steps.push_back(kernel_step(kernels.product[is_double], divide_up(tiles, packed.shape.tile_block),
                                      ProductUpdateShape{shape, packed.shape, products[i], static_cast<int64_t>(workspace)},
                                      static_cast<size_t>(packed.shape.tile_block * tile_rows * U) * item_size(dtype)));
   }
   const int64_t total = shape.offsets[shape.parameters];
-  plan.steps.push_back(kernel_step(kernels.flat[is_double], (total + kUpdateChunk - 1) / kUpdateChunk, shape));
+  plan.steps.push_back(kernel_step(kernels.flat[is_double], divide_up(total, kUpdateChunk), shape));
   return plan;
 }
 

@@ -63,16 +63,23 @@ FASTNN_INLINE Vec<Real> constant(double number) {
 
 // ---- Rules: what becomes of elements first.. of parameter k, place.. of the state, whose gradient is `g` ---------------------
 
-// Results: parameters. Operands: lr, none, parameters, gradients.
 template <typename Element>
-struct Sgd {
+struct Rule {
   using Real = Element;
   Layout<Real> at;
   const UpdateShape& shape;
   double rate;
+  FASTNN_INLINE Rule(Buffers buffers, const UpdateShape& s, int64_t results, int64_t operands)
+      : at{buffers, s.parameters, results, operands}, shape(s), rate(at.rate()) {}
+};
+
+// Results: parameters. Operands: lr, none, parameters, gradients.
+template <typename Element>
+struct Sgd : Rule<Element> {
+  using Real = Element;
+  using Rule<Real>::at, Rule<Real>::shape, Rule<Real>::rate;
   Vec<Real> minus_rate;
-  FASTNN_INLINE Sgd(Buffers buffers, const UpdateShape& s)
-      : at{buffers, s.parameters, 0, 2}, shape(s), rate(at.rate()), minus_rate(constant<Real>(-rate)) {}
+  FASTNN_INLINE Sgd(Buffers buffers, const UpdateShape& s) : Rule<Real>(buffers, s, 0, 2), minus_rate(constant<Real>(-rate)) {}
   FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t, int64_t count, const Real* g) const {
     Real* new_p = at.new_parameter(k, first);
     const Real* p = at.parameter(k, first);
@@ -85,18 +92,12 @@ struct Sgd {
 
 // Results: velocity, parameters. Operands: lr, velocity, parameters, gradients.
 template <typename Element, bool nesterov>
-struct Momentum {
+struct Momentum : Rule<Element> {
   using Real = Element;
-  Layout<Real> at;
-  const UpdateShape& shape;
-  double rate;
+  using Rule<Real>::at, Rule<Real>::shape, Rule<Real>::rate;
   Vec<Real> minus_rate, momentum;
   FASTNN_INLINE Momentum(Buffers buffers, const UpdateShape& s)
-      : at{buffers, s.parameters, 1, 2},
-        shape(s),
-        rate(at.rate()),
-        minus_rate(constant<Real>(-rate)),
-        momentum(constant<Real>(s.momentum)) {}
+      : Rule<Real>(buffers, s, 1, 2), minus_rate(constant<Real>(-rate)), momentum(constant<Real>(s.momentum)) {}
   FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* g) const {
     Real *new_velocity = at.new_state(0, place), *new_p = at.new_parameter(k, first);
     const Real *velocity = at.state(1, place), *p = at.parameter(k, first);
@@ -112,16 +113,12 @@ struct Momentum {
 
 // Results: m, v, with amsgrad v_max, parameters. Operands: lr, step, m, v, v_max or none, parameters, gradients.
 template <typename Element, bool amsgrad>
-struct Adam {
+struct Adam : Rule<Element> {
   using Real = Element;
-  Layout<Real> at;
-  const UpdateShape& shape;
-  double rate;
+  using Rule<Real>::at, Rule<Real>::shape, Rule<Real>::rate;
   Vec<Real> minus_alpha, epsilon, new_in_m, new_in_v;
   FASTNN_INLINE Adam(Buffers buffers, const UpdateShape& s)
-      : at{buffers, s.parameters, amsgrad ? 3 : 2, 5},
-        shape(s),
-        rate(at.rate()),
+      : Rule<Real>(buffers, s, amsgrad ? 3 : 2, 5),
         epsilon(constant<Real>(s.epsilon)),
         new_in_m(constant<Real>(1 - s.beta_1)),
         new_in_v(constant<Real>(1 - s.beta_2)) {
@@ -154,16 +151,12 @@ struct Adam {
 // Results: v, if centered m, with momentum velocity, parameters. Operands: lr, v, m or none, velocity or none, parameters,
 // gradients.
 template <typename Element, bool centered, bool has_momentum>
-struct RmsProp {
+struct RmsProp : Rule<Element> {
   using Real = Element;
-  Layout<Real> at;
-  const UpdateShape& shape;
-  double rate;
+  using Rule<Real>::at, Rule<Real>::shape, Rule<Real>::rate;
   Vec<Real> lr, epsilon, added, momentum;
   FASTNN_INLINE RmsProp(Buffers buffers, const UpdateShape& s)
-      : at{buffers, s.parameters, 1 + centered + has_momentum, 4},
-        shape(s),
-        rate(at.rate()),
+      : Rule<Real>(buffers, s, 1 + centered + has_momentum, 4),
         lr(constant<Real>(rate)),
         epsilon(constant<Real>(s.epsilon)),
         added(constant<Real>(1 - s.rho)),
@@ -199,18 +192,12 @@ struct RmsProp {
 
 // Results: accumulator, parameters. Operands: lr, accumulator, parameters, gradients.
 template <typename Element>
-struct Adagrad {
+struct Adagrad : Rule<Element> {
   using Real = Element;
-  Layout<Real> at;
-  const UpdateShape& shape;
-  double rate;
+  using Rule<Real>::at, Rule<Real>::shape, Rule<Real>::rate;
   Vec<Real> lr, epsilon;
   FASTNN_INLINE Adagrad(Buffers buffers, const UpdateShape& s)
-      : at{buffers, s.parameters, 1, 2},
-        shape(s),
-        rate(at.rate()),
-        lr(constant<Real>(rate)),
-        epsilon(constant<Real>(s.epsilon)) {}
+      : Rule<Real>(buffers, s, 1, 2), lr(constant<Real>(rate)), epsilon(constant<Real>(s.epsilon)) {}
   FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* gradient) const {
     Real *new_a = at.new_state(0, place), *new_p = at.new_parameter(k, first);
     const Real *old_a = at.state(1, place), *p = at.parameter(k, first);
@@ -225,16 +212,12 @@ struct Adagrad {
 
 // Results: m, parameters. Operands: lr, m, parameters, gradients.
 template <typename Element>
-struct Lion {
+struct Lion : Rule<Element> {
   using Real = Element;
-  Layout<Real> at;
-  const UpdateShape& shape;
-  double rate;
+  using Rule<Real>::at, Rule<Real>::shape, Rule<Real>::rate;
   Vec<Real> lr, kept, new_in_sum, new_in_m;
   FASTNN_INLINE Lion(Buffers buffers, const UpdateShape& s)
-      : at{buffers, s.parameters, 1, 2},
-        shape(s),
-        rate(at.rate()),
+      : Rule<Real>(buffers, s, 1, 2),
         lr(constant<Real>(rate)),
         kept(constant<Real>(s.beta_1)),
         new_in_sum(constant<Real>(1 - s.beta_1)),
@@ -255,18 +238,18 @@ struct Lion {
 
 // ---- Kernels --------------------------------------------------------------------------------------------------------------
 
-template <typename Rule>
+template <typename Update>
 void flat(Buffers buffers, const UpdateShape& shape, int64_t task) {
-  const Rule update(buffers, shape);
+  const Update update(buffers, shape);
   for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
     update(k, first, place, count, update.at.gradient(k, first));
   });
 }
 
-template <typename Rule>
+template <typename Update>
 void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, int64_t task) {
-  using Real = typename Rule::Real;
-  const Rule update(buffers, shape.update);
+  using Real = typename Update::Real;
+  const Update update(buffers, shape.update);
   const TileHeights heights = tile_heights(shape.product.M);
   const int64_t tile = task * shape.product.tile_block;
   const int64_t end = tile + shape.product.tile_block < heights.tiles ? tile + shape.product.tile_block : heights.tiles;
@@ -277,9 +260,10 @@ void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, 
   update(shape.parameter, first, shape.update.places[shape.parameter] + first, count, gradient);
 }
 
-template <template <typename, auto...> class Rule, auto... options>
-constexpr UpdateKernels kernels_of = {{kernel<flat<Rule<float, options...>>>, kernel<flat<Rule<double, options...>>>},
-                                      {kernel<product<Rule<float, options...>>>, kernel<product<Rule<double, options...>>>}};
+template <template <typename, auto...> class Update, auto... options>
+constexpr UpdateKernels kernels_of = {
+    {kernel<flat<Update<float, options...>>>, kernel<flat<Update<double, options...>>>},
+    {kernel<product<Update<float, options...>>>, kernel<product<Update<double, options...>>>}};
 
 }  // namespace
 
