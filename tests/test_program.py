@@ -120,10 +120,7 @@ def test_a_failed_step_changes_nothing(threads):
     assert not np.array_equal(w.numpy(), before)
 
 
-def test_optimizer_updates_run_in_commit_on_the_variables():
-    model = fastnn.Sequential([fastnn.layers.Dense(4, activation="relu", input_shape=(3,)), fastnn.layers.Dense(2)])
-    optimizer = fastnn.optimizers.Adam()
-
+def training_step(model, optimizer):
     @fastnn.function
     def step(x):
         loss, gradients = fastnn.value_and_grad(
@@ -132,6 +129,12 @@ def test_optimizer_updates_run_in_commit_on_the_variables():
         optimizer.apply(gradients, model.trainable_variables)
         return loss
 
+    return step
+
+
+def test_optimizer_updates_run_in_commit_on_the_variables():
+    model = fastnn.Sequential([fastnn.layers.Dense(4, activation="relu", input_shape=(3,)), fastnn.layers.Dense(2)])
+    step = training_step(model, fastnn.optimizers.Adam())
     steps = step.describe(np.ones((8, 3), np.float32))["steps"]
     assert [s["op"] for s in steps if s["commit"]] == ["adam_update"]
     assert steps[-1]["commit"]
@@ -141,15 +144,7 @@ def test_an_update_multiplies_the_gradients_of_small_batches_itself():
     def trained(batch: int, optimizer: fastnn.optimizers.Optimizer) -> tuple[list[str], list[np.ndarray]]:
         fastnn.set_seed(3)
         model = fastnn.Sequential([fastnn.layers.Dense(150, activation="relu", input_shape=(130,)), fastnn.layers.Dense(120)])
-
-        @fastnn.function
-        def step(x):
-            loss, gradients = fastnn.value_and_grad(
-                lambda: ops.mean(ops.square(model(x, training=True))), variables=model.trainable_variables
-            )()
-            optimizer.apply(gradients, model.trainable_variables)
-            return loss
-
+        step = training_step(model, optimizer)
         x = np.random.default_rng(0).standard_normal((batch, 130)).astype(np.float32)
         for _ in range(3):
             step(x)
