@@ -124,6 +124,7 @@ void add_outputs(Real* dw, const Real* x, const Real* dy, const Conv2dShape& sha
         tap_w = 0;
         ++tap_h;
       }
+      t.side_by_side = active > 0 && a_rows[active - 1] - a_rows[0] == active - 1;  // they ascend
       if (active > 0) run_tile_row(t, active, columns);
       ow = ow_end;
     }

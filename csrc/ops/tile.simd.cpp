@@ -5,18 +5,14 @@ namespace fastnn::FASTNN_ISA {
 
 namespace {
 
-// Rows whose address is kept in a general register. The others' are volatile, so that they stay in memory: left to itself GCC
-// keeps them in vector registers, and moving them back delays each load (12 rows, runs of three k: 98 against 115 GFLOP/s).
-constexpr int kNearRows = 8;
-
 // `tail` is the number of columns in the last vector, kLanes for a whole one.
-template <typename Real, int rows, int vectors, bool partial>
-__attribute__((noinline)) void tile(const Tile<Real>& t, int tail) {
+template <typename Real, int rows, int vectors, Walk walk, bool partial>
+__attribute__((noinline)) void tile(const Tile<Real>& t, int64_t n, int tail) {
+  Real* const c = t.c + n;
   constexpr int lanes = kLanes<Real>;
   Vec<Real> sum[rows][vectors];
-  auto read = [&](const Real* p, int v) __attribute__((always_inline)) {
-    return partial && v == vectors - 1 ? load_first(p + v * lanes, tail) : load(p + v * lanes);
-  };
+  auto read = [&](const Real* p, int v)
+                  __attribute__((always_inline)) { return partial && v == vectors - 1 ? load_first(p, tail) : load(p); };
   auto start_with = [&](auto&& first) __attribute__((always_inline)) {
     FASTNN_UNROLL
     for (int r = 0; r < rows; ++r) {
@@ -29,40 +25,39 @@ __attribute__((noinline)) void tile(const Tile<Real>& t, int tail) {
   } else if (t.start == Start::bias) {
     Vec<Real> bias[vectors];
     FASTNN_UNROLL
-    for (int v = 0; v < vectors; ++v) bias[v] = read(t.bias, v);
+    for (int v = 0; v < vectors; ++v) bias[v] = read(t.bias + n + v * lanes, v);
     start_with([&](int, int v) __attribute__((always_inline)) { return bias[v]; });
   } else {
-    start_with([&](int r, int v) __attribute__((always_inline)) { return read(t.c + t.c_rows[r], v); });
+    start_with([&](int r, int v) __attribute__((always_inline)) { return read(c + t.c_rows[r] + v * lanes, v); });
   }
-  constexpr int near = rows < kNearRows ? rows : kNearRows;
-  const Real* row[near];
-  const Real* volatile far_row[rows - near + 1];
+  // A result that is large lies far away by the time it is written.
+  if (t.start != Start::accumulate) {
+    FASTNN_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      FASTNN_UNROLL
+      for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + t.c_rows[r] + v * lanes, 1);
+    }
+  }
+  const Real* row[rows];
   FASTNN_UNROLL
-  for (int r = 0; r < near; ++r) row[r] = t.a + t.a_rows[r];
-  FASTNN_UNROLL
-  for (int r = near; r < rows; ++r) far_row[r - near] = t.a + t.a_rows[r];
-  const int64_t a_k = t.a_k, b_k = t.b_k, k_end = t.k;
+  for (int r = 0; r < rows; ++r) row[r] = t.a + t.a_rows[r];
+  const int64_t b_bytes = t.b_k * static_cast<int64_t>(sizeof(Real));
   for (int64_t i = 0; i < t.blocks; ++i) {
     for (int64_t s = 0; s < t.segments; ++s) {
-      const Real* b = t.b + i * t.b_block + s * t.b_segment;
-      int64_t at = i * t.a_block + s * t.a_segment;
-      for (int64_t k = 0; k < k_end; ++k, at += a_k, b += b_k) {
-        Vec<Real> column[vectors];
-        FASTNN_UNROLL
-        for (int v = 0; v < vectors; ++v) column[v] = read(b, v);
-        auto add = [&](int r, Real number) __attribute__((always_inline)) {
-          const Vec<Real> factor = broadcast(number);
-          FASTNN_UNROLL
-          for (int v = 0; v < vectors; ++v) sum[r][v] = fma(factor, column[v], sum[r][v]);
-        };
-        FASTNN_UNROLL
-        for (int r = 0; r < near; ++r) add(r, row[r][at]);
-        FASTNN_UNROLL
-        for (int r = near; r < rows; ++r) add(r, far_row[r - near][at]);
+      const Real* const b = t.b + n + i * t.b_block + s * t.b_segment;
+      const int64_t at = i * t.a_block + s * t.a_segment;
+      if constexpr (walk == Walk::along_panel) {
+        constexpr std::integral_constant<int64_t, kTileVectors * kVectorBytes> panel;
+        add_along_rows<Real, rows, vectors>(sum, row, at, b, panel, t.k, read);
+      } else if constexpr (walk == Walk::along_rows) {
+        add_along_rows<Real, rows, vectors>(sum, row, at, b, b_bytes, t.k, read);
+      } else if constexpr (walk == Walk::side_by_side) {
+        add_side_by_side<Real, rows, vectors>(sum, row[0] + at, t.a_k, b, b_bytes, t.k, read);
+      } else {
+        add_anywhere<Real, rows, vectors>(sum, row, at, t.a_k, b, t.b_k, t.k, read);
       }
     }
   }
-  Real* const c = t.c;
   const int64_t* const c_rows = t.c_rows;
   FASTNN_UNROLL
   for (int r = 0; r < rows; ++r) {
@@ -80,8 +75,11 @@ __attribute__((noinline)) void tile(const Tile<Real>& t, int tail) {
 
 template <typename Real, int vectors, int rows>
 constexpr void fill(TileTable<Real>& table) {
-  table.at[0][vectors][rows] = tile<Real, rows, vectors, false>;
-  table.at[1][vectors][rows] = tile<Real, rows, vectors, true>;
+  table.whole[int(Walk::along_panel)][vectors][rows] = tile<Real, rows, vectors, Walk::along_panel, false>;
+  table.whole[int(Walk::along_rows)][vectors][rows] = tile<Real, rows, vectors, Walk::along_rows, false>;
+  table.whole[int(Walk::side_by_side)][vectors][rows] = tile<Real, rows, vectors, Walk::side_by_side, false>;
+  table.whole[int(Walk::anywhere)][vectors][rows] = tile<Real, rows, vectors, Walk::anywhere, false>;
+  table.partial[vectors][rows] = tile<Real, rows, vectors, Walk::anywhere, true>;
   if constexpr (rows > 1) fill<Real, vectors, rows - 1>(table);
 }
 

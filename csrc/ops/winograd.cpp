@@ -43,8 +43,10 @@ int64_t tasks_worth(double products) {
 
 void tile_by(WinogradShape& shape, int64_t m) {
   shape.tile_rows = parts(shape.rows, m), shape.tile_columns = parts(shape.columns, m);
-  shape.kernel_plane = shape.C * shape.F + 16;
 }
+// A place of the kernel, or of its gradient. A place of what is multiplied by is in panels of columns, which are 32 wide or less.
+int64_t plane_of(int64_t rows, int64_t columns) { return rows * columns + 16; }
+int64_t panels_of(int64_t rows, int64_t columns) { return plane_of(rows, parts(columns, 32) * 32); }
 int64_t tiles_of(const WinogradShape& shape) { return shape.B * shape.tile_rows * shape.tile_columns; }
 double products_of(const WinogradShape& shape, int64_t places) {
   return static_cast<double>(places * tiles_of(shape)) * static_cast<double>(shape.C) * static_cast<double>(shape.F);
@@ -79,9 +81,10 @@ bool winograd_pays_for_gradients(const ImageWindow& window, int64_t C, int64_t F
 KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelFn last, size_t item,
                          const WinogradOperands& operands) {
   tile_by(shape, m);
-  // 28 tiles are rows of two register tiles of 14, or five of 6; with many channels one of 14 leaves room in the cache.
+  shape.kernel_plane = panels_of(shape.C, shape.F);
+  // 24 tiles are rows of two register tiles, or of four; with many channels one of 12 leaves room in the cache.
   const auto size = static_cast<int64_t>(item), places = int64_t{m + 2} * (m + 2);
-  shape.chunk = places * 28 * shape.C * size <= int64_t{384} * 1024 ? 28 : 14;
+  shape.chunk = places * 24 * shape.C * size <= int64_t{384} * 1024 ? 24 : 12;
   shape.block = std::min<int64_t>(shape.F, 64);
   // The transformed w is read once per chunk: whole chunks where they make tasks enough.
   const int64_t tiles = tiles_of(shape), chunks = parts(tiles, shape.chunk);
@@ -105,8 +108,9 @@ KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelF
 
 KernelPlan plan_winograd_input(WinogradShape shape, const WinogradKernels& kernels, bool is_double) {
   tile_by(shape, 3);
+  shape.kernel_plane = panels_of(shape.F, shape.C);
   const int64_t item = is_double ? 8 : 4, tiles = tiles_of(shape);
-  shape.chunk = 25 * 14 * shape.F * item <= int64_t{192} * 1024 ? 14 : 6;
+  shape.chunk = 25 * 12 * shape.F * item <= int64_t{192} * 1024 ? 12 : 6;
   shape.block = std::min<int64_t>(shape.C, 64);
   // The transformed w is read once per chunk: rather few tasks than chunks of a few tiles.
   const int64_t chunks = parts(tiles, shape.chunk), most = chunks < 8 ? parts(tiles, 8) : chunks;
@@ -126,6 +130,7 @@ KernelPlan plan_winograd_input(WinogradShape shape, const WinogradKernels& kerne
 
 KernelPlan plan_winograd_kernel(WinogradShape shape, const WinogradKernels& kernels, bool is_double) {
   tile_by(shape, 3);
+  shape.kernel_plane = plane_of(shape.C, shape.F);
   const int64_t item = is_double ? 8 : 4, tiles = tiles_of(shape);
   // A row of products and a chunk of patches stay in a second-level cache together; a group is worth its addition.
   const int64_t sum = shape.C + shape.F;

@@ -1,7 +1,7 @@
 #include "ops/winograd.h"
 
 #include "ops/max_of_window.h"
-#include "simd/tile.h"
+#include "ops/packed_gemm.h"
 #include "simd/transpose.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -73,7 +73,14 @@ FASTNN_INLINE void two_sided(const Matrix& matrix, Read read, Write write) {
 
 // ---- The kernel -------------------------------------------------------------------------------------------------------------
 
-// G w G' as (patch, C, F), for some channels.
+// Where a number of (rows, columns) is whose columns stand panel by panel, as a register tile reads them.
+template <typename Real>
+FASTNN_INLINE int64_t place_in_panels(int64_t rows, int64_t row, int64_t column) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  return (column / panel * rows + row) * panel + column % panel;
+}
+
+// G w G' as (patch, panels of (C, F)), for some channels.
 template <typename Real, int m>
 void transform(Real* transformed, const Real* w, const WinogradShape& shape, int64_t task) {
   constexpr int n = m + 2;
@@ -85,13 +92,13 @@ void transform(Real* transformed, const Real* w, const WinogradShape& shape, int
           Scheme<m>::kernel,
           [&](int h, int v) __attribute__((always_inline)) { return filters.read(w + ((h * 3 + v) * C + c) * F + f); },
           [&](int h, int v, Vec<Real> number) __attribute__((always_inline)) {
-            filters.write(transformed + (h * n + v) * shape.kernel_plane + c * F + f, number);
+            filters.write(transformed + (h * n + v) * shape.kernel_plane + place_in_panels<Real>(C, c, f), number);
           });
     });
   }
 }
 
-// The same as (patch, F, C), for some filters: squares of w are transposed on the way.
+// The same as (patch, panels of (F, C)), for some filters: squares of w are transposed on the way.
 template <typename Real, int m>
 void transform_turned(Real* transformed, const Real* w, const WinogradShape& shape, int64_t task) {
   constexpr int n = m + 2, lanes = kLanes<Real>;
@@ -108,7 +115,7 @@ void transform_turned(Real* transformed, const Real* w, const WinogradShape& sha
             Scheme<m>::kernel,
             [&](int h, int v) __attribute__((always_inline)) { return channels.read(square[h * 3 + v] + i * lanes); },
             [&](int h, int v, Vec<Real> number) __attribute__((always_inline)) {
-              channels.write(transformed + (h * n + v) * shape.kernel_plane + (f + i) * C + c, number);
+              channels.write(transformed + (h * n + v) * shape.kernel_plane + place_in_panels<Real>(F, f + i, c), number);
             });
       }
     });
@@ -195,16 +202,23 @@ FASTNN_INLINE void expand_outputs(Real* to, int64_t plane, const Real* dy, const
       square_at<Real, m>(image, shape.rows, shape.columns, shape.F, place.i * m, place.j * m, copy), shape.F, shape.F);
 }
 
-// The products of `count` tiles of some columns: (places, tiles, K) times (places, K, all columns), places side by side.
+// The products of `count` tiles of some columns: (places, tiles, K) times (places, panels of (K, columns)), places side by side.
 template <typename Real>
 FASTNN_INLINE void multiply_places(Real* products, const Real* patches, const Real* transformed, int places, int64_t K,
-                                   int64_t all_columns, int64_t count, int64_t columns, const WinogradShape& shape) {
+                                   int64_t count, int64_t columns, const WinogradShape& shape) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  const TileHeights heights = tile_heights(count);
   for (int place = 0; place < places; ++place) {
-    Tile<Real> tile{};
-    tile.a = patches + place * shape.chunk * K, tile.b = transformed + place * shape.kernel_plane;
-    tile.c = products + place * shape.chunk * shape.block;
-    tile.a_k = 1, tile.b_k = all_columns, tile.k = K, tile.segments = tile.blocks = 1;
-    run_strided_tiles(tile, K, shape.block, count, columns);
+    for (int64_t n = 0; n < columns; n += panel) {
+      PackedTile<Real> t;
+      t.b = transformed + place * shape.kernel_plane + n * K;
+      t.a_row = K, t.a_k = 1, t.c_row = shape.block, t.k = K;
+      for (int64_t tile = 0; tile < heights.tiles; ++tile) {
+        const int64_t row = place * shape.chunk + heights.first_row(tile);
+        t.a = patches + row * K, t.c = products + row * shape.block + n;
+        multiply_panel(t, heights[tile], columns - n < panel ? columns - n : panel);
+      }
+    }
   }
 }
 
@@ -231,7 +245,7 @@ FASTNN_INLINE void for_tiles(const Real* x, const Real* transformed, Scratch scr
     }
     for (int64_t f = 0; f < F; f += shape.block) {
       const int64_t filters = F - f < shape.block ? F - f : shape.block;
-      multiply_places(products, patches, transformed + f, places, C, F, count, filters, shape);
+      multiply_places(products, patches, transformed + f * C, places, C, count, filters, shape);
       place = start;
       for (int64_t t = 0; t < count; ++t, advance(place, shape)) finish(place, f, filters, products + t * shape.block, plane);
     }
@@ -312,7 +326,7 @@ void backward_input(Real* dx, const Real* dy, const Real* transformed, Scratch s
     }
     for (int64_t c = 0; c < C; c += shape.block) {
       const int64_t columns = C - c < shape.block ? C - c : shape.block;
-      multiply_places(products, patches, transformed + c, n * n, F, C, count, columns, shape);
+      multiply_places(products, patches, transformed + c * F, n * n, F, count, columns, shape);
       place = start;
       for (int64_t t = 0; t < count; ++t, advance(place, shape)) {
         const int64_t h = place.i * m - shape.before_h, v = place.j * m - shape.before_w;

@@ -2,11 +2,11 @@
 //
 //     c[r*c_row + n] = start + sum over k of a[r*a_row + k*a_k] * b[k*width + n]        n < width = vectors of columns
 //
-// The same chains of fused multiply-adds as those of simd/tile.h, so the bits do not tell which tile it was. It takes fewer
-// instructions for each multiply-add, and those are what a Cascade Lake core runs out of first, at four in a cycle: rows that
-// lie anywhere take 52 for the 28 multiply-adds of 14 x 2 vectors, rows of one stride whose k are neighbours (a_k 1) 48, rows
-// side by side (a_row 1) 46, and 6 x 4 vectors 34 for 24, where few rows are all there are.
+// The same chains of fused multiply-adds as those of simd/tile.h, so the bits do not tell which tile it was. Rows of A have one
+// stride, and their k are neighbours (a_k 1) or the rows themselves (a_row 1).
 #pragma once
+
+#include <type_traits>
 
 #include "simd/tile.h"
 
@@ -53,38 +53,15 @@ __attribute__((noinline)) void packed_tile(const PackedTile<Real>& t) {
       for (int v = 0; v < vectors; ++v) __builtin_prefetch(t.c + r * t.c_row + v * lanes, 1);
     }
   }
-  // Rows that lie apart are reached from every fourth: rows r + 1, 2 and 3 in the addressing mode, k in its displacement.
-  const Real* base[(rows + 3) / 4];
-  FASTNN_UNROLL
-  for (int r = 0; r < rows; r += 4) base[r / 4] = side_by_side ? t.a + r : t.a + r * t.a_row;
-  const Real* b = t.b;
-  const int64_t a_row = side_by_side ? 1 : t.a_row, a_k = side_by_side ? t.a_k : 1;
-  auto add = [&](int64_t k) __attribute__((always_inline)) {
-    Vec<Real> column[vectors];
+  constexpr std::integral_constant<int64_t, vectors * kVectorBytes> b_bytes;
+  const auto read = [](const Real* p, int) __attribute__((always_inline)) { return load(p); };
+  if constexpr (side_by_side) {
+    add_side_by_side<Real, rows, vectors>(sum, t.a, t.a_k, t.b, b_bytes, t.k, read);
+  } else {
+    const Real* row[rows];
     FASTNN_UNROLL
-    for (int v = 0; v < vectors; ++v) column[v] = load(b + (k * vectors + v) * lanes);
-    FASTNN_UNROLL
-    for (int r = 0; r < rows; ++r) {
-      const Vec<Real> factor = broadcast(base[r / 4][r % 4 * a_row + k * a_k]);
-      FASTNN_UNROLL
-      for (int v = 0; v < vectors; ++v) sum[r][v] = fma(factor, column[v], sum[r][v]);
-    }
-  };
-  auto advance = [&](int64_t k) __attribute__((always_inline)) {
-    FASTNN_UNROLL
-    for (int r = 0; r < rows; r += 4) base[r / 4] += k * a_k;
-    b += k * vectors * lanes;
-  };
-  constexpr int unrolled = side_by_side ? 1 : 4;
-  int64_t k = t.k;
-  for (; k >= unrolled; k -= unrolled) {
-    FASTNN_UNROLL
-    for (int i = 0; i < unrolled; ++i) add(i);
-    advance(unrolled);
-  }
-  for (; unrolled > 1 && k > 0; --k) {
-    add(0);
-    advance(1);
+    for (int r = 0; r < rows; ++r) row[r] = t.a + r * t.a_row;
+    add_along_rows<Real, rows, vectors>(sum, row, 0, t.b, b_bytes, t.k, read);
   }
   FASTNN_UNROLL
   for (int r = 0; r < rows; ++r) {

@@ -20,13 +20,17 @@
 // their factors from single lanes, so that a number of `a` needs one plain load and no instruction to spread it.
 #pragma once
 
-#include "simd/vec.h"
+#include "simd/chains.h"
 
 namespace fastnn::FASTNN_ISA {
 
 enum class Start : uint8_t { zero, bias, accumulate };  // from 0, from a row vector, from what c holds
 
+#if defined(__AVX512F__)
+constexpr int kTileRows = 12;  // as many addresses as there are registers for
+#else
 constexpr int kTileRows = kVectorRegisters == 32 ? 14 : 6;
+#endif
 constexpr int kTileVectors = 2;
 template <typename Real>
 constexpr int64_t kTileColumns = kTileVectors * kLanes<Real>;
@@ -42,14 +46,20 @@ struct Tile {
   int64_t segments = 1, a_segment = 0, b_segment = 0;
   int64_t blocks = 1, a_block = 0, b_block = 0;
   Start start = Start::zero;
+  bool side_by_side = false;  // the offsets a_rows follow each other
 };
 
-// The code of every tile size, in ops/tile.simd.cpp; `tail` is the number of columns in the last vector.
+// The ways through A that simd/chains.h has.
+enum class Walk : uint8_t { along_panel, along_rows, side_by_side, anywhere };  // along_panel: rows of B follow each other
+
+// The code of every tile size, in ops/tile.simd.cpp, for the columns from n on; `tail` is their number in the last vector. (Who
+// copies a Tile whose fields were just set reads them before they have arrived: 5 % of 288 k.)
 template <typename Real>
-using TileFn = void (*)(const Tile<Real>&, int tail);
+using TileFn = void (*)(const Tile<Real>&, int64_t n, int tail);
 template <typename Real>
 struct TileTable {
-  TileFn<Real> at[2][kTileVectors + 1][kTileRows + 1] = {};  // [last vector partial][vectors][rows]
+  TileFn<Real> whole[4][kTileVectors + 1][kTileRows + 1] = {};  // [walk][vectors][rows]
+  TileFn<Real> partial[kTileVectors + 1][kTileRows + 1] = {};   // for columns that do not fill the last vector
 };
 extern const TileTable<float> float_tiles;
 extern const TileTable<double> double_tiles;
@@ -58,16 +68,19 @@ FASTNN_INLINE const TileTable<double>& tiles_of(double) { return double_tiles; }
 
 // 1 <= rows <= kTileRows rows and any number of columns.
 template <typename Real>
-FASTNN_INLINE void run_tile_row(const Tile<Real>& block, int64_t rows, int64_t columns) {
-  Tile<Real> t = block;
+FASTNN_INLINE void run_tile_row(const Tile<Real>& t, int64_t rows, int64_t columns) {
+  const TileTable<Real>& tiles = tiles_of(Real());
+  Walk walk = Walk::anywhere;
+  if (t.side_by_side) {
+    walk = Walk::side_by_side;
+  } else if (t.a_k == 1 && t.k >= 8) {
+    walk = t.b_k == kTileColumns<Real> ? Walk::along_panel : Walk::along_rows;
+  }
   for (int64_t n = 0; n < columns; n += kTileColumns<Real>) {
     const int64_t width = columns - n < kTileColumns<Real> ? columns - n : kTileColumns<Real>;
     const int vectors = static_cast<int>((width + kLanes<Real> - 1) / kLanes<Real>);
     const int tail = static_cast<int>(width - (vectors - 1) * kLanes<Real>);
-    t.b = block.b + n;
-    t.c = block.c + n;
-    if (block.bias != nullptr) t.bias = block.bias + n;
-    tiles_of(Real()).at[tail < kLanes<Real>][vectors][rows](t, tail);
+    (tail < kLanes<Real> ? tiles.partial : tiles.whole[static_cast<int>(walk)])[vectors][rows](t, n, tail);
   }
 }
 
@@ -99,6 +112,7 @@ FASTNN_INLINE void run_strided_tiles(const Tile<Real>& block, int64_t a_row, int
     Tile<Real> t = block;
     t.a_rows = a_rows;
     t.c_rows = c_rows;
+    t.side_by_side = a_row == 1;
     t.b += n;
     t.c += n;
     if (t.bias != nullptr) t.bias += n;

@@ -220,6 +220,37 @@ FASTNN_INLINE Vec<uint64_t> multiply_low_halves(Vec<uint64_t> a, Vec<uint64_t> b
 }
 #endif
 
+// sum + a * b as fma(a, b, sum), and sum + *number * b, in the sum's own register.
+#if defined(__AVX512F__)
+// Left to itself, a compiler overwrites a factor instead of the sum and moves the sum back, and it spreads a number that is used
+// twice once, into a register.
+constexpr bool kAddsFromMemory = true;
+FASTNN_INLINE Vec<float> add_product(Vec<float> sum, Vec<float> a, Vec<float> b) {
+  asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+FASTNN_INLINE Vec<double> add_product(Vec<double> sum, Vec<double> a, Vec<double> b) {
+  asm("vfmadd231pd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+}
+FASTNN_INLINE Vec<float> add_product(Vec<float> sum, const float* number, Vec<float> b) {
+  asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*number));
+  return sum;
+}
+FASTNN_INLINE Vec<double> add_product(Vec<double> sum, const double* number, Vec<double> b) {
+  asm("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(sum) : "v"(b), "m"(*number));
+  return sum;
+}
+#else
+constexpr bool kAddsFromMemory = false;
+FASTNN_INLINE Vec<float> add_product(Vec<float> sum, Vec<float> a, Vec<float> b) { return fma(a, b, sum); }
+FASTNN_INLINE Vec<double> add_product(Vec<double> sum, Vec<double> a, Vec<double> b) { return fma(a, b, sum); }
+template <typename Real>
+FASTNN_INLINE Vec<Real> add_product(Vec<Real> sum, const Real* number, Vec<Real> b) {
+  return fma(broadcast(*number), b, sum);
+}
+#endif
+
 // x 2^n for whole n from -150 to 128: two factors, because one exponent field only runs to 127.
 FASTNN_INLINE Vec<float> times_power_of_two(Vec<float> x, Vec<float> n) {
 #if defined(__AVX512F__)
