@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,18 @@ def _optimizer(recipe: GPTRecipe) -> AdamW:
     return optimizer
 
 
+class _HeldOut:
+    """What to validate on: all that was held out at the end of the run, a sample of it on the way there."""
+
+    def __init__(self, windows: Windows, record: TextRecord) -> None:
+        self._windows = windows
+        self._record = record
+
+    def __iter__(self) -> Iterator[Any]:
+        is_last = len(self._record.rows) == self._record.epochs - 1
+        return islice(self._windows, 0, None, 1 if is_last else self._record.recipe.SAMPLE)
+
+
 def _train(model: GPT, record: TextRecord, train: Any, validation: Any, out: Path) -> None:
     recipe = record.recipe
     model.compile(_optimizer(recipe), SparseCategoricalCrossentropy(from_logits=True))
@@ -207,7 +220,7 @@ def _train(model: GPT, record: TextRecord, train: Any, validation: Any, out: Pat
                 RandomWindows(train, recipe.context, recipe.batch_size),
                 steps_per_epoch=record.part,
                 epochs=record.epochs,
-                validation_data=Windows(validation, recipe.context),
+                validation_data=_HeldOut(Windows(validation, recipe.context), record),
                 callbacks=[record, backup, interruption],
                 verbose=1,
             )

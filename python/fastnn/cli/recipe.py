@@ -83,7 +83,10 @@ class GPTRecipe:
     WEIGHT_DECAY: ClassVar[float] = 0.1  # of matrices
     CLIP: ClassVar[float] = 1.0  # the norm of all gradients together
     HELD_OUT: ClassVar[float] = 0.1  # of the text, at its end
-    EVALUATIONS: ClassVar[int] = 8  # at most: each costs as much as 50 steps on a text of a million characters
+    EVALUATIONS: ClassVar[int] = 8  # at most
+    SAMPLE: ClassVar[int] = (
+        8  # but for the last, of one batch in so many: all of a million characters costs as much as 50 steps
+    )
     SCHEDULE: ClassVar[str] = "rises over the first steps, then falls to a tenth along half a cosine"
 
     @property
