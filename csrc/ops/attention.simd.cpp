@@ -41,11 +41,10 @@ struct RowOffsets {
 };
 
 // The register tile of simd/tile.h for four vectors of columns, 64 queries or heads of 64: it reads 10 numbers and vectors for 24
-// multiply-adds, where 14 x 2 read 16 for 28 (64 x 64 x 64 of weights that stand key by key, float, Cascade Lake with a peak of
-// 153 GFLOP/s: 133 against 118). The chains of additions are the same. A second element type of keys and values would be
-// widened where a block of them is copied: the tiles see Real alone.
+// multiply-adds. The chains of additions are the same. A second element type of keys and values would be widened where a block of
+// them is copied: the tiles see Real alone.
 constexpr int kWideRows = 6, kWideVectors = 4;
-template <typename Real, int rows, int vectors>
+template <typename Real, int rows, int vectors, bool side_by_side>
 __attribute__((noinline)) void wide_tile(const Tile<Real>& t) {
   constexpr int lanes = kLanes<Real>;
   Vec<Real> sum[rows][vectors];
@@ -58,19 +57,12 @@ __attribute__((noinline)) void wide_tile(const Tile<Real>& t) {
       sum[r][v] = t.start == Start::zero ? zero<Real>() : load(t.c + t.c_rows[r] + v * lanes);
     }
   }
-  const Real* b = t.b;
-  const int64_t a_k = t.a_k, b_k = t.b_k, k_end = t.k;
-  int64_t at = 0;
-  for (int64_t k = 0; k < k_end; ++k, at += a_k, b += b_k) {
-    Vec<Real> column[vectors];
-    FASTNN_UNROLL
-    for (int v = 0; v < vectors; ++v) column[v] = load(b + v * lanes);
-    FASTNN_UNROLL
-    for (int r = 0; r < rows; ++r) {
-      const Vec<Real> factor = broadcast(row[r][at]);
-      FASTNN_UNROLL
-      for (int v = 0; v < vectors; ++v) sum[r][v] = fma(factor, column[v], sum[r][v]);
-    }
+  const int64_t b_bytes = t.b_k * static_cast<int64_t>(sizeof(Real));
+  const auto read = [](const Real* p, int) __attribute__((always_inline)) { return load(p); };
+  if constexpr (side_by_side) {
+    add_side_by_side<Real, rows, vectors>(sum, row[0], t.a_k, t.b, b_bytes, t.k, read);
+  } else {
+    add_along_rows<Real, rows, vectors>(sum, row, 0, t.b, b_bytes, t.k, read);
   }
   FASTNN_UNROLL
   for (int r = 0; r < rows; ++r) {
@@ -79,17 +71,23 @@ __attribute__((noinline)) void wide_tile(const Tile<Real>& t) {
   }
 }
 template <typename Real>
-FASTNN_INLINE void run_wide_tile(const Tile<Real>& tile, int64_t height, int64_t vectors) {
+struct WideTiles {
   using Run = void (*)(const Tile<Real>&);
-  static constexpr Run table[kWideVectors][kWideRows] = {{wide_tile<Real, 1, 1>, wide_tile<Real, 2, 1>, wide_tile<Real, 3, 1>,
-                                                          wide_tile<Real, 4, 1>, wide_tile<Real, 5, 1>, wide_tile<Real, 6, 1>},
-                                                         {wide_tile<Real, 1, 2>, wide_tile<Real, 2, 2>, wide_tile<Real, 3, 2>,
-                                                          wide_tile<Real, 4, 2>, wide_tile<Real, 5, 2>, wide_tile<Real, 6, 2>},
-                                                         {wide_tile<Real, 1, 3>, wide_tile<Real, 2, 3>, wide_tile<Real, 3, 3>,
-                                                          wide_tile<Real, 4, 3>, wide_tile<Real, 5, 3>, wide_tile<Real, 6, 3>},
-                                                         {wide_tile<Real, 1, 4>, wide_tile<Real, 2, 4>, wide_tile<Real, 3, 4>,
-                                                          wide_tile<Real, 4, 4>, wide_tile<Real, 5, 4>, wide_tile<Real, 6, 4>}};
-  table[vectors - 1][height - 1](tile);
+  Run at[2][kWideVectors][kWideRows];  // [side by side]
+};
+template <typename Real>
+constexpr WideTiles<Real> all_wide_tiles() {
+  WideTiles<Real> all{};
+  [&]<int... i>(std::integer_sequence<int, i...>) {
+    ((all.at[0][i / kWideRows][i % kWideRows] = wide_tile<Real, i % kWideRows + 1, i / kWideRows + 1, false>), ...);
+    ((all.at[1][i / kWideRows][i % kWideRows] = wide_tile<Real, i % kWideRows + 1, i / kWideRows + 1, true>), ...);
+  }(std::make_integer_sequence<int, kWideVectors * kWideRows>());
+  return all;
+}
+template <typename Real>
+FASTNN_INLINE void run_wide_tile(const Tile<Real>& tile, int64_t height, int64_t vectors) {
+  static constexpr WideTiles<Real> all = all_wide_tiles<Real>();
+  all.at[tile.side_by_side][vectors - 1][height - 1](tile);
 }
 template <typename Real>
 FASTNN_INLINE bool is_wide(int64_t columns) {
@@ -186,8 +184,10 @@ void transpose_rows(Real* to, const Real* rows, int64_t step, int64_t size, cons
 // push each other out before a tile comes back to them.
 template <typename Real>
 FASTNN_INLINE void copy_rows(Real* to, const Real* rows, int64_t step, int64_t count, int64_t size) {
+  constexpr int64_t kAhead = 6;  // rows in different pages, between which a processor does not look ahead
   for (int64_t r = 0; r < count; ++r) {
     for_each_vector<Real>(size, [&](int64_t d, auto part) __attribute__((always_inline)) {
+      __builtin_prefetch(rows + (r + kAhead) * step + d);
       part.store(to + r * size + d, part.load(rows + r * step + d));
     });
   }
@@ -421,6 +421,7 @@ void forward(Real* y, Real* lse, const Real* query, const Real* key, const Real*
       tile.a_rows = of_lanes.at;
       tile.c_rows = of_mean.at;
       tile.a_k = kBlock;
+      tile.side_by_side = true;
       tile.b_k = shape.VS;
       tile.start = s0 == 0 ? Start::zero : Start::accumulate;
       for_each_strip<Real>(0, q.count, shape.VS, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
@@ -660,6 +661,7 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
         tile.a_rows = of_lanes.at;
         tile.c_rows = of.of_keys.at;
         tile.a_k = kBlock;
+        tile.side_by_side = true;
         tile.b_k = shape.HS;
         tile.start = g.start;
         for_each_strip<Real>(0, q.count, shape.HS, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
