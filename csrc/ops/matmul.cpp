@@ -50,8 +50,24 @@ KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t 
   const GemmKernels& kernels = gemm_kernels(isa);
   const bool is_double = dtype == DType::float64;
   auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, options);
-  const int64_t tiles = divide_up(M, kernels.tile_rows);
-  shape.column_block = 2 * kernels.tile_columns[is_double];
+  const int64_t tiles = divide_up(M, shape.height), panel = kernels.tile_columns[is_double];
+  if (options.transpose_a && !options.transpose_b && !options.bias) {
+    // A gradient of weights: B is as large as a batch, and few tasks read the same panel of it. What one packs it finds in its caches.
+    const int64_t panels = divide_up(N, panel), blocks = std::clamp<int64_t>(M / 128, 1, divide_up(8, panels));
+    shape.column_block = panels >= 16 ? 2 * panel : panel;
+    shape.tile_block = divide_up(tiles, blocks);
+    shape.row_tasks = divide_up(tiles, shape.tile_block);
+    KernelPlan plan;
+    plan.workspaces = {static_cast<size_t>(M * K * item_size(dtype))};
+    pack.tasks = shape.a_tasks;
+    plan.steps = {std::move(pack),
+                  kernel_step(kernels.pack_b_multiply[is_double], shape.row_tasks * divide_up(N, shape.column_block), shape,
+                              static_cast<size_t>(shape.piece * panel) * item_size(dtype))};
+    plan.steps[0].operands = {3, 1, 2};
+    plan.steps[1].operands = {0, 3, 2};
+    return plan;
+  }
+  shape.column_block = 2 * panel;
   const int64_t column_tasks = divide_up(N, shape.column_block);
   shape.tile_block = divide_up(tiles, std::min(tiles, std::max(divide_up(M, 168), divide_up(8, column_tasks))));
   shape.row_tasks = divide_up(tiles, shape.tile_block);
@@ -78,6 +94,7 @@ PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, Gemm
   PackedGemmShape shape{};
   shape.M = M, shape.N = N, shape.K = K;
   shape.a_transposed = options.transpose_a, shape.b_transposed = options.transpose_b;
+  shape.height = options.transpose_a ? kernels.side_by_side_rows : kernels.tile_rows;
   const bool far_rows = !options.transpose_a && K * item % 4096 == 0;
   shape.a_row = far_rows ? K + kGap : K;
   shape.a_block = of_a_task(options.transpose_a ? M : K);

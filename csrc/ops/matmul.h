@@ -56,6 +56,7 @@ struct GemmShape {
 struct PackedGemmShape {
   int64_t M, N, K;
   bool a_transposed, b_transposed;
+  int64_t height;                               // the most rows of a tile
   int64_t b_begins;                             // where B lies in the workspace
   int64_t a_row;                                // between rows of an A that is not transposed
   int64_t a_block, b_block;                     // what a task packs: rows of memory
@@ -75,7 +76,8 @@ struct GemmKernels {                 // [0] for float, [1] for double
   KernelFn pack[2];                  // workspace, A, B
   KernelFn multiply_packed[2];       // C, workspace, A
   KernelFn multiply_packed_bias[2];  // C, workspace, A, bias or null
-  int tile_rows, tile_columns[2];
+  KernelFn pack_b_multiply[2];       // C, workspace, B
+  int tile_rows, side_by_side_rows, tile_columns[2];
 };
 FASTNN_PER_ISA(GemmKernels, gemm_kernels)
 

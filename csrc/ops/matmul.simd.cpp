@@ -23,20 +23,15 @@ FASTNN_INLINE void multiply_in_place(const Block<Real>& block, const GemmShape& 
   run_strided_tiles(t, shape.a_row, shape.N, block.rows, block.columns);
 }
 
-// Rows `first` to `end` of some columns of B, side by side.
+// Rows `first` to `end` of some columns of B, which are N apart, side by side.
 template <typename Real>
-FASTNN_INLINE void pack_columns(Real* to, const Real* b, const GemmShape& shape, int64_t n, int64_t columns, int64_t first,
-                                int64_t end) {
-  if (shape.b_transposed) {
-    transpose(to, kTileColumns<Real>, b + n * shape.K + first, shape.K, columns, end - first);
-    return;
-  }
-  // Rows of B: they lie further apart than a processor reads ahead by itself, which is within a page.
+FASTNN_INLINE void pack_columns(Real* to, const Real* b, int64_t N, int64_t n, int64_t columns, int64_t first, int64_t end) {
+  // They lie further apart than a processor reads ahead by itself, which is within a page.
   constexpr int64_t kAhead = 16;
   for (int64_t k = first; k < end; ++k, to += kTileColumns<Real>) {
-    const Real* const from = b + k * shape.N + n;
+    const Real* const from = b + k * N + n;
     for_each_vector<Real>(columns, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-      __builtin_prefetch(from + kAhead * shape.N + i);
+      __builtin_prefetch(from + kAhead * N + i);
       lanes.store(to + i, lanes.load(from + i));
     });
   }
@@ -70,7 +65,11 @@ FASTNN_INLINE void multiply_packing(const Block<Real>& block, Real* scratch, con
     }
     for (int64_t n = 0; n < block.columns; n += panel) {
       const int64_t columns = block.columns - n < panel ? block.columns - n : panel;
-      pack_columns(scratch, block.b, shape, block.n + n, columns, k, end);
+      if (shape.b_transposed) {
+        transpose(scratch, panel, block.b + (block.n + n) * shape.K + k, shape.K, columns, end - k);
+      } else {
+        pack_columns(scratch, block.b, shape.N, block.n + n, columns, k, end);
+      }
       t.bias = block.bias == nullptr ? nullptr : block.bias + n;
       t.start = k > 0 ? Start::accumulate : block.bias == nullptr ? Start::zero : Start::bias;
       for (int64_t tile = 0; tile < heights.tiles; ++tile) {
@@ -97,7 +96,7 @@ FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape,
     }
     return;
   }
-  const TileHeights heights = tile_heights(shape.M);
+  const TileHeights heights = tile_heights(shape.M, shape.height);
   for (int64_t k = first; k < end; ++k) {
     for (int64_t tile = 0; tile < heights.tiles; ++tile) {
       const int64_t m = heights.first_row(tile), height = heights[tile];
@@ -138,20 +137,42 @@ void pack(Real* to, const Real* a, const Real* b, const PackedGemmShape& shape, 
   }
 }
 
+// What a task multiplies: tiles and columns.
+struct Share {
+  int64_t first, end, n, end_n;
+  int64_t first_row;
+  FASTNN_INLINE Share(const PackedGemmShape& shape, int64_t task) {
+    const TileHeights heights = tile_heights(shape.M, shape.height);
+    first = task % shape.row_tasks * shape.tile_block, n = task / shape.row_tasks * shape.column_block;
+    end = first + shape.tile_block < heights.tiles ? first + shape.tile_block : heights.tiles;
+    end_n = n + shape.column_block < shape.N ? n + shape.column_block : shape.N;
+    first_row = heights.first_row(first);
+  }
+};
+
 template <typename Real>
 void multiply_packed_bias(Real* c, const Real* packed, const Real* a, const Real* bias, const PackedGemmShape& shape,
                           int64_t task) {
-  const int64_t row_task = task % shape.row_tasks, column_task = task / shape.row_tasks;
-  const TileHeights heights = tile_heights(shape.M);
-  const int64_t first = row_task * shape.tile_block, n = column_task * shape.column_block;
-  const int64_t end = first + shape.tile_block < heights.tiles ? first + shape.tile_block : heights.tiles;
-  const int64_t end_n = n + shape.column_block < shape.N ? n + shape.column_block : shape.N;
-  multiply_packed_tiles(c + heights.first_row(first) * shape.N, shape.a_tasks == 0 ? a : packed, packed + shape.b_begins, bias,
-                        shape, first, end, n, end_n);
+  const Share share(shape, task);
+  multiply_packed_tiles(c + share.first_row * shape.N, shape.a_tasks == 0 ? a : packed, packed + shape.b_begins, bias, shape,
+                        share.first, share.end, share.n, share.end_n);
 }
 template <typename Real>
 void multiply_packed(Real* c, const Real* packed, const Real* a, const PackedGemmShape& shape, int64_t task) {
   multiply_packed_bias<Real>(c, packed, a, nullptr, shape, task);
+}
+// A is packed, a panel of B before it is multiplied by.
+template <typename Real>
+void pack_b_multiply(Real* c, const Real* packed, const Real* b, Scratch scratch, const PackedGemmShape& shape, int64_t task) {
+  const Share share(shape, task);
+  Real* const columns = scratch.as<Real>();
+  const auto panel_of = [&](int64_t n, int64_t k, int64_t length) {
+    const int64_t left = shape.N - n;
+    pack_columns(columns, b, shape.N, n, left < kTileColumns<Real> ? left : kTileColumns<Real>, k, k + length);
+    return columns;
+  };
+  multiply_tiles<Real>(c + share.first_row * shape.N, packed, panel_of, nullptr, shape, share.first, share.end, share.n,
+                       share.end_n);
 }
 
 template <typename Real, bool packs>
@@ -215,7 +236,9 @@ const GemmKernels gemm_kernels = {
     {kernel<pack<float>>, kernel<pack<double>>},
     {kernel<multiply_packed<float>>, kernel<multiply_packed<double>>},
     {kernel<multiply_packed_bias<float>>, kernel<multiply_packed_bias<double>>},
+    {kernel<pack_b_multiply<float>>, kernel<pack_b_multiply<double>>},
     kTileRows,
+    kSideBySideRows,
     {kTileColumns<float>, kTileColumns<double>},
 };
 

@@ -215,7 +215,7 @@ KernelPlan plan_update(const Call& call, Isa isa, const Layout& at, const Update
     packed.pack.operands = {workspace, results + at.pair(i), results + at.pair(i) + 1};
     plan.workspaces.push_back(packed.workspace_bytes);
     plan.steps.push_back(std::move(packed.pack));
-    const int64_t tile_rows = gemm_kernels(isa).tile_rows, tiles = divide_up(C, tile_rows);
+    const int64_t tile_rows = packed.shape.height, tiles = divide_up(C, tile_rows);
     packed.shape.tile_block = std::max<int64_t>(1, kUpdateChunk / (tile_rows * U));
     plan.steps.push_back(kernel_step(kernels.product[is_double], divide_up(tiles, packed.shape.tile_block),
                                      ProductUpdateShape{shape, packed.shape, products[i], static_cast<int64_t>(workspace)},

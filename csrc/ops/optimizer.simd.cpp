@@ -250,7 +250,7 @@ template <typename Update>
 void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, int64_t task) {
   using Real = typename Update::Real;
   const Update update(buffers, shape.update);
-  const TileHeights heights = tile_heights(shape.product.M);
+  const TileHeights heights = tile_heights(shape.product.M, shape.product.height);
   const int64_t tile = task * shape.product.tile_block;
   const int64_t end = tile + shape.product.tile_block < heights.tiles ? tile + shape.product.tile_block : heights.tiles;
   const int64_t N = shape.product.N, first = heights.first_row(tile) * N, count = heights.first_row(end) * N - first;

@@ -12,6 +12,8 @@
 
 namespace fastnn::FASTNN_ISA {
 
+// Rows side by side have one address, so there may be as many as sums fit into registers.
+constexpr int kSideBySideRows = kVectorRegisters == 32 ? 14 : 6;
 constexpr int kWideTileVectors = 4;
 constexpr int kWideTileRows = kVectorRegisters == 32 ? 6 : 3;
 template <typename Real>

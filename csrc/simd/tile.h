@@ -90,8 +90,9 @@ struct TileHeights {
   FASTNN_INLINE int64_t operator[](int64_t tile) const { return least + (tile < larger); }
   FASTNN_INLINE int64_t first_row(int64_t tile) const { return tile * least + (tile < larger ? tile : larger); }
 };
-FASTNN_INLINE TileHeights tile_heights(int64_t rows) {
-  const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+FASTNN_INLINE TileHeights tile_heights(int64_t rows, int64_t most = kTileRows) {
+  const uint32_t divisor = static_cast<uint32_t>(most);
+  const int64_t tiles = rows >> 31 ? (rows + most - 1) / most : (static_cast<uint32_t>(rows) + divisor - 1) / divisor;
   // Before Ice Lake a division of 64 bits takes 40 to 95 cycles, where a small tile takes 400.
   const int64_t least = rows >> 32 ? rows / tiles : static_cast<uint32_t>(rows) / static_cast<uint32_t>(tiles);
   return {tiles, least, rows - least * tiles};
