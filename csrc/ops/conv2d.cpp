@@ -111,7 +111,6 @@ Conv2dShape shape_of(const Shape& images, const ImageWindow& window, const Exten
 namespace {
 
 constexpr double kTaskFlops = 2e6;  // some 20 microseconds
-constexpr double kMostTasks = 1e9;
 
 double flops_of(const Conv2dShape& s) {
   return 2.0 * static_cast<double>(s.B * s.height.output * s.width.output) *
@@ -120,13 +119,17 @@ double flops_of(const Conv2dShape& s) {
 
 }  // namespace
 
+int64_t equal_shares(double tasks) {
+  if (tasks < 4) return tasks >= 2 ? 4 : tasks >= 0.25 ? 2 : 1;
+  return static_cast<int64_t>(std::min(tasks, 1e9)) / 4 * 4;
+}
+
 int64_t cut_images(Conv2dShape& shape, int64_t rows, int64_t columns, int64_t inner) {
   const double flops = flops_of(shape);
-  const auto worth = static_cast<int64_t>(std::min(flops / kTaskFlops, kMostTasks));
-  // A multiple of four gives two or four threads equal shares. It is rounded down: where the map is tiny,
-  // backward_input's tiles have a row per sample (5 x 5 maps in groups of 3 instead of 4: 76 against 109
-  // GFLOP/s).
-  shape.sample_tasks = std::min(worth < 4 ? std::max<int64_t>(worth, 1) : worth / 4 * 4, shape.B);
+  // Rounded down: where the map is tiny, backward_input's tiles have a row per sample (5 x 5 maps in groups of 3 instead of 4: 76
+  // against 109 GFLOP/s).
+  const int64_t worth = equal_shares(flops / kTaskFlops);
+  shape.sample_tasks = std::min(worth, shape.B);
   shape.row_blocks = 1;
   shape.column_block = columns;
   const int64_t cuts = std::min<int64_t>(worth, 16) / std::max<int64_t>(shape.sample_tasks, 1);

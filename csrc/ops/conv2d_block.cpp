@@ -147,8 +147,7 @@ KernelPlan plan_short(const Call& call, Isa isa) {
   shape.relu = is_relu(call);
   const double flops = 2.0 * static_cast<double>(count(call.shape(1)).factor() * shape.conv.B * at.pool.height.output) *
                        static_cast<double>(at.pool.width.output * at.pool.height.window * at.pool.width.window);
-  const auto worth = static_cast<int64_t>(flops / 1e6);
-  shape.conv.sample_tasks = std::min(std::max<int64_t>(worth / 4 * 4, 1), shape.conv.B * at.pool.height.output);
+  shape.conv.sample_tasks = std::min(equal_shares(flops / 1e6), shape.conv.B * at.pool.height.output);
   return {{kernel_step(short_block_kernels(isa).forward[call.dtype(0) == DType::float64], shape.conv.sample_tasks, shape)}};
 }
 

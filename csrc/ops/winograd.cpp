@@ -36,10 +36,7 @@ double cost_of(int m, int64_t rows, int64_t columns, int64_t C, int64_t F) {
 }
 
 // Some 5 microseconds at least, of so many multiply-adds.
-int64_t tasks_worth(double products) {
-  const auto worth = static_cast<int64_t>(std::min(2 * products / 5e5, 1e9));
-  return worth < 4 ? at_least_one(worth) : worth / 4 * 4;
-}
+int64_t tasks_worth(double products) { return equal_shares(2 * products / 5e5); }
 
 void tile_by(WinogradShape& shape, int64_t m) {
   shape.tile_rows = parts(shape.rows, m), shape.tile_columns = parts(shape.columns, m);

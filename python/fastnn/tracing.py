@@ -601,6 +601,8 @@ def flatten(tree: Any) -> tuple[list[Any], Any]:
 
 def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
     """The inverse of `flatten`."""
+    if structure is None:
+        return leaves[0]
     remaining = iter(leaves)
 
     def build(node: Any) -> Any:

@@ -348,11 +348,14 @@ class Trainer(Compiled):
         program, samples = self._prediction_program(inputs, training=False), len(inputs[0])
         run = program.function.run
         began = time.perf_counter()
-        starts = range(0, samples, batch_size) if samples else [0]
-        parts: list[list[Array]] = [run([a[i : i + batch_size] for a in inputs], program.commits) for i in starts]
+        if samples <= batch_size:
+            outputs: list[Array] = run(inputs, program.commits)
+        else:
+            starts = range(0, samples, batch_size)
+            parts = [run([a[i : i + batch_size] for a in inputs], program.commits) for i in starts]
+            outputs = [np.concatenate(pieces) for pieces in zip(*parts)]
         if level:
             print(f"{samples} samples in {time.perf_counter() - began:.3f} s", file=sys.stderr)
-        outputs = parts[0] if len(parts) == 1 else [np.concatenate(pieces) for pieces in zip(*parts)]
         return unflatten(program.structure, outputs)
 
     def _call_on_array(self, x: Any, training: bool) -> Any:
