@@ -40,6 +40,17 @@ FASTNN_INLINE int64_t place(const RecurrentShape& s, const Rows& rows, int64_t r
   return (rows.first + r) * s.T + (s.reverse ? s.T - 1 - step : step);
 }
 
+// What the next step reads and writes, `count` lines `distance` apart: the steps of a sample lie in different pages, between which a
+// processor does not look ahead.
+template <typename Real>
+FASTNN_INLINE void fetch(const Real* at, int64_t distance, int count) {
+  for (int i = 0; i < count; ++i) __builtin_prefetch(at + i * distance);
+}
+template <typename Real>
+FASTNN_INLINE void fetch_to_write(const Real* at, int64_t distance, int count) {
+  for (int i = 0; i < count; ++i) __builtin_prefetch(at + i * distance, 1);
+}
+
 // body(lanes) for the units n, n + 1, ... of a vector.
 template <typename Real, typename Body>
 FASTNN_INLINE void with_units(const RecurrentShape& s, int64_t n, Body body) {
@@ -226,6 +237,7 @@ void lstm(Real* y, Real* h_last, Real* c_last, Real* previous, Real* derivatives
   constexpr int64_t vector = kLanes<Real>, row = 4 * vector;
   const Turn turn(s, task);
   const Rows& rows = turn.rows;
+  const int64_t next = s.reverse ? -1 : 1;
   Real* const gates = scratch.as<Real>();
   Real* const places = s.by_units ? shared : gates + s.rows * row;
   Real* const h = left_to(1, places, s.rows * s.a_row, s) + s.rows * s.a_row;
@@ -249,6 +261,7 @@ void lstm(Real* y, Real* h_last, Real* c_last, Real* previous, Real* derivatives
           const int64_t at = place(s, rows, r, step);
           Real *const ours = gates + r * row, *const h_at = h + r * s.units + n, *const c_at = c + r * s.units + n;
           Real* const d = derivatives == nullptr ? nullptr : derivatives + at * 6 * s.U + n;
+          if (d != nullptr) fetch_to_write(d + next * 6 * s.U, s.U, 6);
           const bool counts = mask == nullptr || mask[at];
           if (counts) {
             const Vec<Real> i = sigmoid<Real>(load(ours)), f = sigmoid<Real>(load(ours + vector));
@@ -287,7 +300,7 @@ void lstm_backward(Real* dz, Real* dh0, Real* dc0, const Real* derivatives, cons
                    const RecurrentShape& s, int64_t task) {
   const Turn turn(s, task);
   const Rows& rows = turn.rows;
-  const int64_t U = s.U, size = s.rows * s.gate_row;
+  const int64_t U = s.U, size = s.rows * s.gate_row, next = s.reverse ? 1 : -1;
   Real* const places = s.by_units ? shared : scratch.as<Real>();  // dz of the step after
   Real* const sum = left_to(1, places, size, s) + size;
   Real* const carry = sum + s.rows * s.units;
@@ -313,6 +326,8 @@ void lstm_backward(Real* dz, Real* dh0, Real* dc0, const Real* derivatives, cons
       for_units<Real>(s, turn, [&](int64_t n, auto lanes) __attribute__((always_inline)) {
         const Vec<Real> d = state_gradient(sum + row, carry + row, kept, dy_at, rows.first + r, at, n, s, lanes);
         const Real* const by = derivatives + at * 6 * U + n;
+        fetch(by + next * 6 * U, U, 6);
+        fetch_to_write(dz + (at + next) * 4 * U + n, U, 4);
         // h' = o tanh(c'), c' = f c + i g
         const Vec<Real> to_c = fma(d, lanes.load(by + 4 * U), load(cell + row + n));
         const Vec<Real> z[] = {to_c * lanes.load(by), to_c * lanes.load(by + U), to_c * lanes.load(by + 2 * U),
