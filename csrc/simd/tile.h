@@ -7,17 +7,16 @@
 // `b` and `c` read as vectors. A plain matrix product has one segment; a convolution has one per kernel row, each as long as
 // the window is wide times the channels, which are contiguous in a channels-last image. So no im2col exists anywhere.
 //
-// Rows lie anywhere, at the offsets `a_rows` and `c_rows`: that lets a 3 x 3 map fill a tile (nine pixels, or fourteen of two
-// samples) where rows of one stride would be three, and one tile hold all taps of a one-channel kernel. The row addresses do
-// not all fit into general registers beside the rest, so some are read again for every k; those loads are free beside 28
-// multiply-adds (113 GFLOP/s of 114 either way, float, Zen 4).
+// Rows lie anywhere, at the offsets `a_rows` and `c_rows`: that lets a 3 x 3 map fill a tile (nine pixels, or twelve of two samples)
+// where rows of one stride would be three, and one tile hold all taps of a one-channel kernel. How the loop over k walks through A is
+// chosen by where its rows and their k lie: see simd/chains.h.
 //
 // Every element of c is one chain of fused multiply-adds over (i, s, k) in order, whatever the tile: results depend neither on
 // the tile's size nor on how many rows or columns there are, and a chain cut into pieces (start from c) is the same chain.
 //
-// Sizes (Zen 4, float): 14 x 2 vectors of 16 lanes hold 28 of 32 registers and reach 98 % of the FMA peak; 6 x 2 vectors of 8
-// lanes do the same with AVX2's 16 registers. On NEON, too, 14 x 2 vectors fill the registers: the 28 multiply-adds of a k take
-// their factors from single lanes, so that a number of `a` needs one plain load and no instruction to spread it.
+// Sizes: 12 x 2 vectors of AVX-512's 32 registers, for as many addresses as there are registers; 6 x 2 of AVX2's 16. On NEON 14 x 2
+// vectors fill the registers: the 28 multiply-adds of a k take their factors from single lanes, so that a number of `a` needs one
+// plain load and no instruction to spread it.
 #pragma once
 
 #include "simd/chains.h"
