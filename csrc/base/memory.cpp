@@ -16,8 +16,9 @@ void* allocate(size_t bytes) {
   constexpr size_t page = size_t{2} << 20;
   // The last page is worth it only where more than half of it is used.
   if (const size_t huge = (bytes + page / 2) / page * page; huge > 0) {
-    void* memory = std::aligned_alloc(page, std::max(bytes, huge));
-    if (memory != nullptr) madvise(memory, huge, MADV_HUGEPAGE);  // refused by a kernel without: then the pages are small
+    void* memory = nullptr;  // aligned_alloc wants whole pages
+    if (posix_memalign(&memory, page, std::max(bytes, huge)) != 0) return nullptr;
+    madvise(memory, huge, MADV_HUGEPAGE);  // refused by a kernel without: then the pages are small
     return memory;
   }
 #endif

@@ -51,8 +51,7 @@ struct Tile {
 // The ways through A that simd/chains.h has.
 enum class Walk : uint8_t { along_panel, along_rows, side_by_side, anywhere };  // along_panel: rows of B follow each other
 
-// The code of every tile size, in ops/tile.simd.cpp, for the columns from n on; `tail` is their number in the last vector. (Who
-// copies a Tile whose fields were just set reads them before they have arrived: 5 % of 288 k.)
+// The code of every tile size, in ops/tile.simd.cpp, for the columns from n on; `tail` is their number in the last vector.
 template <typename Real>
 using TileFn = void (*)(const Tile<Real>&, int64_t n, int tail);
 template <typename Real>
