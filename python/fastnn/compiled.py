@@ -496,9 +496,16 @@ class Compiled(Savable):
                 if not self.built:  # several threads may make the first prediction
                     self._build_on(x, where)
         first = self._inputs[0]
-        if type(x) is np.ndarray and x.dtype == first.dtype and x.shape[1:] == first.sample_shape and x.flags.c_contiguous:
-            if len(self._inputs) == 1 and self._structure is None and x.ndim > 0:
-                return [x]  # as it should be; a prediction for one sample takes a tenth longer with all that follows
+        if (
+            type(x) is np.ndarray
+            and len(self._inputs) == 1
+            and self._structure is None
+            and x.ndim > 0
+            and x.dtype == first.dtype
+            and x.shape[1:] == first.sample_shape
+            and x.flags.c_contiguous
+        ):
+            return [x]  # as it should be; a prediction for one sample takes a tenth longer with all that follows
         parts = self._parts(x, where)
         names = ["x"] if len(self._inputs) == 1 else [f"x '{spec.name}'" for spec in self._inputs]
         inputs = [
