@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -238,3 +239,11 @@ def test_ctrl_c_keeps_the_history(
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == f"fastnn: interrupted before iteration 40; the history of 10 iterations is in {where}; --resume goes on"
     assert [row[0] for row in csv.reader(where.read_text().splitlines())] == ["iteration", "5", "10"]
+
+
+@pytest.mark.parametrize(("parts_behind", "step"), [(0, 8), (1, 8), (2, 1)])
+def test_the_curve_is_of_a_sample_and_the_result_of_all_that_was_held_out(parts_behind: int, step: int) -> None:
+    windows = texts.Windows(np.arange(321), context=4, batch_size=2)  # 40 batches, of 8 tokens each
+    record: Any = SimpleNamespace(rows=[{}] * parts_behind, epochs=3, recipe=GPTRecipe())
+    firsts = [int(x[0, 0]) for x, _ in gpt._HeldOut(windows, record)]
+    assert firsts == list(range(0, 320, 8 * step))

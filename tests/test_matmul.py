@@ -56,6 +56,8 @@ CASES = [
     case((3,), 20, 33, 257, True, False),
     case((), 1, 1, 256, True, False),
     *(case((), 131, 140, 1030, ta, tb) for ta, tb in TRANSPOSES),  # packed first: pieces of K, an edge of a panel
+    *(case((), 131, 144, 1030, ta, tb) for ta, tb in TRANSPOSES),  # an edge of whole vectors
+    case((), 300, 40, 1030, True, False),  # tasks of rows that pack the same panel
     *(case((), 131, 140, 1024, ta, tb) for ta, tb in TRANSPOSES),  # rows of A a multiple of 4 KB apart
     *(case((), 850, 200, 33, ta, tb) for ta, tb in TRANSPOSES),  # and more than one task of everything
     Case("matmul", [normal(3, 4), normal(4, 5)], bound=roundings(5)),

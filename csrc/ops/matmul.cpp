@@ -46,46 +46,51 @@ bool pays_to_pack(int64_t M, int64_t N, int64_t K, int64_t item, const GemmOptio
          M * K + K * N + M * N >= 700 * 1024 / item;
 }
 
+KernelPlan two_steps(KernelStep pack, KernelStep multiply, size_t workspace_bytes) {
+  KernelPlan plan;
+  plan.workspaces = {workspace_bytes};
+  plan.steps = {std::move(pack), std::move(multiply)};
+  return plan;
+}
+
 KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, const GemmOptions& options) {
   const GemmKernels& kernels = gemm_kernels(isa);
   const bool is_double = dtype == DType::float64;
   auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, options);
-  const int64_t tiles = divide_up(M, shape.height), panel = kernels.tile_columns[is_double];
-  if (options.transpose_a && !options.transpose_b && !options.bias) {
-    // A gradient of weights: B is as large as a batch, and few tasks read the same panel of it. What one packs it finds in its caches.
-    const int64_t panels = divide_up(N, panel), blocks = std::clamp<int64_t>(M / 128, 1, divide_up(8, panels));
-    shape.column_block = panels >= 16 ? 2 * panel : panel;
-    shape.tile_block = divide_up(tiles, blocks);
-    shape.row_tasks = divide_up(tiles, shape.tile_block);
-    KernelPlan plan;
-    plan.workspaces = {static_cast<size_t>(M * K * item_size(dtype))};
-    pack.tasks = shape.a_tasks;
-    plan.steps = {std::move(pack),
-                  kernel_step(kernels.pack_b_multiply[is_double], shape.row_tasks * divide_up(N, shape.column_block), shape,
-                              static_cast<size_t>(shape.piece * panel) * item_size(dtype))};
-    plan.steps[0].operands = {3, 1, 2};
-    plan.steps[1].operands = {0, 3, 2};
-    return plan;
-  }
-  shape.column_block = 2 * panel;
+  const int64_t tiles = divide_up(M, shape.height);
+  shape.column_block = 2 * kernels.tile_columns[is_double];
   const int64_t column_tasks = divide_up(N, shape.column_block);
   shape.tile_block = divide_up(tiles, std::min(tiles, std::max(divide_up(M, 168), divide_up(8, column_tasks))));
   shape.row_tasks = divide_up(tiles, shape.tile_block);
   const size_t workspace = options.bias ? 4 : 3;  // behind C, A, B and perhaps bias
-  KernelPlan plan;
-  plan.workspaces = {workspace_bytes};
-  plan.steps.push_back(std::move(pack));
-  plan.steps.back().operands = {workspace, 1, 2};
-  const auto& multiply = options.bias ? kernels.multiply_packed_bias : kernels.multiply_packed;
-  plan.steps.push_back(kernel_step(multiply[is_double], shape.row_tasks * column_tasks, shape));
-  plan.steps.back().operands = {0, workspace, 1};
-  if (options.bias) plan.steps.back().operands.push_back(3);
-  return plan;
+  const auto& kernel = options.bias ? kernels.multiply_packed_bias : kernels.multiply_packed;
+  KernelStep multiply = kernel_step(kernel[is_double], shape.row_tasks * column_tasks, shape);
+  pack.operands = {workspace, 1, 2};
+  multiply.operands = {0, workspace, 1};
+  if (options.bias) multiply.operands.push_back(3);
+  return two_steps(std::move(pack), std::move(multiply), workspace_bytes);
+}
+
+// A gradient of weights, A^T B: B is as large as a batch, and few tasks read the same panel of it. What one packs it finds in its
+// caches.
+KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K) {
+  const GemmKernels& kernels = gemm_kernels(isa);
+  const bool is_double = dtype == DType::float64;
+  auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, {.transpose_a = true}, false);
+  const int64_t panel = kernels.tile_columns[is_double], panels = divide_up(N, panel), tiles = divide_up(M, shape.height);
+  shape.column_block = panels >= 16 ? 2 * panel : panel;
+  shape.tile_block = divide_up(tiles, std::clamp<int64_t>(M / 128, 1, divide_up(8, panels)));
+  shape.row_tasks = divide_up(tiles, shape.tile_block);
+  KernelStep multiply = kernel_step(kernels.pack_b_multiply[is_double], shape.row_tasks * divide_up(N, shape.column_block),
+                                    shape, static_cast<size_t>(shape.piece * panel) * item_size(dtype));
+  pack.operands = {3, 1, 2};
+  multiply.operands = {0, 3, 2};
+  return two_steps(std::move(pack), std::move(multiply), workspace_bytes);
 }
 
 }  // namespace
 
-PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, GemmOptions options) {
+PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, GemmOptions options, bool packs_b) {
   const GemmKernels& kernels = gemm_kernels(isa);
   const bool is_double = dtype == DType::float64;
   const int64_t item = static_cast<int64_t>(item_size(dtype));
@@ -100,10 +105,10 @@ PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, Gemm
   shape.a_block = of_a_task(options.transpose_a ? M : K);
   shape.a_tasks = options.transpose_a ? divide_up(K, shape.a_block) : far_rows ? divide_up(M, shape.a_block) : 0;
   shape.b_block = options.transpose_b ? panel * of_a_task(panel * K) : of_a_task(N);
-  const int64_t b_tasks = divide_up(options.transpose_b ? N : K, shape.b_block);
+  const int64_t b_tasks = packs_b ? divide_up(options.transpose_b ? N : K, shape.b_block) : 0;
   shape.b_begins = shape.a_tasks == 0 ? 0 : divide_up(options.transpose_a ? M * K : M * shape.a_row, kGap) * kGap;
   shape.piece = std::min<int64_t>(K, 512);
-  const int64_t elements = shape.b_begins + divide_up(N, panel) * panel * K;
+  const int64_t elements = shape.b_begins + (packs_b ? divide_up(N, panel) * panel * K : 0);
   return {shape, kernel_step(kernels.pack[is_double], shape.a_tasks + b_tasks, shape), static_cast<size_t>(elements * item)};
 }
 
@@ -123,7 +128,10 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   shape.b_transposed = options.transpose_b;
   const bool is_double = dtype == DType::float64;
   const int64_t item = static_cast<int64_t>(item_size(dtype));
-  if (batch.count == 1 && pays_to_pack(M, N, K, item, options)) return plan_packed_gemm(isa, dtype, M, N, K, options);
+  if (batch.count == 1 && pays_to_pack(M, N, K, item, options)) {
+    const bool is_gradient = options.transpose_a && !options.transpose_b && !options.bias;
+    return is_gradient ? plan_gradient_gemm(isa, dtype, M, N, K) : plan_packed_gemm(isa, dtype, M, N, K, options);
+  }
   // What lies in its own way: rows of A whose distance is a multiple of 2 KB, and a transposed A that is long.
   const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
   const bool packs = options.transpose_b || N * item >= 1024 || (options.transpose_a && far_a && K >= 256);

@@ -85,14 +85,14 @@ struct GemmOptions {
   bool transpose_a = false, transpose_b = false;
   bool bias = false;  // a fourth buffer follows
 };
-// A product that packs both operands in a step of its own, up to that step. Whoever multiplies sets tile_block, column_block and
+// A product that packs its operands, or with `packs_b` false only A, in a step of its own, up to that step. Whoever multiplies sets tile_block, column_block and
 // row_tasks.
 struct PackedGemm {
   PackedGemmShape shape;
   KernelStep pack;  // its operands, a workspace, A and B, are to be named
   size_t workspace_bytes;
 };
-PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, GemmOptions options);
+PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, GemmOptions options, bool packs_b = true);
 KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N, int64_t K, GemmOptions options);
 inline KernelPlan plan_gemm(Isa isa, DType dtype, int64_t batch, int64_t M, int64_t N, int64_t K, GemmOptions options) {
   return plan_gemm(isa, dtype, GemmBatch::equal(batch), M, N, K, options);

@@ -30,14 +30,6 @@ __attribute__((noinline)) void tile(const Tile<Real>& t, int64_t n, int tail) {
   } else {
     start_with([&](int r, int v) __attribute__((always_inline)) { return read(c + t.c_rows[r] + v * lanes, v); });
   }
-  // A result that is large lies far away by the time it is written.
-  if (t.start != Start::accumulate) {
-    FASTNN_UNROLL
-    for (int r = 0; r < rows; ++r) {
-      FASTNN_UNROLL
-      for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + t.c_rows[r] + v * lanes, 1);
-    }
-  }
   const Real* row[rows];
   FASTNN_UNROLL
   for (int r = 0; r < rows; ++r) row[r] = t.a + t.a_rows[r];

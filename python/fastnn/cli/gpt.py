@@ -169,8 +169,8 @@ def _announce(record: TextRecord, model: GPT, earlier: TextRecord | None) -> Non
     recipe, data = record.recipe, record.data
     held_out = _held_out(recipe, data.characters)
     say(
-        f"{count(data.characters - held_out, 'character')} to train on and {held_out:,} to validate on, {data.vocabulary} "
-        f"different ones, of {data.path or corpus.PYTHON}"
+        f"{count(data.characters - held_out, 'character')} to train on and {held_out:,} to validate on (before the end "
+        f"on one batch in {recipe.SAMPLE}), {data.vocabulary} different ones, of {data.path or corpus.PYTHON}"
     )
     say(
         f"{count(model.count_params(), 'parameter')}; {count(recipe.iterations, 'iteration')}, batch size "

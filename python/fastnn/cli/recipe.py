@@ -84,9 +84,7 @@ class GPTRecipe:
     CLIP: ClassVar[float] = 1.0  # the norm of all gradients together
     HELD_OUT: ClassVar[float] = 0.1  # of the text, at its end
     EVALUATIONS: ClassVar[int] = 8  # at most
-    SAMPLE: ClassVar[int] = (
-        8  # but for the last, of one batch in so many: all of a million characters costs as much as 50 steps
-    )
+    SAMPLE: ClassVar[int] = 8  # before the last, of one batch in so many: all of a megabyte costs as much as 50 steps
     SCHEDULE: ClassVar[str] = "rises over the first steps, then falls to a tenth along half a cosine"
 
     @property
