@@ -53,14 +53,20 @@ KernelPlan two_steps(KernelStep pack, KernelStep multiply, size_t workspace_byte
   return plan;
 }
 
+// As many columns as take half of a second-level cache of 512 KB.
+int64_t cached_columns(int64_t panel, int64_t piece, DType dtype) {
+  const int64_t panel_bytes = panel * at_least_one(piece) * static_cast<int64_t>(item_size(dtype));
+  return panel * at_least_one(256 * 1024 / panel_bytes);
+}
+
 KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, const GemmOptions& options) {
   const GemmKernels& kernels = gemm_kernels(isa);
   const bool is_double = dtype == DType::float64;
   auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, options);
   const int64_t tiles = divide_up(M, shape.height);
-  shape.column_block = 2 * kernels.tile_columns[is_double];
+  shape.column_block = cached_columns(kernels.tile_columns[is_double], shape.piece, dtype);
   const int64_t column_tasks = divide_up(N, shape.column_block);
-  shape.tile_block = divide_up(tiles, std::min(tiles, std::max(divide_up(M, 168), divide_up(8, column_tasks))));
+  shape.tile_block = divide_up(tiles, std::min(tiles, std::max(divide_up(M, 168), divide_up(16, column_tasks))));
   shape.row_tasks = divide_up(tiles, shape.tile_block);
   const size_t workspace = options.bias ? 4 : 3;  // behind C, A, B and perhaps bias
   const auto& kernel = options.bias ? kernels.multiply_packed_bias : kernels.multiply_packed;
@@ -107,7 +113,7 @@ PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, Gemm
   shape.b_block = options.transpose_b ? panel * of_a_task(panel * K) : of_a_task(N);
   const int64_t b_tasks = packs_b ? divide_up(options.transpose_b ? N : K, shape.b_block) : 0;
   shape.b_begins = shape.a_tasks == 0 ? 0 : divide_up(options.transpose_a ? M * K : M * shape.a_row, kGap) * kGap;
-  shape.piece = std::min<int64_t>(K, 512);
+  shape.piece = divide_up(K, at_least_one(divide_up(K, options.transpose_a ? 1024 : 512)));
   const int64_t elements = shape.b_begins + (packs_b ? divide_up(N, panel) * panel * K : 0);
   return {shape, kernel_step(kernels.pack[is_double], shape.a_tasks + b_tasks, shape), static_cast<size_t>(elements * item)};
 }

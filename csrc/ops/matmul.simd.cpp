@@ -137,42 +137,41 @@ void pack(Real* to, const Real* a, const Real* b, const PackedGemmShape& shape, 
   }
 }
 
-// What a task multiplies: tiles and columns.
-struct Share {
-  int64_t first, end, n, end_n;
-  int64_t first_row;
-  FASTNN_INLINE Share(const PackedGemmShape& shape, int64_t task) {
-    const TileHeights heights = tile_heights(shape.M, shape.height);
-    first = task % shape.row_tasks * shape.tile_block, n = task / shape.row_tasks * shape.column_block;
-    end = first + shape.tile_block < heights.tiles ? first + shape.tile_block : heights.tiles;
-    end_n = n + shape.column_block < shape.N ? n + shape.column_block : shape.N;
-    first_row = heights.first_row(first);
-  }
-};
+FASTNN_INLINE Share share_of(const PackedGemmShape& shape, int64_t task) {
+  const int64_t tiles = tile_heights(shape.M, shape.height).tiles;
+  const int64_t first = task % shape.row_tasks * shape.tile_block, n = task / shape.row_tasks * shape.column_block;
+  return {first, first + shape.tile_block < tiles ? first + shape.tile_block : tiles, n,
+          n + shape.column_block < shape.N ? n + shape.column_block : shape.N};
+}
+FASTNN_INLINE int64_t first_row(const PackedGemmShape& shape, const Share& share) {
+  return tile_heights(shape.M, shape.height).first_row(share.first);
+}
 
 template <typename Real>
 void multiply_packed_bias(Real* c, const Real* packed, const Real* a, const Real* bias, const PackedGemmShape& shape,
                           int64_t task) {
-  const Share share(shape, task);
-  multiply_packed_tiles(c + share.first_row * shape.N, shape.a_tasks == 0 ? a : packed, packed + shape.b_begins, bias, shape,
-                        share.first, share.end, share.n, share.end_n);
+  const Share share = share_of(shape, task);
+  multiply_packed_share(c + first_row(shape, share) * shape.N, shape.a_tasks == 0 ? a : packed, packed + shape.b_begins, bias,
+                        shape, share);
 }
 template <typename Real>
 void multiply_packed(Real* c, const Real* packed, const Real* a, const PackedGemmShape& shape, int64_t task) {
   multiply_packed_bias<Real>(c, packed, a, nullptr, shape, task);
 }
-// A is packed, a panel of B before it is multiplied by.
+// A is packed, a panel of B before it is multiplied by: it meets all tiles before the next panel takes its place.
 template <typename Real>
 void pack_b_multiply(Real* c, const Real* packed, const Real* b, Scratch scratch, const PackedGemmShape& shape, int64_t task) {
-  const Share share(shape, task);
+  const Share share = share_of(shape, task);
+  const PackedProduct<Real> product(c + first_row(shape, share) * shape.N, packed, nullptr, shape, share);
   Real* const columns = scratch.as<Real>();
-  const auto panel_of = [&](int64_t n, int64_t k, int64_t length) {
-    const int64_t left = shape.N - n;
-    pack_columns(columns, b, shape.N, n, left < kTileColumns<Real> ? left : kTileColumns<Real>, k, k + length);
-    return columns;
-  };
-  multiply_tiles<Real>(c + share.first_row * shape.N, packed, panel_of, nullptr, shape, share.first, share.end, share.n,
-                       share.end_n);
+  int64_t k = 0;
+  do {
+    for (int64_t n = share.n; n < share.end_n; n += kTileColumns<Real>) {
+      pack_columns(columns, b, shape.N, n, product.width(n), k, k + product.length(k));
+      for (int64_t tile = share.first; tile < share.end; ++tile) product.multiply(tile, n, k, columns);
+    }
+    k += shape.piece;
+  } while (k < shape.K);
 }
 
 template <typename Real, bool packs>

@@ -21,40 +21,57 @@ FASTNN_INLINE void multiply_panel(const PackedTile<Real>& t, int64_t rows, int64
   }
 }
 
-// Tiles of rows `first` to `end` and columns `begin_n`, where a panel of B begins, to `end_n`. `c` is where the first of these rows
-// lies, with all its columns; a is all of A, in tiles or in rows. panel_of(n, k, length) is `length` rows of a panel of B.
-template <typename Real, typename Panel>
-FASTNN_INLINE void multiply_tiles(Real* c, const Real* a, Panel panel_of, const Real* bias, const PackedGemmShape& shape,
-                                  int64_t first, int64_t end, int64_t begin_n, int64_t end_n) {
+// What a task multiplies: tiles of rows from `first` to `end` and columns `n`, where a panel of B begins, to `end_n`.
+struct Share {
+  int64_t first, end, n, end_n;
+};
+
+// C += A B for a tile of rows and a panel of columns, `length` k from `k`. `c` is where the first row of the share lies, with all
+// its columns; a is all of A, in tiles or in rows; `columns` are these k of the panel.
+template <typename Real>
+struct PackedProduct {
+  Real* c;
+  const Real *a, *bias;
+  const PackedGemmShape& shape;
+  const TileHeights heights;
+  const int64_t first_row;
+
+  FASTNN_INLINE PackedProduct(Real* c, const Real* a, const Real* bias, const PackedGemmShape& shape, const Share& share)
+      : c(c),
+        a(a),
+        bias(bias),
+        shape(shape),
+        heights(tile_heights(shape.M, shape.height)),
+        first_row(heights.first_row(share.first)) {}
+
+  FASTNN_INLINE int64_t length(int64_t k) const { return shape.K - k < shape.piece ? shape.K - k : shape.piece; }
+  FASTNN_INLINE int64_t width(int64_t n) const { return shape.N - n < kTileColumns<Real> ? shape.N - n : kTileColumns<Real>; }
+
+  FASTNN_INLINE void multiply(int64_t tile, int64_t n, int64_t k, const Real* columns) const {
+    const Start start = k > 0 ? Start::accumulate : bias == nullptr ? Start::zero : Start::bias;
+    const int64_t m = heights.first_row(tile), height = heights[tile];
+    const Real* const rows = shape.a_transposed ? a + m * shape.K + k * height : a + m * shape.a_row + k;
+    const int64_t row = shape.a_transposed ? 1 : shape.a_row, next_k = shape.a_transposed ? height : 1;
+    multiply_panel<Real>({rows, columns, c + (m - first_row) * shape.N + n, bias == nullptr ? nullptr : bias + n, row, next_k,
+                          shape.N, length(k), start},
+                         height, width(n));
+  }
+};
+
+// A share of the product with a B that has been packed. A tile of rows meets all panels before the next does: so whole rows of C
+// are written in order, which is what memory likes where C is large (of 768 x 512 numbers it takes a tenth of the time off).
+template <typename Real>
+FASTNN_INLINE void multiply_packed_share(Real* c, const Real* a, const Real* b, const Real* bias, const PackedGemmShape& shape,
+                                         const Share& share) {
   constexpr int64_t panel = kTileColumns<Real>;
-  const TileHeights heights = tile_heights(shape.M, shape.height);
-  const int64_t first_row = heights.first_row(first);
+  const PackedProduct<Real> product(c, a, bias, shape, share);
   int64_t k = 0;
   do {  // once where K is 0
-    const int64_t length = shape.K - k < shape.piece ? shape.K - k : shape.piece;
-    const Start start = k > 0 ? Start::accumulate : bias == nullptr ? Start::zero : Start::bias;
-    for (int64_t n = begin_n; n < end_n; n += panel) {
-      const Real* const columns = panel_of(n, k, length);
-      const Real* const bias_n = bias == nullptr ? nullptr : bias + n;
-      for (int64_t tile = first; tile < end; ++tile) {
-        const int64_t m = heights.first_row(tile), height = heights[tile];
-        const Real* const rows = shape.a_transposed ? a + m * shape.K + k * height : a + m * shape.a_row + k;
-        const int64_t row = shape.a_transposed ? 1 : shape.a_row, next_k = shape.a_transposed ? height : 1;
-        Real* const to = c + (m - first_row) * shape.N + n;
-        multiply_panel<Real>({rows, columns, to, bias_n, row, next_k, shape.N, length, start}, height,
-                             shape.N - n < panel ? shape.N - n : panel);
-      }
+    for (int64_t tile = share.first; tile < share.end; ++tile) {
+      for (int64_t n = share.n; n < share.end_n; n += panel) product.multiply(tile, n, k, b + n * shape.K + k * panel);
     }
     k += shape.piece;
   } while (k < shape.K);
-}
-
-// The same of a B that has been packed.
-template <typename Real>
-FASTNN_INLINE void multiply_packed_tiles(Real* c, const Real* a, const Real* b, const Real* bias, const PackedGemmShape& shape,
-                                         int64_t first, int64_t end, int64_t begin_n, int64_t end_n) {
-  const auto panel_of = [&](int64_t n, int64_t k, int64_t) { return b + n * shape.K + k * kTileColumns<Real>; };
-  multiply_tiles(c, a, panel_of, bias, shape, first, end, begin_n, end_n);
 }
 
 }  // namespace fastnn::FASTNN_ISA
