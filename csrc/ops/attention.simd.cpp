@@ -624,15 +624,25 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
   const Memory<Real> memory = of.memory;
 
   const int64_t key_step = shape.KV * shape.HS, value_step = shape.KV * shape.VS, query_step = shape.NH * shape.HS;
-  const RowOffsets of_lanes(1);
+  // Gradients to which nobody adds later are computed in their place: of keys that meet all queries at once, of queries that meet
+  // all keys at once. Others begin at 0.
+  const bool once = heads * groups == 1, in_place = shape.S <= kBlock;
+  const RowOffsets of_lanes(1), of_dkeys(once ? key_step : shape.HS), of_dvalues(once ? value_step : shape.VS),
+      of_dqueries(in_place ? query_step : shape.HS);
   dkey += of.key - key;
   dvalue += of.value - value;
   dquery += split * shape.B * shape.T * query_step;
-  for (int64_t s0 = first_key; s0 < shape.S; s0 += step_of_keys) {
-    const int64_t here = shape.S - s0 < kBlock ? shape.S - s0 : kBlock;
-    set_zero(dkey + s0 * key_step, here, key_step, shape.HS);
-    set_zero(dvalue + s0 * value_step, here, value_step, shape.VS);
-  }
+  const auto place_of = [&](const Queries& q) {
+    return dquery + ((sample * shape.T + q.first) * shape.NH + q.head) * shape.HS;
+  };
+  const auto forget = [&](int64_t seen) {  // of this task's keys, those from `seen` on
+    for (int64_t s0 = first_key; s0 < shape.S; s0 += step_of_keys) {
+      const int64_t begin = s0 < seen ? seen : s0, end = shape.S - s0 < kBlock ? shape.S : s0 + kBlock;
+      set_zero(dkey + begin * key_step, end - begin, key_step, shape.HS);
+      set_zero(dvalue + begin * value_step, end - begin, value_step, shape.VS);
+    }
+  };
+  if (!once) forget(0);
   Gradient<Real> gradients[kAttentionGroup];
   for (int64_t n = 0; n < heads * groups; ++n) {
     const int64_t head = kv * heads + n / groups, first_block = n % groups * shape.group;
@@ -641,11 +651,13 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
     for (int64_t i = 0; i < count; ++i) {
       const Queries q = queries_of<Real>(shape, sample, head, first_block + i, lengths, positions, nullptr);
       gradients[i] = of.gradient_of(q, query, dy, y, lse);
+      if (in_place) gradients[i].dqueries = place_of(q);
     }
     const int64_t last = gradients[count - 1].q.keys;  // no block before it sees more
     for (int64_t s0 = first_key; s0 < last; s0 += step_of_keys) {
       const int64_t here = last - s0 < kBlock ? last - s0 : kBlock;
       of.copy_keys(s0, here);
+      Real *const dkey_rows = dkey + s0 * key_step, *const dvalue_rows = dvalue + s0 * value_step;
       Start start = Start::zero;
       for (int64_t i = count - 1; i >= 0 && gradients[i].q.keys > s0; --i) {  // from the last, which sees all of these keys
         Gradient<Real>& g = gradients[i];
@@ -653,13 +665,13 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
         const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
         of.block(g, s0, s1, static_cast<Real>(shape.scale));
         // dvalue = (p m)^T dy, dkey = dx^T query
-        sum_over_queries(dvalues, of.of_values, of.p, of.of_block, g.dys, shape.VS, start, q, s0, s1);
-        sum_over_queries(dkeys, of.of_keys, of.dx, of.of_block, g.queries, shape.HS, start, q, s0, s1);
+        sum_over_queries(once ? dvalue_rows : dvalues, of_dvalues, of.p, of.of_block, g.dys, shape.VS, start, q, s0, s1);
+        sum_over_queries(once ? dkey_rows : dkeys, of_dkeys, of.dx, of.of_block, g.queries, shape.HS, start, q, s0, s1);
         start = Start::accumulate;
         // dquery = dx key, of each query over the keys that it sees
         Tile<Real> tile;
         tile.a_rows = of_lanes.at;
-        tile.c_rows = of.of_keys.at;
+        tile.c_rows = of_dqueries.at;
         tile.a_k = kBlock;
         tile.side_by_side = true;
         tile.b_k = shape.HS;
@@ -669,12 +681,13 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
           if (seen <= s0 && g.start == Start::accumulate) return;
           tile.a = of.dx + begin;
           tile.b = of.keys;
-          tile.c = g.dqueries + begin * shape.HS;
+          tile.c = g.dqueries + begin * of_dqueries.at[1];
           tile.k = seen < s0 ? 0 : seen - s0;
           run_strip(tile, end - begin, shape.HS);
         });
         g.start = Start::accumulate;
       }
+      if (once) continue;
       const auto add = [](Real* sums, int64_t step, const Real* block, int64_t count_of_rows, int64_t size) {
         for (int64_t s = 0; s < count_of_rows; ++s) {
           for_each_vector<Real>(size, [&](int64_t d, auto part) __attribute__((always_inline)) {
@@ -682,15 +695,17 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
           });
         }
       };
-      add(dkey + s0 * key_step, key_step, dkeys, here, shape.HS);
-      add(dvalue + s0 * value_step, value_step, dvalues, here, shape.VS);
+      add(dkey_rows, key_step, dkeys, here, shape.HS);
+      add(dvalue_rows, value_step, dvalues, here, shape.VS);
     }
+    if (once) forget(last);
     for (int64_t i = 0; i < count; ++i) {
       const Gradient<Real>& g = gradients[i];
-      Real* const to = dquery + ((sample * shape.T + g.q.first) * shape.NH + head) * shape.HS;
-      if (g.start == Start::zero) set_zero(to, g.q.count, query_step, shape.HS);
-      for (int64_t t = 0; t < g.q.count && g.start == Start::accumulate; ++t) {
-        copy_rows(to + t * query_step, g.dqueries + t * shape.HS, 0, 1, shape.HS);
+      Real* const to = place_of(g.q);
+      if (g.start == Start::zero) {
+        set_zero(to, g.q.count, query_step, shape.HS);
+      } else if (!in_place) {
+        for (int64_t t = 0; t < g.q.count; ++t) copy_rows(to + t * query_step, g.dqueries + t * shape.HS, 0, 1, shape.HS);
       }
     }
   }
