@@ -101,6 +101,12 @@ std::vector<TensorType> infer_unary(const Call& call) {
 }
 
 template <Types types>
+std::vector<TensorType> infer_sloped(const Call& call) {
+  expect_types(call, types);
+  return {call.input(0), call.input(0)};
+}
+
+template <Types types>
 std::vector<TensorType> infer_binary(const Call& call) {
   expect_types(call, types);
   return {{call.dtype(0), broadcast_operands(call, 0, 1)}};
@@ -171,6 +177,10 @@ template <Unary row>
 KernelPlan plan_unary(const Call& call, Isa isa) {
   return plan_rows(call, elementwise_kernels(isa).unary[static_cast<size_t>(row)][type_index(call)]);
 }
+template <Sloped row>
+KernelPlan plan_sloped(const Call& call, Isa isa) {
+  return plan_rows(call, elementwise_kernels(isa).sloped[static_cast<size_t>(row)][type_index(call)]);
+}
 template <Binary row>
 KernelPlan plan_binary(const Call& call, Isa isa) {
   return plan_rows(call, elementwise_kernels(isa).binary[static_cast<size_t>(row)][type_index(call)]);
@@ -222,6 +232,16 @@ std::span<const Op> elementwise_ops() {
    .variants = {{"vector", nullptr, plan_unary<Unary::row>}}, \
    .cost = cost_rows<flops>,                                  \
    .in_place = {{0, 0}}},
+#define FASTNN_SLOPED_OP(row, x, types, flops, formula, words)  \
+  {.name = #row,                                                \
+   .doc = words,                                                \
+   .inputs = {#x},                                              \
+   .outputs = {"y", "slope?"},                                  \
+   .attributes = attributes_of(#row),                           \
+   .infer = infer_sloped<types>,                                \
+   .variants = {{"vector", nullptr, plan_sloped<Sloped::row>}}, \
+   .cost = cost_rows<flops>,                                    \
+   .in_place = {{0, 0}, {1, 0}}},
 #define FASTNN_BINARY_OP(row, a, b, types, flops, formula, words) \
   {.name = #row,                                                  \
    .doc = words,                                                  \
@@ -261,8 +281,8 @@ std::span<const Op> elementwise_ops() {
 #define FASTNN_OF_NUMBERS_OP(...) FASTNN_COMPARISON_OP(__VA_ARGS__, false)
 #define FASTNN_OF_BOOLS_OP(...) FASTNN_COMPARISON_OP(__VA_ARGS__, true)
   static const std::vector<Op> ops = {
-      FASTNN_UNARY_ROWS(FASTNN_UNARY_OP) FASTNN_BINARY_ROWS(FASTNN_BINARY_OP) FASTNN_PAIR_ROWS(FASTNN_PAIR_OP)
-          FASTNN_TRIPLE_ROWS(FASTNN_TRIPLE_OP) FASTNN_COMPARISON_ROWS(FASTNN_OF_NUMBERS_OP)
+      FASTNN_UNARY_ROWS(FASTNN_UNARY_OP) FASTNN_SLOPED_ROWS(FASTNN_SLOPED_OP) FASTNN_BINARY_ROWS(FASTNN_BINARY_OP)
+          FASTNN_PAIR_ROWS(FASTNN_PAIR_OP) FASTNN_TRIPLE_ROWS(FASTNN_TRIPLE_OP) FASTNN_COMPARISON_ROWS(FASTNN_OF_NUMBERS_OP)
               FASTNN_EXCHANGED_ROWS(FASTNN_OF_NUMBERS_OP)
                   FASTNN_LOGICAL_ROWS(FASTNN_OF_BOOLS_OP){.name = "where",
                                                           .doc = "y = a where the condition holds, else b, broadcasting",

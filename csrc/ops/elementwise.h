@@ -6,7 +6,8 @@
 //            are counted from the last, and an axis of length 1 is stretched. Every other op wants equal shapes. At most 32
 //            axes.
 // Backward   the rows named *_backward take what is cheapest to keep: the result (relu, relu6, hard_sigmoid, sigmoid, tanh,
-//            sqrt) or the operand. The gradients of a broadcasting op have the result's shape; sum_to_like shrinks them to the
+//            sqrt) or the operand; silu, mish and gelu make their slope where somebody reads it, which shares their exponential
+//            and leaves a product to slope_backward. The gradients of a broadcasting op have the result's shape; sum_to_like shrinks them to the
 //            operand's. What has no row here has a gradient made of other ops. stop_gradient, sign, floor, ceil and round have
 //            the gradient 0, comparisons none.
 // Writes     every element of the result once.
@@ -73,15 +74,19 @@ namespace fastnn {
   row(sin,      x, floats,  24, sin(x),                        "y = sine of x, in radians") \
   row(cos,      x, floats,  24, cos(x),                        "y = cosine of x, in radians") \
   row(softplus, x, floats,  50, max<T>(x, zero<T>()) + log1p(exp(-abs<T>(x))),  "y = log(1 + e^x)") \
-  row(silu,     x, floats,  22, above_far<T>(x) * sigmoid<T>(x),                "y = x sigmoid(x)") \
-  row(mish,     x, floats,  27, mish<T>(x),                    "y = x tanh(log(1 + e^x))") \
-  row(gelu,     x, floats,  42, gelu<T>(x, p),                 "y = x P(X <= x) of a standard normal X, or approximately") \
   row(elu,      x, floats,  25, q * select<T>(x > zero<T>(), x, p * expm1(min<T>(x, zero<T>()))), \
       "y = scale x where x > 0, else scale alpha (e^x - 1)") \
   row(leaky_relu,   x, floats, 2, select<T>(x > zero<T>(), x, p * x),           "y = x where x > 0, else negative_slope x") \
   row(relu6,        x, floats, 2, min<T>(max<T>(x, zero<T>()), six<T>()),       "y = x, but at least 0 and at most 6") \
   row(hard_sigmoid, x, floats, 4, hard_sigmoid<T>(x),                         "y = x / 6 + 1/2, but at least 0 and at most 1") \
   row(hard_silu,    x, floats, 6, max<T>(x, -half<T>() * six<T>()) * hard_sigmoid<T>(x),  "y = x hard_sigmoid(x)")
+
+#define FASTNN_SLOPED_ROWS(row) /* functions that make their own derivative, of the parts that it has in common with them */ \
+  row(silu, x, floats, 26, silu<T>(x),     "y = x sigmoid(x); slope = dy/dx = s (1 + x (1 - s)), s = sigmoid(x)") \
+  row(mish, x, floats, 40, mish<T>(x), \
+      "y = x t, t = tanh(log(1 + e^x)); slope = dy/dx = t + x (1 - t^2) sigmoid(x)") \
+  row(gelu, x, floats, 50, gelu<T>(x, p), \
+      "y = x P(X <= x) of a standard normal X, or approximately by a tanh; slope = dy/dx, P(X <= x) + x density(x)")
 
 #define FASTNN_BINARY_ROWS(row) \
   row(add,      a, b, numbers, 1, a + b,         "y = a + b, broadcasting") \
@@ -101,10 +106,7 @@ namespace fastnn {
   row(abs_backward,     dy, x, floats, 1, dy * sign<T>(x),                "dx = dy sign(x)") \
   row(clip_backward,    dy, x, floats, 1, gate<T>((x >= p) & (x <= q), dy, x), \
       "dx = dy where x lies in [minimum, maximum], else 0") \
-  row(silu_backward,    dy, x, floats, 26, dy * silu_slope<T>(x),         "dx = dy s (1 + x (1 - s)), s = sigmoid(x)") \
-  row(mish_backward,    dy, x, floats, 40, dy * mish_slope<T>(x), \
-      "dx = dy (t + x (1 - t^2) sigmoid(x)), t = tanh(log(1 + e^x))") \
-  row(gelu_backward,    dy, x, floats, 50, dy * gelu_slope<T>(x, p),     "dx = dy (P(X <= x) + x density(x)), or by the tanh") \
+  row(slope_backward,   dy, slope, floats, 1, dy * slope,                 "dx = dy slope, that of silu, mish or gelu") \
   row(elu_backward,     dy, x, floats, 23, q * select<T>(x > zero<T>(), dy, dy * (p * exp(min<T>(x, zero<T>())))), \
       "dx = scale dy where x > 0, else scale alpha e^x dy") \
   row(leaky_relu_backward,   dy, x, floats, 2, select<T>(x > zero<T>(), dy, gate<T>(x <= zero<T>(), p * dy, x)), \
@@ -149,6 +151,7 @@ void expect_types(const Call& call, Types types);  // of the first operand
 
 #define FASTNN_ENUMERATOR(name, ...) name,
 enum class Unary { FASTNN_UNARY_ROWS(FASTNN_ENUMERATOR) count };
+enum class Sloped { FASTNN_SLOPED_ROWS(FASTNN_ENUMERATOR) count };
 enum class Binary { FASTNN_BINARY_ROWS(FASTNN_ENUMERATOR) FASTNN_PAIR_ROWS(FASTNN_ENUMERATOR) count };
 enum class Triple { FASTNN_TRIPLE_ROWS(FASTNN_ENUMERATOR) count };
 enum class Comparison {
@@ -186,6 +189,7 @@ struct ElementwiseShape {
 // By dtype in the order of DType; null where the row does not take it. Buffers: the result, the operands.
 struct ElementwiseKernels {
   KernelFn unary[static_cast<size_t>(Unary::count)][4];
+  KernelFn sloped[static_cast<size_t>(Sloped::count)][4];  // y, slope or null, x
   KernelFn binary[static_cast<size_t>(Binary::count)][4];
   KernelFn triple[static_cast<size_t>(Triple::count)][4];
   KernelFn comparison[static_cast<size_t>(Comparison::count)][6];

@@ -47,12 +47,17 @@ FASTNN_INLINE Vec<T> within_far(Vec<T> x) {
   return within(x, T(-1000), T(1000));
 }
 
+// A function and its derivative. Who reads one of them alone computes no more than it takes.
+template <typename T>
+struct Sloping {
+  Vec<T> y, slope;
+};
+
 // y = x s, s = sigmoid(x), has the derivative s + x s (1 - s).
 template <typename T>
-FASTNN_INLINE Vec<T> silu_slope(Vec<T> x) {
-  x = within_far<T>(x);
-  const Vec<T> s = sigmoid<T>(x);
-  return fma(x * s, one<T>() - s, s);
+FASTNN_INLINE Sloping<T> silu(Vec<T> x) {
+  const Vec<T> near = within_far<T>(x), s = sigmoid<T>(near);
+  return {above_far<T>(x) * s, fma(near * s, one<T>() - s, s)};
 }
 
 // t = tanh(log(1 + e^x)) as a quotient, with n = e^-|x|:  x < 0: n (n + 2) / d, d = n (n + 2) + 2, and 1 - t = 2 / d;
@@ -69,17 +74,13 @@ struct MishParts {
     rest = beside / below;
   }
 };
-template <typename T>
-FASTNN_INLINE Vec<T> mish(Vec<T> x) {
-  return above_far<T>(x) * MishParts<T>(x).t;
-}
 // y = x t has the derivative t + x (1 - t^2) sigmoid(x), and 1 - t^2 = (1 - t) (1 + t).
 template <typename T>
-FASTNN_INLINE Vec<T> mish_slope(Vec<T> x) {
-  x = within_far<T>(x);
-  const MishParts<T> parts(x);
-  const Vec<T> sigmoid = select<T>(x < zero<T>(), parts.n, one<T>()) / (one<T>() + parts.n);
-  return fma(x * parts.rest * (one<T>() + parts.t), sigmoid, parts.t);
+FASTNN_INLINE Sloping<T> mish(Vec<T> x) {
+  const Vec<T> near = within_far<T>(x);
+  const MishParts<T> parts(near);
+  const Vec<T> sigmoid = select<T>(near < zero<T>(), parts.n, one<T>()) / (one<T>() + parts.n);
+  return {above_far<T>(x) * parts.t, fma(near * parts.rest * (one<T>() + parts.t), sigmoid, parts.t)};
 }
 
 // (1 + tanh(u)) / 2 = sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3).
@@ -88,19 +89,17 @@ FASTNN_INLINE Vec<T> gelu_sigmoid(Vec<T> x) {
   const Vec<T> cubic = fma(broadcast(T(0.044715)) * x * x, x, x);
   return sigmoid<T>(broadcast(T(1.5957691216057308)) * cubic);
 }
-template <typename T>
-FASTNN_INLINE Vec<T> gelu(Vec<T> x, Vec<T> approximate) {
-  const Vec<T> factor = above_far<T>(x);
-  return approximate[0] != 0 ? factor * gelu_sigmoid<T>(x) : factor * normal_cdf(x);
-}
 // y = x P(x) has the derivative P(x) + x P'(x); y = x s, s = sigmoid(2 u), has s + x s (1 - s) 2 u'.
 template <typename T>
-FASTNN_INLINE Vec<T> gelu_slope(Vec<T> x, Vec<T> approximate) {
-  x = within_far<T>(x);
-  if (approximate[0] == 0) return fma(x, normal_density<T>(x), normal_cdf(x));
-  const Vec<T> s = gelu_sigmoid<T>(x);
-  const Vec<T> slope = fma(broadcast(T(1.5957691216057308 * 3 * 0.044715)) * x, x, broadcast(T(1.5957691216057308)));
-  return fma(x * s * (one<T>() - s), slope, s);
+FASTNN_INLINE Sloping<T> gelu(Vec<T> x, Vec<T> approximate) {
+  const Vec<T> factor = above_far<T>(x), near = within_far<T>(x);
+  if (approximate[0] == 0) {
+    const Vec<T> below = normal_cdf(near);
+    return {factor * below, fma(near, normal_density<T>(near), below)};
+  }
+  const Vec<T> s = gelu_sigmoid<T>(near);
+  const Vec<T> slope = fma(broadcast(T(1.5957691216057308 * 3 * 0.044715)) * near, near, broadcast(T(1.5957691216057308)));
+  return {factor * s, fma(near * s * (one<T>() - s), slope, s)};
 }
 
 template <typename T>
@@ -122,6 +121,13 @@ FASTNN_INLINE Vec<T> hard_silu_slope(Vec<T> x) {
       return formula;                                                                                    \
     }                                                                                                    \
   };
+#define FASTNN_SLOPED_FORMULA(name, x, types, flops, formula, doc)            \
+  struct name##_row {                                                         \
+    template <typename T>                                                     \
+    FASTNN_INLINE static Sloping<T> of(Vec<T> x, [[maybe_unused]] Vec<T> p) { \
+      return formula;                                                         \
+    }                                                                         \
+  };
 #define FASTNN_BINARY_FORMULA(name, a, b, types, flops, formula, doc)                                               \
   struct name##_row {                                                                                               \
     template <typename T>                                                                                           \
@@ -137,6 +143,7 @@ FASTNN_INLINE Vec<T> hard_silu_slope(Vec<T> x) {
     }                                                                                    \
   };
 FASTNN_UNARY_ROWS(FASTNN_UNARY_FORMULA)
+FASTNN_SLOPED_ROWS(FASTNN_SLOPED_FORMULA)
 FASTNN_BINARY_ROWS(FASTNN_BINARY_FORMULA)
 FASTNN_PAIR_ROWS(FASTNN_BINARY_FORMULA)
 FASTNN_TRIPLE_ROWS(FASTNN_TRIPLE_FORMULA)
@@ -159,6 +166,26 @@ void unary(T* y, const T* x, const ElementwiseShape& shape, int64_t task) {
     for_each_pack<T>(rows.n, [&](int64_t i, int64_t n) __attribute__((always_inline)) {
       write(y + rows.result + i, Row::template of<T>(read(x + rows.operand[0] + i, n), p, q), n);
     });
+  });
+}
+
+template <typename T, typename Row>
+void sloped(T* y, T* slope, const T* x, const ElementwiseShape& shape, int64_t task) {
+  const Vec<T> p = broadcast(static_cast<T>(shape.p));
+  for_each_rows<1>(shape.over, task, [&](const Rows& rows) __attribute__((always_inline)) {
+    T *const to = y + rows.result, *const slope_to = slope == nullptr ? nullptr : slope + rows.result;
+    const T* const from = x + rows.operand[0];
+    if (slope == nullptr) {
+      for_each_vector<T>(rows.n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+        lanes.store(to + i, Row::template of<T>(lanes.load(from + i), p).y);
+      });
+    } else {
+      for_each_vector<T>(rows.n, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+        const Sloping<T> both = Row::template of<T>(lanes.load(from + i), p);
+        lanes.store(to + i, both.y);
+        lanes.store(slope_to + i, both.slope);
+      });
+    }
   });
 }
 
@@ -307,6 +334,12 @@ constexpr void add_unary(KernelFn (&at)[4]) {
   }
 }
 template <typename Row, Types types>
+constexpr void add_sloped(KernelFn (&at)[4]) {
+  static_assert(types == floats);
+  at[0] = kernel<sloped<float, Row>>;
+  at[1] = kernel<sloped<double, Row>>;
+}
+template <typename Row, Types types>
 constexpr void add_binary(KernelFn (&at)[4]) {
   at[0] = kernel<binary<float, Row>>;
   at[1] = kernel<binary<double, Row>>;
@@ -342,6 +375,7 @@ constexpr void add_comparison(KernelFn (&at)[6]) {
 }
 
 #define FASTNN_ADD_UNARY(name, x, types, ...) add_unary<name##_row, types>(table.unary[int(Unary::name)]);
+#define FASTNN_ADD_SLOPED(name, x, types, ...) add_sloped<name##_row, types>(table.sloped[int(Sloped::name)]);
 #define FASTNN_ADD_BINARY(name, a, b, types, ...) add_binary<name##_row, types>(table.binary[int(Binary::name)]);
 #define FASTNN_ADD_PAIR(name, a, b, types, ...) add_pair<name##_row, types>(table.binary[int(Binary::name)]);
 #define FASTNN_ADD_TRIPLE(name, dy, a, b, types, ...) add_triple<name##_row, types>(table.triple[int(Triple::name)]);
@@ -352,6 +386,7 @@ constexpr void add_comparison(KernelFn (&at)[6]) {
 constexpr ElementwiseKernels make_kernels() {
   ElementwiseKernels table{};
   FASTNN_UNARY_ROWS(FASTNN_ADD_UNARY)
+  FASTNN_SLOPED_ROWS(FASTNN_ADD_SLOPED)
   FASTNN_BINARY_ROWS(FASTNN_ADD_BINARY)
   FASTNN_PAIR_ROWS(FASTNN_ADD_PAIR)
   FASTNN_TRIPLE_ROWS(FASTNN_ADD_TRIPLE)

@@ -373,10 +373,14 @@ def abs(x: TensorLike) -> Any:
     return apply("abs", [x])
 
 
-@vjp("abs")
 @vjp("silu")
 @vjp("mish")
 @vjp("gelu")
+def _sloped(node: Node, dy: Tensor, _: Tensor | None) -> Cotangents:
+    return (apply("slope_backward", [dy, node.outputs[1]]),)
+
+
+@vjp("abs")
 @vjp("elu")
 @vjp("leaky_relu")
 @vjp("hard_silu")
