@@ -44,6 +44,26 @@ CASES = [
     Case("dense_backward_input", [normal(2, 3, 7), normal(5, 7)], bound=products(7)),
     *(Case("dense_backward_kernel", [normal(b, c), normal(b, u)], bound=products(b)) for b, c, u in SIZES),
     Case("dense_backward_kernel", [normal(2, 3, 5), normal(2, 3, 7)], bound=products(6)),
+    *(
+        case
+        for b, c, u in [*SIZES[1:5], (0, 5, 3), (57, 64, 65), (420, 300, 150)]
+        for case in (
+            Case("dense", [normal(b, c), normal(c, u), normal(u), normal(b, u)], {"epilogue": "add"}, products(c + 1)),
+            Case("dense", [normal(b, c), normal(c, u), None, normal(b, u)], {"epilogue": "add"}, products(c + 1)),
+            Case("dense", [normal(b, c), normal(c, u), normal(u)], {"epilogue": "relu"}, products(c)),
+            Case("dense", [normal(b, c), normal(c, u)], {"epilogue": "relu"}, products(c)),
+            *(
+                Case(
+                    "dense_backward_input",
+                    [*[normal(b, u), normal(c, u)], normal(b, c)],
+                    {"epilogue": name},
+                    products(u + 1),
+                    [],
+                )
+                for name in ("add", "multiply", "relu_backward")
+            ),
+        )
+    ),
     # So many rows that they are packed in several pieces, in one block and in several.
     *(Case("dense_backward_kernel", [normal(b, c), normal(b, u)], bound=products(b)) for b, c, u in LONG),
 ]
@@ -57,6 +77,11 @@ REFUSED = [
     Refused("dense", [array(2, 3), array(3, 5, dtype="float64")], {}, TypeError, "`w` is float64 and `x` is float32"),
     Refused("dense_backward_input", [array(2, 3), array(5, 4)], {}, ValueError, "`dy` has shape (2, 3) and `w` (5, 4)"),
     Refused("dense_backward_input", [array(2, 3, dtype="int64"), array(5, 3)], {}, TypeError, "`dy` is int64"),
+    Refused("dense", [array(2, 3), array(3, 5)], {"epilogue": "tanh"}, ValueError, "epilogue='tanh'; expected relu or add"),
+    Refused("dense", [array(2, 3), array(3, 5)], {"epilogue": "add"}, ValueError, "`other` is missing"),
+    Refused("dense", [array(2, 3), array(3, 5), None, array(2, 5)], {}, ValueError, "`other` is given"),
+    Refused("dense", [array(2, 3), array(3, 5), None, array(5)], {"epilogue": "add"}, ValueError, "`other` has shape (5,)"),
+    Refused("dense_backward_input", [array(2, 3), array(5, 3)], {"epilogue": "relu"}, ValueError, "expected add, multiply or"),
     Refused("dense_backward_kernel", [array(2, 3), array(4, 3)], {}, ValueError, "`x` has shape (2, 3) and `dy` (4, 3)"),
     Refused("dense_backward_kernel", [array(2, 3), array(2, 3, dtype="float64")], {}, TypeError, "`dy` is float64"),
 ]

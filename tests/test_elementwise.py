@@ -170,9 +170,10 @@ def curves() -> list[Case]:
             Case("sin", [wide], bound=CURVES),
             Case("cos", [wide], bound=CURVES),
             Case("softplus", [wide], bound=CURVES),
-            Case("silu", [wide], bound=sloped(ulps(6))),
-            Case("mish", [wide], bound=sloped(ulps(6))),
-            Case("slope_backward", [normal(*s), normal(*s)], bound=ROUNDED),
+            *(Case(op, [wide], bound=ulps(6)) for op in ("silu", "mish")),
+            *(Case(op, [wide], SLOPE, sloped(ulps(6)), []) for op in ("silu", "mish")),
+            Case("silu_backward", [normal(*s), wide], bound=slope_terms),
+            Case("mish_backward", [normal(*s), wide], bound=slope_terms),
             Case("relu6", [away(0, 6, *s)], bound=EXACT),
             Case("relu6_backward", [normal(*s), away(0, 6, *s)], bound=EXACT),
             Case("hard_sigmoid", [away(-3, 3, *s)], bound=hard_terms),
@@ -181,7 +182,9 @@ def curves() -> list[Case]:
             Case("hard_silu_backward", [normal(*s), away(-3, 3, *s)], bound=slope_terms),
         ]
         for attributes in ({}, {"approximate": True}):
-            cases.append(Case("gelu", [wide], attributes, sloped(gelu_terms)))
+            cases.append(Case("gelu", [wide], attributes, gelu_terms))
+            cases.append(Case("gelu", [wide], {**attributes, **SLOPE}, sloped(gelu_terms), []))
+            cases.append(Case("gelu_backward", [normal(*s), wide], attributes, slope_terms))
         for attributes in ({}, {"alpha": 0.7, "scale": 1.3}):
             cases.append(Case("elu", [nonzero(*s)], attributes, ulps(6)))
             cases.append(Case("elu_backward", [normal(*s), nonzero(*s)], attributes, ulps(6)))
@@ -205,15 +208,15 @@ def curves() -> list[Case]:
         Case("log1p", [given(np.logspace(-30, 30, 999))], bound=CURVES, note="range"),
         Case("erf", [given(np.logspace(-30, 1, 999))], bound=CURVES, differentiable=[], note="range"),
         Case("erf", [uniform(-0.9, 0.9, 999)], bound=CURVES, note="middle"),
-        Case("gelu", [uniform(-12.8, 100, 999)], bound=sloped(gelu_terms), note="range"),
-        Case("gelu", [uniform(-7, 100, 999)], {"approximate": True}, sloped(gelu_terms), note="range"),
+        Case("gelu", [uniform(-12.8, 100, 999)], SLOPE, sloped(gelu_terms), [], note="range"),
+        Case("gelu", [uniform(-7, 100, 999)], {"approximate": True, "slope": True}, sloped(gelu_terms), [], note="range"),
         *(Case(op, [uniform(-1e5, 1e5, 999)], bound=CURVES, note="range") for op in ("sin", "cos")),
         *(Case(op, [uniform(-1e30, 1e30, 999)], bound=CURVES, note="far") for op in ("sin", "cos")),
         # Next to multiples of pi/2, where one of the two is almost 0.
         *(Case(op, [given(np.arange(-4000, 4000, 7) * (np.pi / 2))], bound=CURVES, note="zeros") for op in ("sin", "cos")),
         Case("softplus", [uniform(-80, 80, 999)], bound=CURVES, note="range"),
-        Case("silu", [uniform(-85, 85, 999)], bound=sloped(CURVES), note="range"),
-        Case("mish", [uniform(-80, 80, 999)], bound=sloped(ulps(6)), note="range"),
+        Case("silu", [uniform(-85, 85, 999)], SLOPE, sloped(CURVES), [], note="range"),
+        Case("mish", [uniform(-80, 80, 999)], SLOPE, sloped(ulps(6)), [], note="range"),
         *(Case(op, [given(np.arange(-40, 41) / 2)], bound=EXACT, note="halves") for op in FLAT),
         *(Case(op, [uniform(-1e8, 1e8, 999)], bound=EXACT, note="large") for op in FLAT),
         Case("relu6_backward", [normal(5), given([0.0, 1.0, 6.0, -0.0, 5.0])], bound=EXACT, note="corners"),
@@ -255,13 +258,16 @@ def slope_terms(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]
 
 def sloped(bound: Bound) -> Bound:
     """That of the function, and of its slope, whose two terms may cancel."""
-    return lambda case, operands, oracle: [*bound(case, operands, oracle[:1]), 8 * (1 + np.abs(operands[0]))]
+    return lambda case, operands, oracle: [*bound(case, operands, oracle[:1]), 8 * (1 + np.abs(operands[0]))][: len(oracle)]
+
+
+SLOPE = {"slope": True}
 
 
 def gelu_terms(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     """x times a tail of the normal distribution: the roundings of the exponent are those of the exponential's argument."""
     (x,) = operands
-    exponent = 4 * np.sqrt(2 / np.pi) * np.abs(x + 0.044715 * x**3) if case.attributes else 1.5 * x * x
+    exponent = 4 * np.sqrt(2 / np.pi) * np.abs(x + 0.044715 * x**3) if case.attributes.get("approximate") else 1.5 * x * x
     return [(8 + np.where(x < 0, exponent, 0)) * np.abs(oracle[0])]
 
 
@@ -290,7 +296,9 @@ def specials() -> list[Case]:
     cases += [Case(op, PAIRS, bound=CURVES, nonfinite="same") for op in ("power", "prelu")]
     for op in ("negative", "square", "abs", *UNARY_FLOAT):
         cases.append(Case(op, [SPECIAL], bound=ulps(8), nonfinite="same"))
-    cases.append(Case("gelu", [SPECIAL], {"approximate": True}, bound=ulps(8), nonfinite="same"))
+    cases += [Case(op, [SPECIAL], SLOPE, sloped(ulps(8)), nonfinite="same") for op in ("silu", "mish", "gelu")]
+    for attributes in ({"approximate": True}, {"approximate": True, "slope": True}):
+        cases.append(Case("gelu", [SPECIAL], attributes, sloped(ulps(8)), nonfinite="same"))
     cases.append(Case("clip", [SPECIAL], {"minimum": -1.0, "maximum": 2.0}, EXACT, nonfinite="same"))
     cases.append(Case("clip", [SPECIAL], {"minimum": -np.inf, "maximum": np.inf}, EXACT, nonfinite="same"))
     cases.append(Case("sigmoid_cross_entropy", PAIRS, bound=cross_entropy_terms, nonfinite="any"))
@@ -329,7 +337,7 @@ EXTREMA = [f"{op}_backward_{winner}" for op in ("maximum", "minimum") for winner
 OF_PRELU = ["prelu_backward_x", "prelu_backward_alpha"]
 PAIRED = (
     *("relu_backward", "sigmoid_backward", "tanh_backward", "sqrt_backward", "abs_backward", "sigmoid_cross_entropy"),
-    *("slope_backward", "elu_backward", "leaky_relu_backward", "relu6_backward"),
+    *("silu_backward", "mish_backward", "gelu_backward", "elu_backward", "leaky_relu_backward", "relu6_backward"),
     *("hard_sigmoid_backward", "hard_silu_backward"),
 )
 LIMITS = {"minimum": 0.0, "maximum": 1.0}
@@ -471,5 +479,5 @@ def test_second_derivatives(f: Any, second: Any) -> None:
 
 def test_a_backward_op_without_derivative_is_named() -> None:
     slope = fastnn.grad(lambda x: ops.sum(ops.gelu(x)))
-    with pytest.raises(ValueError, match="op 'slope_backward' has no derivative"):
+    with pytest.raises(ValueError, match="op 'gelu_backward' has no derivative"):
         fastnn.grad(lambda x: ops.sum(slope(x)))(np.ones(3))

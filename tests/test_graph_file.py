@@ -330,7 +330,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "a value beyond int32": (node(1, inputs=[2**32, 1]), r"value 4294967296; expected"),
     "a value that is a fraction": (node(1, inputs=[0.5, 1]), r"inputs\[0\]: 0.5; expected an integer"),
     "too few operands": (node(0, inputs=[0]), r"nodes\[0\]: dense: operand `w` is missing"),
-    "too many operands": (node(0, inputs=[0, 2, 3, 3]), r"nodes\[0\]: dense: 4 operands; expected at most 3"),
+    "too many operands": (node(0, inputs=[0, 2, 3, None, 3]), r"nodes\[0\]: dense: 5 operands; expected at most 4"),
     "a missing operand": (node(0, inputs=[None, 2, 3]), r"nodes\[0\]: dense: operand `x` is missing"),
     "shapes that do not match": (node(0, inputs=[0, 3, 3]), r"nodes\[0\]: dense: `w` has shape \(2,\)"),
     "an unknown attribute": (

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,6 +164,36 @@ def test_an_update_multiplies_the_gradients_of_small_batches_itself():
     assert trained(200, fastnn.optimizers.Adam())[0].count("dense_backward_kernel") == 2  # more work than memory
     clipped = fastnn.optimizers.Adam(global_clipnorm=1.0)  # reads every gradient before the update does
     assert trained(20, clipped)[0].count("dense_backward_kernel") == 2
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "silu", "mish"])
+@pytest.mark.parametrize("rows", [9, 300])
+def test_what_is_done_to_a_product_is_done_by_it(name: str, rows: int):
+    """relu, residuals, slopes and sums of gradients; the bits are those of one op after the other."""
+    rng = np.random.default_rng(0)
+    w, v, x = (rng.standard_normal(shape).astype(np.float32) for shape in [(130, 250), (250, 130), (rows, 130)])
+    bias = rng.standard_normal(250).astype(np.float32)
+
+    def block(x):
+        return x + ops.dense(getattr(ops, name)(ops.dense(x, w, bias)), v)
+
+    def step(x):
+        return fastnn.value_and_grad(lambda x: ops.mean(ops.square(block(block(x)))))(x)
+
+    def computed() -> tuple[list[str], Any]:
+        function = fastnn.function(step)
+        return [s["op"] for s in function.describe(x)["steps"]], function(x)
+
+    fused, got = computed()
+    _core._disable_passes({"product_epilogue", "activation_slope"})
+    try:
+        plain, expected = computed()
+    finally:
+        _core._disable_passes(set())
+    backward = f"{name}_backward"
+    assert plain.count("add") == 4 and plain.count(backward) == 2
+    assert not {"add", "relu", backward} & set(fused) and fused.count("multiply") == plain.count("multiply")
+    assert all(np.array_equal(a, b) for a, b in zip(got, expected))
 
 
 def test_memory_is_shared_between_values_that_do_not_live_together():

@@ -18,6 +18,33 @@ void expect_matrix_rows(const Call& call, size_t operand) {
   call.fail_value(concat(call.operand(operand), " is a single number; expected at least 1 axis, (..., features); reshape it"));
 }
 
+Epilogue epilogue_of(const Call& call) {
+  static constexpr std::string_view names[] = {"", "relu", "add", "multiply", "relu_backward"};
+  const auto* const name = std::ranges::find(names, call.attributes.text("epilogue"));
+  if (name == std::end(names)) return Epilogue::none;
+  return static_cast<Epilogue>(name - names);
+}
+
+void expect_epilogue(const Call& call, std::initializer_list<Epilogue> known, const Shape& result) {
+  const std::string& name = call.attributes.text("epilogue");
+  const Epilogue epilogue = epilogue_of(call);
+  if (!name.empty() && std::ranges::count(known, epilogue) == 0) {
+    call.fail_value(concat("epilogue='", name, "'; expected ",
+                           call.name() == "dense" ? "relu or add" : "add, multiply or relu_backward",
+                           ", or none; apply other functions to the result"));
+  }
+  const size_t other = call.op->inputs.size() - 1;
+  const bool wanted = epilogue != Epilogue::none && epilogue != Epilogue::relu;
+  if (call.has(other) != wanted) {
+    call.fail_value(concat("`other` is ", wanted ? "missing" : "given", "; expected ",
+                           wanted ? "an array of the result's shape" : "none", " with epilogue='", name, "'; ",
+                           wanted ? "pass it" : "leave it out"));
+  }
+  if (!wanted) return;
+  call.expect_same_dtype(0, other);
+  call.expect_shape(other, result);
+}
+
 std::vector<TensorType> infer_dense(const Call& call) {
   call.expect_float(0);
   call.expect_same_dtype(0, 1);
@@ -35,6 +62,7 @@ std::vector<TensorType> infer_dense(const Call& call) {
   }
   TensorType y = call.input(0);
   y.shape.back() = call.shape(1)[1];
+  expect_epilogue(call, {Epilogue::relu, Epilogue::add}, y.shape);
   return {y};
 }
 
@@ -49,6 +77,7 @@ std::vector<TensorType> infer_dense_backward_input(const Call& call) {
   }
   TensorType dx = call.input(0);
   dx.shape.back() = call.shape(1)[0];
+  expect_epilogue(call, {Epilogue::add, Epilogue::multiply, Epilogue::relu_backward}, dx.shape);
   return {dx};
 }
 
@@ -66,10 +95,15 @@ std::vector<TensorType> infer_dense_backward_kernel(const Call& call) {
 }
 
 KernelPlan plan_dense(const Call& call, Isa isa) {
-  return plan_gemm(isa, call.dtype(0), 1, rows_of(call, 0), last_of(call, 1), last_of(call, 0), {.bias = true});
+  return plan_gemm(isa, call.dtype(0), 1, rows_of(call, 0), last_of(call, 1), last_of(call, 0),
+                   {.bias = call.has(2) ? 3 : kNoOperand,
+                    .epilogue = epilogue_of(call),
+                    .other = call.has(3) ? 4 : kNoOperand,
+                    .workspace = 5});
 }
 KernelPlan plan_dense_backward_input(const Call& call, Isa isa) {
-  return plan_gemm(isa, call.dtype(0), 1, rows_of(call, 0), call.shape(1)[0].factor(), last_of(call, 0), {.transpose_b = true});
+  return plan_gemm(isa, call.dtype(0), 1, rows_of(call, 0), call.shape(1)[0].factor(), last_of(call, 0),
+                   {.transpose_b = true, .epilogue = epilogue_of(call), .other = call.has(2) ? 3 : kNoOperand, .workspace = 4});
 }
 KernelPlan plan_dense_backward_kernel(const Call& call, Isa isa) {
   return plan_gemm(isa, call.dtype(0), 1, last_of(call, 0), last_of(call, 1), rows_of(call, 0), {.transpose_a = true});
@@ -91,18 +125,18 @@ Cost cost_dense(const Call& call) {
 std::span<const Op> dense_ops() {
   static const std::vector<Op> ops = {
       {.name = "dense",
-       .doc = "y = x w + bias, over the last axis of x",
-       .inputs = {"x", "w", "bias?"},
+       .doc = "y = x w + bias, over the last axis of x, then what the op named epilogue makes of it and other",
+       .inputs = {"x", "w", "bias?", "other?"},
        .outputs = {"y"},
-       .attributes = {},
+       .attributes = {{"epilogue", std::string()}},
        .infer = infer_dense,
        .variants = {{"gemm", nullptr, plan_dense}},
        .cost = cost_dense},
       {.name = "dense_backward_input",
-       .doc = "dx = dy w^T, the gradient of dense with respect to x",
-       .inputs = {"dy", "w"},
+       .doc = "dx = dy w^T, the gradient of dense with respect to x, then what the op named epilogue makes of it and other",
+       .inputs = {"dy", "w", "other?"},
        .outputs = {"dx"},
-       .attributes = {},
+       .attributes = {{"epilogue", std::string()}},
        .infer = infer_dense_backward_input,
        .variants = {{"gemm", nullptr, plan_dense_backward_input}},
        .cost = cost_dense},

@@ -103,6 +103,7 @@ std::vector<TensorType> infer_unary(const Call& call) {
 template <Types types>
 std::vector<TensorType> infer_sloped(const Call& call) {
   expect_types(call, types);
+  if (!call.attributes.flag("slope")) return {call.input(0)};
   return {call.input(0), call.input(0)};
 }
 
@@ -179,7 +180,10 @@ KernelPlan plan_unary(const Call& call, Isa isa) {
 }
 template <Sloped row>
 KernelPlan plan_sloped(const Call& call, Isa isa) {
-  return plan_rows(call, elementwise_kernels(isa).sloped[static_cast<size_t>(row)][type_index(call)]);
+  KernelPlan plan = plan_rows(call, elementwise_kernels(isa).sloped[static_cast<size_t>(row)][type_index(call)]);
+  const bool slope = call.outputs.size() > 1;
+  plan.steps[0].operands = {0, slope ? 1 : kNoOperand, slope ? size_t{2} : size_t{1}};
+  return plan;
 }
 template <Binary row>
 KernelPlan plan_binary(const Call& call, Isa isa) {
@@ -217,6 +221,11 @@ std::vector<AttributeSpec> attributes_of(std::string_view name) {
   if (name.starts_with("leaky_relu")) return {{"negative_slope", 0.2}};
   return {};
 }
+std::vector<AttributeSpec> sloped_attributes_of(std::string_view name) {
+  std::vector<AttributeSpec> attributes = attributes_of(name);
+  attributes.push_back({"slope", false});  // is it wanted, as a second result?
+  return attributes;
+}
 
 }  // namespace
 
@@ -237,11 +246,11 @@ std::span<const Op> elementwise_ops() {
    .doc = words,                                                \
    .inputs = {#x},                                              \
    .outputs = {"y", "slope?"},                                  \
-   .attributes = attributes_of(#row),                           \
+   .attributes = sloped_attributes_of(#row),                    \
    .infer = infer_sloped<types>,                                \
    .variants = {{"vector", nullptr, plan_sloped<Sloped::row>}}, \
    .cost = cost_rows<flops>,                                    \
-   .in_place = {{0, 0}, {1, 0}}},
+   .in_place = {{0, 0}}},
 #define FASTNN_BINARY_OP(row, a, b, types, flops, formula, words) \
   {.name = #row,                                                  \
    .doc = words,                                                  \

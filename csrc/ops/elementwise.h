@@ -6,8 +6,8 @@
 //            are counted from the last, and an axis of length 1 is stretched. Every other op wants equal shapes. At most 32
 //            axes.
 // Backward   the rows named *_backward take what is cheapest to keep: the result (relu, relu6, hard_sigmoid, sigmoid, tanh,
-//            sqrt) or the operand; silu, mish and gelu make their slope where somebody reads it, which shares their exponential
-//            and leaves a product to slope_backward. The gradients of a broadcasting op have the result's shape; sum_to_like shrinks them to the
+//            sqrt) or the operand; the pass activation_slope has silu, mish and gelu make their slope as well, which shares their
+//            exponential, and leaves a product. The gradients of a broadcasting op have the result's shape; sum_to_like shrinks them to the
 //            operand's. What has no row here has a gradient made of other ops. stop_gradient, sign, floor, ceil and round have
 //            the gradient 0, comparisons none.
 // Writes     every element of the result once.
@@ -81,12 +81,10 @@ namespace fastnn {
   row(hard_sigmoid, x, floats, 4, hard_sigmoid<T>(x),                         "y = x / 6 + 1/2, but at least 0 and at most 1") \
   row(hard_silu,    x, floats, 6, max<T>(x, -half<T>() * six<T>()) * hard_sigmoid<T>(x),  "y = x hard_sigmoid(x)")
 
-#define FASTNN_SLOPED_ROWS(row) /* functions that make their own derivative, of the parts that it has in common with them */ \
-  row(silu, x, floats, 26, silu<T>(x),     "y = x sigmoid(x); slope = dy/dx = s (1 + x (1 - s)), s = sigmoid(x)") \
-  row(mish, x, floats, 40, mish<T>(x), \
-      "y = x t, t = tanh(log(1 + e^x)); slope = dy/dx = t + x (1 - t^2) sigmoid(x)") \
-  row(gelu, x, floats, 50, gelu<T>(x, p), \
-      "y = x P(X <= x) of a standard normal X, or approximately by a tanh; slope = dy/dx, P(X <= x) + x density(x)")
+#define FASTNN_SLOPED_ROWS(row) /* functions that can make their derivative as well, which has parts in common with them */ \
+  row(silu, x, floats, 22, silu<T>(x),     "y = x sigmoid(x), and perhaps its slope") \
+  row(mish, x, floats, 27, mish<T>(x),     "y = x tanh(log(1 + e^x)), and perhaps its slope") \
+  row(gelu, x, floats, 42, gelu<T>(x, p),  "y = x P(X <= x) of a standard normal X, or approximately, and perhaps its slope")
 
 #define FASTNN_BINARY_ROWS(row) \
   row(add,      a, b, numbers, 1, a + b,         "y = a + b, broadcasting") \
@@ -106,7 +104,10 @@ namespace fastnn {
   row(abs_backward,     dy, x, floats, 1, dy * sign<T>(x),                "dx = dy sign(x)") \
   row(clip_backward,    dy, x, floats, 1, gate<T>((x >= p) & (x <= q), dy, x), \
       "dx = dy where x lies in [minimum, maximum], else 0") \
-  row(slope_backward,   dy, slope, floats, 1, dy * slope,                 "dx = dy slope, that of silu, mish or gelu") \
+  row(silu_backward,    dy, x, floats, 26, dy * silu<T>(x).slope,         "dx = dy s (1 + x (1 - s)), s = sigmoid(x)") \
+  row(mish_backward,    dy, x, floats, 40, dy * mish<T>(x).slope, \
+      "dx = dy (t + x (1 - t^2) sigmoid(x)), t = tanh(log(1 + e^x))") \
+  row(gelu_backward,    dy, x, floats, 50, dy * gelu<T>(x, p).slope,     "dx = dy (P(X <= x) + x density(x)), or by the tanh") \
   row(elu_backward,     dy, x, floats, 23, q * select<T>(x > zero<T>(), dy, dy * (p * exp(min<T>(x, zero<T>())))), \
       "dx = scale dy where x > 0, else scale alpha e^x dy") \
   row(leaky_relu_backward,   dy, x, floats, 2, select<T>(x > zero<T>(), dy, gate<T>(x <= zero<T>(), p * dy, x)), \

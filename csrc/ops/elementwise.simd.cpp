@@ -27,16 +27,6 @@ FASTNN_INLINE Vec<T> sign(Vec<T> x) {  // 0 and NaN are their own signs
   return select<T>(x > zero<T>(), one<T>(), select<T>(x < zero<T>(), -one<T>(), x));
 }
 
-// dy where the mask lets it pass, else 0, or NaN where what was compared is one.
-template <typename T>
-FASTNN_INLINE Vec<T> gate(Mask<T> pass, Vec<T> dy, Vec<T> x) {
-  return select<T>(pass, dy, select<T>(x == x, zero<T>(), x));
-}
-template <typename T>
-FASTNN_INLINE Vec<T> gate(Mask<T> pass, Vec<T> dy, Vec<T> a, Vec<T> b) {
-  return select<T>(pass, dy, select<T>(a == a, select<T>(b == b, zero<T>(), b), a));
-}
-
 // Where sigmoid and its like are 0 in float and double: an activation x f(x) clamps x there, so that -infinity gives its limit.
 template <typename T>
 FASTNN_INLINE Vec<T> above_far(Vec<T> x) {

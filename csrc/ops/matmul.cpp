@@ -68,18 +68,19 @@ KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t 
   const int64_t column_tasks = divide_up(N, shape.column_block);
   shape.tile_block = divide_up(tiles, std::min(tiles, std::max(divide_up(M, 168), divide_up(16, column_tasks))));
   shape.row_tasks = divide_up(tiles, shape.tile_block);
-  const size_t workspace = options.bias ? 4 : 3;  // behind C, A, B and perhaps bias
-  const auto& kernel = options.bias ? kernels.multiply_packed_bias : kernels.multiply_packed;
+  shape.epilogue = options.epilogue;
+  const bool plain = options.bias == kNoOperand && options.epilogue == Epilogue::none;
+  const auto& kernel = plain ? kernels.multiply_packed : kernels.multiply_packed_bias;
   KernelStep multiply = kernel_step(kernel[is_double], shape.row_tasks * column_tasks, shape);
-  pack.operands = {workspace, 1, 2};
-  multiply.operands = {0, workspace, 1};
-  if (options.bias) multiply.operands.push_back(3);
+  pack.operands = {options.workspace, 1, 2};
+  multiply.operands = {0, options.workspace, 1};
+  if (!plain) multiply.operands.insert(multiply.operands.end(), {options.bias, options.other});
   return two_steps(std::move(pack), std::move(multiply), workspace_bytes);
 }
 
 // A gradient of weights, A^T B: B is as large as a batch, and few tasks read the same panel of it. What one packs it finds in its
 // caches.
-KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K) {
+KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, size_t workspace) {
   const GemmKernels& kernels = gemm_kernels(isa);
   const bool is_double = dtype == DType::float64;
   auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, {.transpose_a = true}, false);
@@ -89,8 +90,8 @@ KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_
   shape.row_tasks = divide_up(tiles, shape.tile_block);
   KernelStep multiply = kernel_step(kernels.pack_b_multiply[is_double], shape.row_tasks * divide_up(N, shape.column_block),
                                     shape, static_cast<size_t>(shape.piece * panel) * item_size(dtype));
-  pack.operands = {3, 1, 2};
-  multiply.operands = {0, 3, 2};
+  pack.operands = {workspace, 1, 2};
+  multiply.operands = {0, workspace, 2};
   return two_steps(std::move(pack), std::move(multiply), workspace_bytes);
 }
 
@@ -123,7 +124,7 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
     M *= batch.count;  // rows of one product
     batch = GemmBatch::equal(1);
   }
-  GemmShape shape;
+  GemmShape shape{};
   shape.batch = batch, shape.M = M, shape.N = N, shape.K = K;
   for (int i = 0; i < batch.axes; ++i) {
     shape.batch.a[i] *= M * K;
@@ -135,8 +136,10 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   const bool is_double = dtype == DType::float64;
   const int64_t item = static_cast<int64_t>(item_size(dtype));
   if (batch.count == 1 && pays_to_pack(M, N, K, item, options)) {
-    const bool is_gradient = options.transpose_a && !options.transpose_b && !options.bias;
-    return is_gradient ? plan_gradient_gemm(isa, dtype, M, N, K) : plan_packed_gemm(isa, dtype, M, N, K, options);
+    const bool is_gradient =
+        options.transpose_a && !options.transpose_b && options.bias == kNoOperand && options.epilogue == Epilogue::none;
+    return is_gradient ? plan_gradient_gemm(isa, dtype, M, N, K, options.workspace)
+                       : plan_packed_gemm(isa, dtype, M, N, K, options);
   }
   // What lies in its own way: rows of A whose distance is a multiple of 2 KB, and a transposed A that is long.
   const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
@@ -167,9 +170,14 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
     const int64_t copy = shape.copies_a ? (shape.row_block + kGap) * (shape.piece + kGap) : 0;
     scratch = static_cast<size_t>((shape.piece * kPackedColumns + copy) * item);
   }
-  const auto& multiply = packs ? (options.bias ? kernels.pack_multiply_bias : kernels.pack_multiply)
-                               : (options.bias ? kernels.multiply_bias : kernels.multiply);
-  return {{kernel_step(multiply[is_double], tasks, shape, scratch)}};
+  shape.epilogue = options.epilogue;
+  const bool plain = options.bias == kNoOperand && options.epilogue == Epilogue::none;
+  const auto& multiply =
+      packs ? (plain ? kernels.pack_multiply : kernels.pack_multiply_bias) : (plain ? kernels.multiply : kernels.multiply_bias);
+  KernelStep step = kernel_step(multiply[is_double], tasks, shape, scratch);
+  step.operands = {0, 1, 2};
+  if (!plain) step.operands.insert(step.operands.end(), {options.bias, options.other});
+  return {{std::move(step)}};
 }
 
 namespace {

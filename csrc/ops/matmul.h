@@ -2,6 +2,8 @@
 //
 //     C[m, n] = bias[n] + sum over k of A[m, k] * B[k, n]        for each matrix of a batch
 //
+// and of one product perhaps an epilogue, elementwise with one more array D of C's shape: max(C, 0), C + D, C D, or C where D > 0.
+//
 // Shapes     A (..., M, K) or, transposed, (..., K, M); B (..., K, N) or, transposed, (..., N, K); C (..., M, N); bias (N,) or
 //            none. All row-major; the leading axes broadcast as NumPy's do, and those along which both operands move as along
 //            one are one. One B for all matrices of an A that is not transposed is one product of all their rows.
@@ -39,6 +41,9 @@ struct GemmBatch {
   static GemmBatch broadcast(const Dims& a, const Dims& b, const Dims& c);
 };
 
+// What the op of this name makes of the product, and of another array of its shape, before the product leaves the cache.
+enum class Epilogue : uint8_t { none, relu, add, multiply, relu_backward };
+
 struct GemmShape {
   GemmBatch batch;
   int64_t M, N, K;
@@ -49,6 +54,7 @@ struct GemmShape {
   bool b_transposed;
   bool copies_a;  // of what a task packs
   int64_t piece;  // of K, packed at a time
+  Epilogue epilogue;
 };
 
 // B packed in a step of its own, in panels of columns, and with it a transposed A, in tiles of rows, [k][row] each, one after the
@@ -63,6 +69,7 @@ struct PackedGemmShape {
   int64_t a_tasks;                              // tasks that pack A, before those that pack B
   int64_t piece;                                // of K, multiplied at a time
   int64_t tile_block, column_block, row_tasks;  // tiles and columns of C, per task
+  Epilogue epilogue;
 };
 
 constexpr int64_t kPackedColumns = 32;  // the most that a register tile has
@@ -70,12 +77,12 @@ constexpr int64_t kGap = 16;            // elements between packed rows of A, wh
 
 struct GemmKernels {                 // [0] for float, [1] for double
   KernelFn multiply[2];              // C, A, B
-  KernelFn multiply_bias[2];         // C, A, B, bias or null
+  KernelFn multiply_bias[2];         // C, A, B, bias or null, the epilogue's other or null
   KernelFn pack_multiply[2];         // C, A, B
-  KernelFn pack_multiply_bias[2];    // C, A, B, bias or null
+  KernelFn pack_multiply_bias[2];    // C, A, B, bias or null, other or null
   KernelFn pack[2];                  // workspace, A, B
   KernelFn multiply_packed[2];       // C, workspace, A
-  KernelFn multiply_packed_bias[2];  // C, workspace, A, bias or null
+  KernelFn multiply_packed_bias[2];  // C, workspace, A, bias or null, other or null
   KernelFn pack_b_multiply[2];       // C, workspace, B
   int tile_rows, side_by_side_rows, tile_columns[2];
 };
@@ -83,7 +90,10 @@ FASTNN_PER_ISA(GemmKernels, gemm_kernels)
 
 struct GemmOptions {
   bool transpose_a = false, transpose_b = false;
-  bool bias = false;  // a fourth buffer follows
+  size_t bias = kNoOperand;  // which of the op's buffers, C, A and B being the first three
+  Epilogue epilogue = Epilogue::none;
+  size_t other = kNoOperand;  // the epilogue's
+  size_t workspace = 3;       // the op's first
 };
 // A product that packs its operands, or with `packs_b` false only A, in a step of its own, up to that step. Whoever multiplies sets tile_block, column_block and
 // row_tasks.

@@ -148,15 +148,16 @@ FASTNN_INLINE int64_t first_row(const PackedGemmShape& shape, const Share& share
 }
 
 template <typename Real>
-void multiply_packed_bias(Real* c, const Real* packed, const Real* a, const Real* bias, const PackedGemmShape& shape,
-                          int64_t task) {
+void multiply_packed_bias(Real* c, const Real* packed, const Real* a, const Real* bias, const Real* other,
+                          const PackedGemmShape& shape, int64_t task) {
   const Share share = share_of(shape, task);
-  multiply_packed_share(c + first_row(shape, share) * shape.N, shape.a_tasks == 0 ? a : packed, packed + shape.b_begins, bias,
-                        shape, share);
+  const int64_t at = first_row(shape, share) * shape.N;
+  multiply_packed_share(c + at, shape.a_tasks == 0 ? a : packed, packed + shape.b_begins, bias,
+                        other == nullptr ? nullptr : other + at, shape, share);
 }
 template <typename Real>
 void multiply_packed(Real* c, const Real* packed, const Real* a, const PackedGemmShape& shape, int64_t task) {
-  multiply_packed_bias<Real>(c, packed, a, nullptr, shape, task);
+  multiply_packed_bias<Real>(c, packed, a, nullptr, nullptr, shape, task);
 }
 // A is packed, a panel of B before it is multiplied by: it meets all tiles before the next panel takes its place.
 template <typename Real>
@@ -175,8 +176,8 @@ void pack_b_multiply(Real* c, const Real* packed, const Real* b, Scratch scratch
 }
 
 template <typename Real, bool packs>
-FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Real* bias, Real* scratch, const GemmShape& shape,
-                                 int64_t task) {
+FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Real* bias, const Real* other, Real* scratch,
+                                 const GemmShape& shape, int64_t task) {
   // Row by row within a panel of B, which the tasks of a thread then share: threads divide the larger operand between them.
   const int64_t row_task = task % shape.row_tasks, column_task = task / shape.row_tasks % shape.column_tasks;
   const int64_t first = task / shape.row_tasks / shape.column_tasks * shape.matrices;
@@ -204,25 +205,27 @@ FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Re
     } else {
       multiply_in_place(block, shape);
     }
+    finish(shape.epilogue, block.c, other == nullptr ? nullptr : other + (block.c - c), rows, columns, shape.N);
   }
 }
 
 template <typename Real>
 void multiply(Real* c, const Real* a, const Real* b, const GemmShape& shape, int64_t task) {
-  multiply_task<Real, false>(c, a, b, nullptr, nullptr, shape, task);
+  multiply_task<Real, false>(c, a, b, nullptr, nullptr, nullptr, shape, task);
 }
 template <typename Real>
-void multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, const GemmShape& shape, int64_t task) {
-  multiply_task<Real, false>(c, a, b, bias, nullptr, shape, task);
+void multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, const Real* other, const GemmShape& shape,
+                   int64_t task) {
+  multiply_task<Real, false>(c, a, b, bias, other, nullptr, shape, task);
 }
 template <typename Real>
 void pack_multiply(Real* c, const Real* a, const Real* b, Scratch scratch, const GemmShape& shape, int64_t task) {
-  multiply_task<Real, true>(c, a, b, nullptr, scratch.as<Real>(), shape, task);
+  multiply_task<Real, true>(c, a, b, nullptr, nullptr, scratch.as<Real>(), shape, task);
 }
 template <typename Real>
-void pack_multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, Scratch scratch, const GemmShape& shape,
-                        int64_t task) {
-  multiply_task<Real, true>(c, a, b, bias, scratch.as<Real>(), shape, task);
+void pack_multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, const Real* other, Scratch scratch,
+                        const GemmShape& shape, int64_t task) {
+  multiply_task<Real, true>(c, a, b, bias, other, scratch.as<Real>(), shape, task);
 }
 
 }  // namespace

@@ -113,6 +113,8 @@ struct Call {
 // the op's outputs, then its inputs (absent ones are null), then the plan's workspaces. Of several rounds each begins when all
 // tasks of the one before it have ended, and task i of round n gets the number n * tasks + i; while no worker is late, the worker
 // that gets it is the same in each round, and finds in its cache what it used before.
+constexpr size_t kNoOperand = static_cast<size_t>(-1);  // a null pointer to the kernel
+
 struct KernelStep {
   KernelFn run = nullptr;
   int64_t tasks = 0;

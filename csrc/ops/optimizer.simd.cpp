@@ -256,7 +256,8 @@ void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, 
   const int64_t N = shape.product.N, first = heights.first_row(tile) * N, count = heights.first_row(end) * N - first;
   Real* const gradient = scratch.as<Real>();
   const Real* const packed = array<Real>(buffers, shape.workspace);
-  multiply_packed_share<Real>(gradient, packed, packed + shape.product.b_begins, nullptr, shape.product, {tile, end, 0, N});
+  multiply_packed_share<Real>(gradient, packed, packed + shape.product.b_begins, nullptr, nullptr, shape.product,
+                              {tile, end, 0, N});
   update(shape.parameter, first, shape.update.places[shape.parameter] + first, count, gradient);
 }
 

@@ -14,6 +14,8 @@ const std::vector<Pass>& passes() {
   static const std::vector<Pass> list = {
       {"softmax_cross_entropy", true, softmax_cross_entropy},
       {"conv2d_block", true, conv2d_block},
+      {"activation_slope", false, activation_slope},
+      {"product_epilogue", false, product_epilogue},
       {"product_update", false, product_update},
       {"dead_nodes", false, dead_nodes},
   };

@@ -17,6 +17,10 @@ namespace fastnn {
 void softmax_cross_entropy(Graph& graph);
 // conv2d, relu and max_pool2d become conv2d_block.
 void conv2d_block(Graph& graph);
+// gelu, silu and mish make their slope as well where their backward is computed, which becomes a product.
+void activation_slope(Graph& graph);
+// relu, an addition, a product or relu_backward of what dense or its backward made is done by these.
+void product_epilogue(Graph& graph);
 // The gradient of a dense kernel is made in the optimizer's update, its only reader, and never written.
 void product_update(Graph& graph);
 // Removes nodes that neither an output nor a commit depends on.

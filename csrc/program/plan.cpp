@@ -153,6 +153,7 @@ class Planner {
         std::vector<int32_t> variables;
         const auto stays = [&](size_t operand) {
           const size_t k = operand - nodes[i].outputs.size();
+          if (operand == kNoOperand) return true;
           if (operand < nodes[i].outputs.size() || k >= nodes[i].inputs.size() || nodes[i].inputs[k] == kNoValue) return false;
           const Graph::Value& origin = graph_.value(root(nodes[i].inputs[k]));
           if (origin.origin == Graph::Origin::variable) variables.push_back(origin.index);
@@ -323,7 +324,7 @@ class Planner {
         auto& steps = kernel.prepares ? program_.prepare : in_commit_[i] ? program_.commit : program_.compute;
         if (kernel.tasks == 0) continue;
         std::vector<Location> chosen;
-        for (size_t k : kernel.operands) chosen.push_back(operands[k]);
+        for (size_t k : kernel.operands) chosen.push_back(k == kNoOperand ? Location{} : operands[k]);
         steps.push_back({std::move(kernel), chosen.empty() ? operands : std::move(chosen), static_cast<int32_t>(i)});
       }
     }

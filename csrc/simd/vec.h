@@ -251,6 +251,16 @@ FASTNN_INLINE Vec<Real> add_product(Vec<Real> sum, const Real* number, Vec<Real>
 }
 #endif
 
+// dy where the mask lets it pass, else 0, or NaN where what was compared is one.
+template <typename Real>
+FASTNN_INLINE Vec<Real> gate(Mask<Real> pass, Vec<Real> dy, Vec<Real> x) {
+  return select<Real>(pass, dy, select<Real>(x == x, zero<Real>(), x));
+}
+template <typename Real>
+FASTNN_INLINE Vec<Real> gate(Mask<Real> pass, Vec<Real> dy, Vec<Real> a, Vec<Real> b) {
+  return select<Real>(pass, dy, select<Real>(a == a, select<Real>(b == b, zero<Real>(), b), a));
+}
+
 // x 2^n for whole n from -150 to 128: two factors, because one exponent field only runs to 127.
 FASTNN_INLINE Vec<float> times_power_of_two(Vec<float> x, Vec<float> n) {
 #if defined(__AVX512F__)

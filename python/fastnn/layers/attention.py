@@ -87,8 +87,9 @@ class _Attention(Layer):
         kernel, bias = self._weights[f"{part}/kernel"], self._weights.get(f"{part}/bias")
         rows, columns = prod(kernel.shape[:summed]), prod(kernel.shape[summed:])
         flat = None if bias is None else ops.reshape(bias, (columns,))
-        y = ops.dense(ops.reshape(x, (*x.shape[:2], rows)), ops.reshape(kernel, (rows, columns)), flat)
-        return ops.reshape(y, (*x.shape[:2], *kernel.shape[summed:]))
+        folded = x if x.ndim == 3 else ops.reshape(x, (*x.shape[:2], rows))
+        y = ops.dense(folded, ops.reshape(kernel, (rows, columns)), flat)
+        return y if kernel.ndim == summed + 1 else ops.reshape(y, (*x.shape[:2], *kernel.shape[summed:]))
 
     def project(self, query: Any, value: Any = None, key: Any = None) -> tuple[Any, Any, Any]:
         """Queries, keys and values by heads, as `ops.attention` takes them.

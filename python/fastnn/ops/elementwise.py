@@ -376,8 +376,11 @@ def abs(x: TensorLike) -> Any:
 @vjp("silu")
 @vjp("mish")
 @vjp("gelu")
-def _sloped(node: Node, dy: Tensor, _: Tensor | None) -> Cotangents:
-    return (apply("slope_backward", [dy, node.outputs[1]]),)
+def _sloped(node: Node, dy: Tensor, dslope: Tensor | None = None) -> Cotangents:
+    if dslope is not None:
+        raise ValueError(f"op {node.op!r} has no derivative of its slope; expected its first result alone; differentiate that")
+    attributes = {name: value for name, value in node.attributes.items() if name != "slope"}
+    return (apply(f"{node.op}_backward", [dy, node.inputs[0]], **attributes),)
 
 
 @vjp("abs")
@@ -558,25 +561,25 @@ def _softplus(node: Node, dy: Tensor) -> Cotangents:
     return (dy * sigmoid(node.inputs[0]),)  # type: ignore[arg-type]
 
 
-def silu(x: TensorLike) -> Any:
-    """`x sigmoid(x)`, floats; also called swish.
+def silu(x: TensorLike, *, slope: bool = False) -> Any:
+    """`x sigmoid(x)`, floats; also called swish. With `slope` a pair: this, and its derivative there.
 
     >>> ops.silu(np.array([-np.inf, 0.0, 20.0])).round(4)
     array([-0.,  0., 20.])
     """
-    return apply("silu", [x])
+    return apply("silu", [x], outputs=2, slope=True) if slope else apply("silu", [x])
 
 
-def mish(x: TensorLike) -> Any:
-    """`x tanh(log(1 + e^x))`, floats.
+def mish(x: TensorLike, *, slope: bool = False) -> Any:
+    """`x tanh(log(1 + e^x))`, floats. With `slope` a pair: this, and its derivative there.
 
     >>> ops.mish(np.array([0.0, 1.0])).round(4)
     array([0.    , 0.8651])
     """
-    return apply("mish", [x])
+    return apply("mish", [x], outputs=2, slope=True) if slope else apply("mish", [x])
 
 
-def gelu(x: TensorLike, approximate: bool = False) -> Any:
+def gelu(x: TensorLike, approximate: bool = False, *, slope: bool = False) -> Any:
     """`x P(X <= x)` for a standard normal `X`, which is `x (1 + erf(x / sqrt(2))) / 2`.
 
     Args:
@@ -584,9 +587,10 @@ def gelu(x: TensorLike, approximate: bool = False) -> Any:
         approximate: whether to compute `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2` instead, which is off by 5e-4 at
             most; GPT-2 and BERT's first code use it. False is the default of Keras's activation and of PyTorch; JAX's and
             `keras.ops.gelu`'s is True.
+        slope: whether to return the derivative at x as well, which costs little more. It cannot be differentiated again.
 
     Returns:
-        x's shape and dtype.
+        x's shape and dtype; with `slope` a pair of such.
 
     Raises:
         TypeError: x's dtype; approximate is no bool.
@@ -598,6 +602,8 @@ def gelu(x: TensorLike, approximate: bool = False) -> Any:
         >>> ops.gelu(np.array([0.0, 1.0])).round(4), ops.gelu(np.array([0.0, 1.0]), approximate=True).round(4)
         (array([0.    , 0.8413]), array([0.    , 0.8412]))
     """
+    if slope:
+        return apply("gelu", [x], outputs=2, approximate=approximate, slope=True)
     return apply("gelu", [x], approximate=approximate)
 
 

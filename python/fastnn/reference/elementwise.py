@@ -281,16 +281,19 @@ def _normal(x: Array) -> Array:
     return np.where(np.real(z) < -0.5, _erfc_fraction(_clamped(-z, 0.5, 40.0)) / 2, (1 + erf(z)) / 2)
 
 
-def gelu(x: Array, *, approximate: bool = False) -> tuple[Array, Array]:
-    """Return y = x P(X <= x) for a standard normal X, or x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, and dy/dx."""
+def gelu(x: Array, *, approximate: bool = False, slope: bool = False) -> Array | tuple[Array, Array]:
+    """Return y = x P(X <= x) for a standard normal X, or x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+
+    With `slope` dy/dx as well.
+    """
     near = _clamped(x, -1000.0, 1000.0)
     if approximate:
         factor = 2 * math.sqrt(2 / math.pi)
         s = sigmoid(factor * (near + 0.044715 * near**3))
-        slope = s + near * s * (1 - s) * factor * (1 + 3 * 0.044715 * near**2)
-        return _limited(x, lambda x: x * sigmoid(factor * (x + 0.044715 * x**3))), np.asarray(slope)
-    density = np.exp(-(near**2) / 2) / math.sqrt(2 * math.pi)
-    return _limited(x, lambda x: x * _normal(x)), np.asarray(_normal(near) + near * density)
+        y = _limited(x, lambda x: x * sigmoid(factor * (x + 0.044715 * x**3)))
+        return (y, np.asarray(s + near * s * (1 - s) * factor * (1 + 3 * 0.044715 * near**2))) if slope else y
+    y = _limited(x, lambda x: x * _normal(x))
+    return (y, np.asarray(_normal(near) + near * np.exp(-(near**2) / 2) / math.sqrt(2 * math.pi))) if slope else y
 
 
 def _limited(x: Array, f: Callable[[Array], Array]) -> Array:
@@ -303,18 +306,18 @@ def softplus(x: Array) -> Array:
     return np.asarray(relu(x) + np.log1p(np.exp(-abs(x))))
 
 
-def silu(x: Array) -> tuple[Array, Array]:
-    """Return y = x / (1 + e^-x) and dy/dx."""
-    near = _clamped(x, -1000.0, 1000.0)
+def silu(x: Array, *, slope: bool = False) -> Array | tuple[Array, Array]:
+    """Return y = x / (1 + e^-x), with `slope` dy/dx as well."""
+    y, near = _limited(x, lambda x: x * sigmoid(x)), _clamped(x, -1000.0, 1000.0)
     s = sigmoid(near)
-    return _limited(x, lambda x: x * sigmoid(x)), np.asarray(s + near * s * (1 - s))
+    return (y, np.asarray(s + near * s * (1 - s))) if slope else y
 
 
-def mish(x: Array) -> tuple[Array, Array]:
-    """Return y = x tanh(ln(1 + e^x)) and dy/dx."""
-    near = _clamped(x, -1000.0, 1000.0)
+def mish(x: Array, *, slope: bool = False) -> Array | tuple[Array, Array]:
+    """Return y = x tanh(ln(1 + e^x)), with `slope` dy/dx as well."""
+    y, near = _limited(x, lambda x: x * np.tanh(softplus(x))), _clamped(x, -1000.0, 1000.0)
     t = np.tanh(softplus(near))
-    return _limited(x, lambda x: x * np.tanh(softplus(x))), np.asarray(t + near * (1 - t**2) * sigmoid(near))
+    return (y, np.asarray(t + near * (1 - t**2) * sigmoid(near))) if slope else y
 
 
 def elu(x: Array, *, alpha: float = 1.0, scale: float = 1.0) -> Array:
