@@ -196,6 +196,17 @@ def test_what_is_done_to_a_product_is_done_by_it(name: str, rows: int):
     assert all(np.array_equal(a, b) for a, b in zip(got, expected))
 
 
+def test_an_epilogue_that_a_product_does_not_have_stays_an_op():
+    w = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
+    gated = fastnn.function(lambda x: ops.dense(x, w) * ops.silu(ops.dense(x, w)) + np.float32(1))
+    x = np.ones((3, 8), np.float32)
+    assert [s["op"] for s in gated.describe(x)["steps"]] == ["dense", "dense", "silu", "multiply", "add"]
+    stretched = fastnn.function(lambda x: ops.dense(x, w) + x[:1])
+    assert "add" in [s["op"] for s in stretched.describe(x)["steps"]]
+    twice = fastnn.function(lambda x: (y := ops.dense(x, w)) + y)
+    np.testing.assert_array_equal(twice(x), 2 * (x @ w))
+
+
 def test_memory_is_shared_between_values_that_do_not_live_together():
     def chain(x):
         for _ in range(20):

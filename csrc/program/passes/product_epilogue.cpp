@@ -4,18 +4,18 @@ namespace fastnn {
 
 namespace {
 
-// The operand of `node` that a product makes for it alone, the last such, or none.
-const Node* product_of(const Graph& graph, const std::vector<int>& readers, const Node& node, std::string_view op,
-                       size_t operands, size_t& at) {
-  const Node* found = nullptr;
-  for (size_t i = 0; i < operands; ++i) {
-    const Graph::Value& value = graph.value(node.inputs[i]);
-    if (value.origin != Graph::Origin::node || readers[node.inputs[i]] != 1) continue;
+// Which of the node's operands, of those that it treats alike, a product makes for it alone: the last such; -1 if none.
+int product_of(const Graph& graph, const std::vector<int>& readers, const Node& node, bool of_dense, bool of_backward,
+               int operands) {
+  int found = -1;
+  for (int i = 0; i < operands; ++i) {
+    const ValueId operand = node.inputs[static_cast<size_t>(i)];
+    const Graph::Value& value = graph.value(operand);
+    if (value.origin != Graph::Origin::node || readers[operand] != 1) continue;
     const Node& maker = graph.nodes()[value.index];
-    const bool fits =
-        (op.empty() ? maker.op->name == "dense" || maker.op->name == "dense_backward_input" : maker.op->name == op) &&
-        maker.attributes.text("epilogue").empty() && graph.type(node.inputs[i]).shape == graph.type(node.outputs[0]).shape;
-    if (fits && (found == nullptr || &maker > found)) found = &maker, at = i;
+    const bool fits = (of_dense && maker.op->name == "dense") || (of_backward && maker.op->name == "dense_backward_input");
+    if (!fits || !maker.attributes.text("epilogue").empty() || value.type != graph.type(node.outputs[0])) continue;
+    if (found < 0 || value.index > graph.value(node.inputs[static_cast<size_t>(found)]).index) found = i;
   }
   return found;
 }
@@ -27,24 +27,20 @@ void product_epilogue(Graph& graph) {
   const std::vector<int> readers = count_readers(graph);
   for (Node& node : graph.nodes()) {
     const std::string_view name = node.op->name;
-    const bool add = name == "add", relu = name == "relu", multiply = name == "multiply", gate = name == "relu_backward";
-    if (!add && !relu && !multiply && !gate) continue;
-    size_t at = 0;
-    const Node* const product = product_of(graph, readers, node,
-                                           add    ? ""
-                                           : relu ? "dense"
-                                                  : "dense_backward_input",
-                                           add || multiply ? 2 : 1, at);
-    if (product == nullptr) continue;
-    const Op& op = *product->op;
-    std::vector<ValueId> inputs = product->inputs;
+    const bool add = name == "add", multiply = name == "multiply", relu = name == "relu";
+    if (!add && !multiply && !relu && name != "relu_backward") continue;
+    const int at = product_of(graph, readers, node, add || relu, !relu, add || multiply ? 2 : 1);
+    if (at < 0) continue;
+    const Node& product = graph.nodes()[graph.value(node.inputs[static_cast<size_t>(at)]).index];
+    const Op& op = *product.op;
+    std::vector<ValueId> inputs = product.inputs;
     if (!relu) {
-      const ValueId other = node.inputs[1 - at];
-      if (other == kNoValue || graph.type(other) != graph.type(node.outputs[0])) continue;
+      const ValueId other = node.inputs[static_cast<size_t>(1 - at)];
+      if (graph.type(other) != graph.type(node.outputs[0])) continue;  // stretched
       inputs.resize(op.inputs.size() - 1, kNoValue);
       inputs.push_back(other);
     }
-    Attributes attributes = product->attributes;
+    Attributes attributes = product.attributes;
     attributes.set("epilogue", std::string(name));
     graph.replace_node(node, op, std::move(inputs), std::move(attributes));
   }
