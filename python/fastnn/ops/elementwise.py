@@ -561,25 +561,25 @@ def _softplus(node: Node, dy: Tensor) -> Cotangents:
     return (dy * sigmoid(node.inputs[0]),)  # type: ignore[arg-type]
 
 
-def silu(x: TensorLike, *, slope: bool = False) -> Any:
-    """`x sigmoid(x)`, floats; also called swish. With `slope` a pair: this, and its derivative there.
+def silu(x: TensorLike) -> Any:
+    """`x sigmoid(x)`, floats; also called swish.
 
     >>> ops.silu(np.array([-np.inf, 0.0, 20.0])).round(4)
     array([-0.,  0., 20.])
     """
-    return apply("silu", [x], outputs=2, slope=True) if slope else apply("silu", [x])
+    return apply("silu", [x])
 
 
-def mish(x: TensorLike, *, slope: bool = False) -> Any:
-    """`x tanh(log(1 + e^x))`, floats. With `slope` a pair: this, and its derivative there.
+def mish(x: TensorLike) -> Any:
+    """`x tanh(log(1 + e^x))`, floats.
 
     >>> ops.mish(np.array([0.0, 1.0])).round(4)
     array([0.    , 0.8651])
     """
-    return apply("mish", [x], outputs=2, slope=True) if slope else apply("mish", [x])
+    return apply("mish", [x])
 
 
-def gelu(x: TensorLike, approximate: bool = False, *, slope: bool = False) -> Any:
+def gelu(x: TensorLike, approximate: bool = False) -> Any:
     """`x P(X <= x)` for a standard normal `X`, which is `x (1 + erf(x / sqrt(2))) / 2`.
 
     Args:
@@ -587,10 +587,9 @@ def gelu(x: TensorLike, approximate: bool = False, *, slope: bool = False) -> An
         approximate: whether to compute `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2` instead, which is off by 5e-4 at
             most; GPT-2 and BERT's first code use it. False is the default of Keras's activation and of PyTorch; JAX's and
             `keras.ops.gelu`'s is True.
-        slope: whether to return the derivative at x as well, which costs little more. It cannot be differentiated again.
 
     Returns:
-        x's shape and dtype; with `slope` a pair of such.
+        x's shape and dtype.
 
     Raises:
         TypeError: x's dtype; approximate is no bool.
@@ -602,8 +601,6 @@ def gelu(x: TensorLike, approximate: bool = False, *, slope: bool = False) -> An
         >>> ops.gelu(np.array([0.0, 1.0])).round(4), ops.gelu(np.array([0.0, 1.0]), approximate=True).round(4)
         (array([0.    , 0.8413]), array([0.    , 0.8412]))
     """
-    if slope:
-        return apply("gelu", [x], outputs=2, approximate=approximate, slope=True)
     return apply("gelu", [x], approximate=approximate)
 
 
