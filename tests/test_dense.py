@@ -32,6 +32,7 @@ SIZES = [
     (420, 300, 150),  # packed first
 ]
 
+SEVERAL_PIECES = [(190, 1029, 150), (190, 150, 1029)]  # of what is summed over: an epilogue comes after the last
 LONG = [(512, 16, 256), (600, 75, 275), (515, 257, 1029)]
 
 CASES = [
@@ -46,7 +47,7 @@ CASES = [
     Case("dense_backward_kernel", [normal(2, 3, 5), normal(2, 3, 7)], bound=products(6)),
     *(
         case
-        for b, c, u in [*SIZES[1:5], (0, 5, 3), (57, 64, 65), (420, 300, 150)]
+        for b, c, u in [*SIZES[1:5], (0, 5, 3), (57, 64, 65), (420, 300, 150), *SEVERAL_PIECES]
         for case in (
             Case("dense", [normal(b, c), normal(c, u), normal(u), normal(b, u)], {"epilogue": "add"}, products(c + 1)),
             Case("dense", [normal(b, c), normal(c, u), None, normal(b, u)], {"epilogue": "add"}, products(c + 1)),

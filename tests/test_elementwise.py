@@ -208,6 +208,8 @@ def curves() -> list[Case]:
         Case("log1p", [given(np.logspace(-30, 30, 999))], bound=CURVES, note="range"),
         Case("erf", [given(np.logspace(-30, 1, 999))], bound=CURVES, differentiable=[], note="range"),
         Case("erf", [uniform(-0.9, 0.9, 999)], bound=CURVES, note="middle"),
+        Case("gelu", [uniform(-12.8, 100, 999)], bound=gelu_terms, note="range"),
+        Case("gelu", [uniform(-7, 100, 999)], {"approximate": True}, gelu_terms, note="range"),
         Case("gelu", [uniform(-12.8, 100, 999)], SLOPE, sloped(gelu_terms), [], note="range"),
         Case("gelu", [uniform(-7, 100, 999)], {"approximate": True, "slope": True}, sloped(gelu_terms), [], note="range"),
         *(Case(op, [uniform(-1e5, 1e5, 999)], bound=CURVES, note="range") for op in ("sin", "cos")),
@@ -215,6 +217,8 @@ def curves() -> list[Case]:
         # Next to multiples of pi/2, where one of the two is almost 0.
         *(Case(op, [given(np.arange(-4000, 4000, 7) * (np.pi / 2))], bound=CURVES, note="zeros") for op in ("sin", "cos")),
         Case("softplus", [uniform(-80, 80, 999)], bound=CURVES, note="range"),
+        Case("silu", [uniform(-85, 85, 999)], bound=CURVES, note="range"),
+        Case("mish", [uniform(-80, 80, 999)], bound=ulps(6), note="range"),
         Case("silu", [uniform(-85, 85, 999)], SLOPE, sloped(CURVES), [], note="range"),
         Case("mish", [uniform(-80, 80, 999)], SLOPE, sloped(ulps(6)), [], note="range"),
         *(Case(op, [given(np.arange(-40, 41) / 2)], bound=EXACT, note="halves") for op in FLAT),
@@ -296,9 +300,9 @@ def specials() -> list[Case]:
     cases += [Case(op, PAIRS, bound=CURVES, nonfinite="same") for op in ("power", "prelu")]
     for op in ("negative", "square", "abs", *UNARY_FLOAT):
         cases.append(Case(op, [SPECIAL], bound=ulps(8), nonfinite="same"))
+    cases.append(Case("gelu", [SPECIAL], {"approximate": True}, bound=ulps(8), nonfinite="same"))
     cases += [Case(op, [SPECIAL], SLOPE, sloped(ulps(8)), nonfinite="same") for op in ("silu", "mish", "gelu")]
-    for attributes in ({"approximate": True}, {"approximate": True, "slope": True}):
-        cases.append(Case("gelu", [SPECIAL], attributes, sloped(ulps(8)), nonfinite="same"))
+    cases.append(Case("gelu", [SPECIAL], {"approximate": True, **SLOPE}, sloped(ulps(8)), nonfinite="same"))
     cases.append(Case("clip", [SPECIAL], {"minimum": -1.0, "maximum": 2.0}, EXACT, nonfinite="same"))
     cases.append(Case("clip", [SPECIAL], {"minimum": -np.inf, "maximum": np.inf}, EXACT, nonfinite="same"))
     cases.append(Case("sigmoid_cross_entropy", PAIRS, bound=cross_entropy_terms, nonfinite="any"))

@@ -95,8 +95,8 @@ struct GemmOptions {
   size_t other = kNoOperand;  // the epilogue's
   size_t workspace = 3;       // the op's first
 };
-// A product that packs its operands, or with `packs_b` false only A, in a step of its own, up to that step. Whoever multiplies sets tile_block, column_block and
-// row_tasks.
+// A product that packs its operands, or with `packs_b` false only A, in a step of its own, up to that step. Whoever multiplies
+// sets tile_block, column_block and row_tasks.
 struct PackedGemm {
   PackedGemmShape shape;
   KernelStep pack;  // its operands, a workspace, A and B, are to be named
