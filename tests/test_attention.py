@@ -286,3 +286,18 @@ def test_second_derivatives_are_refused_by_name() -> None:
     first = fastnn.grad(lambda q: ops.sum(ops.attention(q, x, x)))
     with pytest.raises(ValueError, match="op 'attention_backward' has no derivative"):
         fastnn.grad(lambda q: ops.sum(first(q)))(x)
+
+
+@pytest.mark.parametrize("heads", [1, 2])  # of the queries for each of the keys: their gradients begin in their place, or at 0
+def test_keys_that_no_query_sees_have_no_gradient(heads: int) -> None:
+    rng = np.random.default_rng(0)
+    q, dy, y = (rng.standard_normal((2, 9, 2 * heads, 8)).astype(np.float32) for _ in range(3))
+    k, v = (rng.standard_normal((2, 40, 2, 8)).astype(np.float32) for _ in range(2))
+    lse = np.ones((2, 2 * heads, 9), np.float32)
+    lengths = np.array([33, 0], np.int32)
+    for _ in range(4):
+        litter = [np.full(a.shape, np.nan, np.float32) for a in (q, k, v)]  # memory that the results are likely to get
+        del litter
+        dq, dk, dv = kernels.attention_backward(dy, q, k, v, y, lse, None, None, lengths)[:3]
+        assert not dk[0, 33:].any() and not dv[0, 33:].any() and dk[0, :33].all()
+        assert not dk[1].any() and not dv[1].any() and not dq[1].any() and dq[0].all()

@@ -635,14 +635,14 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
   const auto place_of = [&](const Queries& q) {
     return dquery + ((sample * shape.T + q.first) * shape.NH + q.head) * shape.HS;
   };
-  const auto forget = [&](int64_t seen) {  // of this task's keys, those from `seen` on
+  const auto clear_from = [&](int64_t seen) {  // of this task's keys, those from `seen` on
     for (int64_t s0 = first_key; s0 < shape.S; s0 += step_of_keys) {
       const int64_t begin = s0 < seen ? seen : s0, end = shape.S - s0 < kBlock ? shape.S : s0 + kBlock;
       set_zero(dkey + begin * key_step, end - begin, key_step, shape.HS);
       set_zero(dvalue + begin * value_step, end - begin, value_step, shape.VS);
     }
   };
-  if (!once) forget(0);
+  if (!once) clear_from(0);
   Gradient<Real> gradients[kAttentionGroup];
   for (int64_t n = 0; n < heads * groups; ++n) {
     const int64_t head = kv * heads + n / groups, first_block = n % groups * shape.group;
@@ -698,7 +698,7 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
       add(dkey_rows, key_step, dkeys, here, shape.HS);
       add(dvalue_rows, value_step, dvalues, here, shape.VS);
     }
-    if (once) forget(last);
+    if (once) clear_from(last);
     for (int64_t i = 0; i < count; ++i) {
       const Gradient<Real>& g = gradients[i];
       Real* const to = place_of(g.q);

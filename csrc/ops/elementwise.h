@@ -7,8 +7,8 @@
 //            axes.
 // Backward   the rows named *_backward take what is cheapest to keep: the result (relu, relu6, hard_sigmoid, sigmoid, tanh,
 //            sqrt) or the operand; the pass activation_slope has silu, mish and gelu make their slope as well, which shares their
-//            exponential, and leaves a product. The gradients of a broadcasting op have the result's shape; sum_to_like shrinks them to the
-//            operand's. What has no row here has a gradient made of other ops. stop_gradient, sign, floor, ceil and round have
+//            exponential, and leaves a product. The gradients of a broadcasting op have the result's shape; sum_to_like shrinks
+//            them to the operand's. What has no row here has a gradient made of other ops. stop_gradient, sign, floor, ceil and round have
 //            the gradient 0, comparisons none.
 // Writes     every element of the result once.
 // Aliasing   the result may lie in the place of an operand of its own size, which is then not stretched: each element is read
