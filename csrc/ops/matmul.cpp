@@ -143,7 +143,9 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   }
   // What lies in its own way: rows of A whose distance is a multiple of 2 KB, and a transposed A that is long.
   const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
-  const bool packs = options.transpose_b || N * item >= 1024 || (options.transpose_a && far_a && K >= 256);
+  const bool far_b = !options.transpose_b && N * item >= 1024;  // rows of B, which no processor reads ahead from one to the next
+  const bool fetches = far_b && !options.transpose_a && M <= 56;  // few rows would not pay for a copy of B
+  const bool packs = !fetches && (options.transpose_b || far_b || (options.transpose_a && far_a && K >= 256));
   // Blocks of C make tasks of some 20 microseconds. Small products are cut finer so that there is work for several threads,
   // unless there are many of them: columns first, because every block of rows packs the same panel of B again.
   const bool many = batch.count >= 8;
@@ -162,10 +164,12 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
 
   const GemmKernels& kernels = gemm_kernels(isa);
   size_t scratch = 0;
-  if (packs) {
+  if (packs || fetches) {
     // Of a transposed A, whose numbers for one row lie a row of A apart, no more than the first-level cache holds.
     const int64_t most_k = options.transpose_a ? 128 : 512;
     shape.piece = at_least_one(divide_up(K, at_least_one(divide_up(K, most_k))));  // pieces of about equal length
+  }
+  if (packs) {
     shape.copies_a = far_a;
     const int64_t copy = shape.copies_a ? (shape.row_block + kGap) * (shape.piece + kGap) : 0;
     scratch = static_cast<size_t>((shape.piece * kPackedColumns + copy) * item);

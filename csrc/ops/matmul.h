@@ -53,7 +53,7 @@ struct GemmShape {
   int64_t matrices;  // per task; several only where one block is a whole matrix
   bool b_transposed;
   bool copies_a;  // of what a task packs
-  int64_t piece;  // of K, packed at a time
+  int64_t piece;  // of K, packed or fetched at a time; 0: nothing is
   Epilogue epilogue;
 };
 

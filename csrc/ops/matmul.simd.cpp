@@ -37,6 +37,52 @@ FASTNN_INLINE void pack_columns(Real* to, const Real* b, int64_t N, int64_t n, i
   }
 }
 
+// The panel of B that is read after the one at column n of the block and at k, here or in the next task.
+template <typename Real>
+FASTNN_INLINE Ahead next_panel(const Block<Real>& block, const GemmShape& shape, int64_t n, int64_t k) {
+  constexpr int64_t panel = kTileColumns<Real>, item = sizeof(Real);
+  const int64_t length = shape.K - k < shape.piece ? shape.K - k : shape.piece, beside = tile_heights(block.rows).tiles * length;
+  n += panel;
+  if (n >= block.columns) {
+    k += shape.piece;
+    if (k < shape.K) {
+      n = 0;
+    } else if (shape.row_tasks == 1) {
+      k = 0;
+    } else {
+      return {};  // a task for other rows, which reads what this one did
+    }
+  }
+  n += block.n;
+  if (n >= shape.N) return {};
+  const int64_t columns = shape.N - n < panel ? shape.N - n : panel;
+  const int64_t end = k + shape.piece < shape.K ? k + shape.piece : shape.K;
+  return {block.b + k * shape.N + n, columns * item, shape.N * item, end - k, beside};
+}
+
+// The few rows of the block meet a piece of a panel of B where it lies, fetched beside the one before.
+template <typename Real>
+FASTNN_INLINE void multiply_ahead(const Block<Real>& block, const GemmShape& shape) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  Tile<Real> t;
+  t.a_k = 1, t.b_k = shape.N;
+  int64_t k = 0;
+  do {  // once where K is 0
+    t.k = shape.K - k < shape.piece ? shape.K - k : shape.piece;
+    t.a = block.a + k;
+    for (int64_t n = 0; n < block.columns; n += panel) {
+      Ahead ahead = next_panel(block, shape, n, k);
+      t.ahead = &ahead;
+      t.b = block.b + k * shape.N + block.n + n;
+      t.c = block.c + n;
+      t.bias = block.bias == nullptr ? nullptr : block.bias + n;
+      t.start = k > 0 ? Start::accumulate : block.bias == nullptr ? Start::zero : Start::bias;
+      run_strided_tiles(t, shape.a_row, shape.N, block.rows, block.columns - n < panel ? block.columns - n : panel);
+    }
+    k += shape.piece;
+  } while (k < shape.K);
+}
+
 // A piece of K at a time. All rows of the block meet a panel of B while the second-level cache holds it.
 template <typename Real>
 FASTNN_INLINE void multiply_packing(const Block<Real>& block, Real* scratch, const GemmShape& shape) {
@@ -96,13 +142,27 @@ FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape,
     }
     return;
   }
+  // Whole vectors: what one writes too much the next overwrites, and the last writes no more than its part. Some k of a tile after the
+  // other, because rows and tiles whose distances are powers of two share few lines of a cache.
+  constexpr int64_t kLines = 8, lanes = kLanes<Real>;
   const TileHeights heights = tile_heights(shape.M, shape.height);
-  for (int64_t k = first; k < end; ++k) {
+  for (int64_t k = first; k < end; k += kLines) {
+    const int64_t lines = end - k < kLines ? end - k : kLines;
     for (int64_t tile = 0; tile < heights.tiles; ++tile) {
       const int64_t m = heights.first_row(tile), height = heights[tile];
-      for_each_vector<Real>(height, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-        lanes.store(to + m * shape.K + k * height + i, lanes.load(a + k * shape.M + m + i));
-      });
+      const Real* from = a + k * shape.M + m;
+      Real* target = to + m * shape.K + k * height;
+      const bool fits = (height + lanes - 1) / lanes * lanes <= 2 * height;
+      for (int64_t i = 1; i <= lines; ++i, from += shape.M, target += height) {
+        __builtin_prefetch(from + kLines * shape.M);
+        if (fits && i < lines) {
+          for (int64_t j = 0; j < height; j += lanes) store(target + j, load(from + j));
+        } else {
+          for_each_vector<Real>(height, [&](int64_t j, auto some) __attribute__((always_inline)) {
+            some.store(target + j, some.load(from + j));
+          });
+        }
+      }
     }
   }
 }
@@ -169,7 +229,16 @@ void pack_b_multiply(Real* c, const Real* packed, const Real* b, Scratch scratch
   do {
     for (int64_t n = share.n; n < share.end_n; n += kTileColumns<Real>) {
       pack_columns(columns, b, shape.N, n, product.width(n), k, k + product.length(k));
-      for (int64_t tile = share.first; tile < share.end; ++tile) product.multiply(tile, n, k, columns);
+      const int64_t next = n + kTileColumns<Real>;
+      Ahead ahead;
+      if (next < shape.N && (next < share.end_n || shape.row_tasks == 1)) {
+        ahead = {b + k * shape.N + next,
+                 product.width(next) * static_cast<int64_t>(sizeof(Real)),
+                 shape.N * static_cast<int64_t>(sizeof(Real)),
+                 product.length(k),
+                 (share.end - share.first) * product.length(k)};
+      }
+      for (int64_t tile = share.first; tile < share.end; ++tile) product.multiply(tile, n, k, columns, &ahead);
     }
     k += shape.piece;
   } while (k < shape.K);
@@ -202,6 +271,8 @@ FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Re
                             columns};
     if constexpr (packs) {
       multiply_packing(block, scratch, shape);
+    } else if (shape.piece > 0) {
+      multiply_ahead(block, shape);
     } else {
       multiply_in_place(block, shape);
     }

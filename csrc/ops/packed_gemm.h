@@ -47,13 +47,13 @@ struct PackedProduct {
   FASTNN_INLINE int64_t length(int64_t k) const { return shape.K - k < shape.piece ? shape.K - k : shape.piece; }
   FASTNN_INLINE int64_t width(int64_t n) const { return shape.N - n < kTileColumns<Real> ? shape.N - n : kTileColumns<Real>; }
 
-  FASTNN_INLINE void multiply(int64_t tile, int64_t n, int64_t k, const Real* columns) const {
+  FASTNN_INLINE void multiply(int64_t tile, int64_t n, int64_t k, const Real* columns, Ahead* ahead = nullptr) const {
     const Start start = k > 0 ? Start::accumulate : bias == nullptr ? Start::zero : Start::bias;
     const int64_t m = heights.first_row(tile), height = heights[tile];
     const Real* const rows = shape.a_transposed ? a + m * shape.K + k * height : a + m * shape.a_row + k;
     const int64_t row = shape.a_transposed ? 1 : shape.a_row, next_k = shape.a_transposed ? height : 1;
     multiply_panel<Real>({rows, columns, c + (m - first_row) * shape.N + n, bias == nullptr ? nullptr : bias + n, row, next_k,
-                          shape.N, length(k), start},
+                          shape.N, length(k), start, ahead},
                          height, width(n));
   }
 };

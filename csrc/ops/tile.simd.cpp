@@ -42,7 +42,9 @@ __attribute__((noinline)) void tile(const Tile<Real>& t, int64_t n, int tail) {
         constexpr std::integral_constant<int64_t, kTileVectors * kVectorBytes> panel;
         add_along_rows<Real, rows, vectors>(sum, row, at, b, panel, t.k, read);
       } else if constexpr (walk == Walk::along_rows) {
-        add_along_rows<Real, rows, vectors>(sum, row, at, b, b_bytes, t.k, read);
+        in_spans(t.ahead, t.k, [&](int64_t k, int64_t length) __attribute__((always_inline)) {
+          add_along_rows<Real, rows, vectors>(sum, row, at + k, b + k * t.b_k, b_bytes, length, read);
+        });
       } else if constexpr (walk == Walk::side_by_side) {
         add_side_by_side<Real, rows, vectors>(sum, row[0] + at, t.a_k, b, b_bytes, t.k, read);
       } else {

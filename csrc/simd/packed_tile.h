@@ -26,6 +26,7 @@ struct PackedTile {
   const Real* bias = nullptr;
   int64_t a_row, a_k, c_row, k;
   Start start = Start::zero;
+  Ahead* ahead = nullptr;
 };
 
 // side_by_side: a_row is 1; else a_k is.
@@ -57,14 +58,17 @@ __attribute__((noinline)) void packed_tile(const PackedTile<Real>& t) {
   }
   constexpr std::integral_constant<int64_t, vectors * kVectorBytes> b_bytes;
   const auto read = [](const Real* p, int) __attribute__((always_inline)) { return load(p); };
-  if constexpr (side_by_side) {
-    add_side_by_side<Real, rows, vectors>(sum, t.a, t.a_k, t.b, b_bytes, t.k, read);
-  } else {
-    const Real* row[rows];
-    FASTNN_UNROLL
-    for (int r = 0; r < rows; ++r) row[r] = t.a + r * t.a_row;
-    add_along_rows<Real, rows, vectors>(sum, row, 0, t.b, b_bytes, t.k, read);
-  }
+  in_spans(t.ahead, t.k, [&](int64_t k, int64_t length) __attribute__((always_inline)) {
+    const Real* const b = t.b + k * vectors * lanes;
+    if constexpr (side_by_side) {
+      add_side_by_side<Real, rows, vectors>(sum, t.a + k * t.a_k, t.a_k, b, b_bytes, length, read);
+    } else {
+      const Real* row[rows];
+      FASTNN_UNROLL
+      for (int r = 0; r < rows; ++r) row[r] = t.a + r * t.a_row;
+      add_along_rows<Real, rows, vectors>(sum, row, k, b, b_bytes, length, read);
+    }
+  });
   FASTNN_UNROLL
   for (int r = 0; r < rows; ++r) {
     FASTNN_UNROLL

@@ -19,6 +19,7 @@
 // plain load and no instruction to spread it.
 #pragma once
 
+#include "simd/ahead.h"
 #include "simd/chains.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -46,6 +47,7 @@ struct Tile {
   int64_t blocks = 1, a_block = 0, b_block = 0;
   Start start = Start::zero;
   bool side_by_side = false;  // the offsets a_rows follow each other
+  Ahead* ahead = nullptr;     // of a plain product along rows
 };
 
 // The ways through A that simd/chains.h has.
