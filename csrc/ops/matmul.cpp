@@ -84,6 +84,8 @@ KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_
   const GemmKernels& kernels = gemm_kernels(isa);
   const bool is_double = dtype == DType::float64;
   auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, {.transpose_a = true}, false);
+  const bool packs_a = M * static_cast<int64_t>(item_size(dtype)) > (reads_distant_rows() ? 512 : 128);
+  if (!packs_a) shape.a_tasks = 0;
   const int64_t panel = kernels.tile_columns[is_double], panels = divide_up(N, panel), tiles = divide_up(M, shape.height);
   shape.column_block = panels >= 16 ? 2 * panel : panel;
   shape.tile_block = divide_up(tiles, std::clamp<int64_t>(M / 128, 1, divide_up(8, panels)));
@@ -91,7 +93,8 @@ KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_
   KernelStep multiply = kernel_step(kernels.pack_b_multiply[is_double], shape.row_tasks * divide_up(N, shape.column_block),
                                     shape, static_cast<size_t>(shape.piece * panel) * item_size(dtype));
   pack.operands = {workspace, 1, 2};
-  multiply.operands = {0, workspace, 2};
+  multiply.operands = {0, packs_a ? workspace : 1, 2};
+  if (!packs_a) return {{std::move(multiply)}};
   return two_steps(std::move(pack), std::move(multiply), workspace_bytes);
 }
 
@@ -143,8 +146,10 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   }
   // What lies in its own way: rows of A whose distance is a multiple of 2 KB, and a transposed A that is long.
   const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
-  const bool far_b = !options.transpose_b && N * item >= 1024;  // rows of B, which no processor reads ahead from one to the next
-  const bool fetches = far_b && !options.transpose_a && M <= 56;  // few rows would not pay for a copy of B
+  const bool far_b =
+      !options.transpose_b && N * item >= 1024;  // rows of B, which no processor reads ahead from one to the next
+  // Few rows do not pay for a copy of B.
+  const bool fetches = far_b && !options.transpose_a && M <= (reads_distant_rows() ? 56 : 4);
   const bool packs = !fetches && (options.transpose_b || far_b || (options.transpose_a && far_a && K >= 256));
   // Blocks of C make tasks of some 20 microseconds. Small products are cut finer so that there is work for several threads,
   // unless there are many of them: columns first, because every block of rows packs the same panel of B again.

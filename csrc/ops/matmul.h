@@ -57,7 +57,7 @@ struct GemmShape {
   Epilogue epilogue;
 };
 
-// B packed in a step of its own, in panels of columns, and with it a transposed A, in tiles of rows, [k][row] each, one after the
+// B packed in a step of its own, in panels of columns, and perhaps with it a transposed A, in tiles of rows, [k][row] each, one after the
 // other. Another A is read where it lies, or from a copy if its rows lie in each other's way.
 struct PackedGemmShape {
   int64_t M, N, K;
@@ -66,7 +66,7 @@ struct PackedGemmShape {
   int64_t b_begins;                             // where B lies in the workspace
   int64_t a_row;                                // between rows of an A that is not transposed
   int64_t a_block, b_block;                     // what a task packs: rows of memory
-  int64_t a_tasks;                              // tasks that pack A, before those that pack B
+  int64_t a_tasks;                              // tasks that pack A, before those that pack B; 0: A is read where it lies
   int64_t piece;                                // of K, multiplied at a time
   int64_t tile_block, column_block, row_tasks;  // tiles and columns of C, per task
   Epilogue epilogue;
@@ -83,7 +83,7 @@ struct GemmKernels {                 // [0] for float, [1] for double
   KernelFn pack[2];                  // workspace, A, B
   KernelFn multiply_packed[2];       // C, workspace, A
   KernelFn multiply_packed_bias[2];  // C, workspace, A, bias or null, other or null
-  KernelFn pack_b_multiply[2];       // C, workspace, B
+  KernelFn pack_b_multiply[2];       // C, workspace or A, B
   int tile_rows, side_by_side_rows, tile_columns[2];
 };
 FASTNN_PER_ISA(GemmKernels, gemm_kernels)

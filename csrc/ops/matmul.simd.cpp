@@ -41,7 +41,8 @@ FASTNN_INLINE void pack_columns(Real* to, const Real* b, int64_t N, int64_t n, i
 template <typename Real>
 FASTNN_INLINE Ahead next_panel(const Block<Real>& block, const GemmShape& shape, int64_t n, int64_t k) {
   constexpr int64_t panel = kTileColumns<Real>, item = sizeof(Real);
-  const int64_t length = shape.K - k < shape.piece ? shape.K - k : shape.piece, beside = tile_heights(block.rows).tiles * length;
+  const int64_t length = shape.K - k < shape.piece ? shape.K - k : shape.piece,
+                beside = tile_heights(block.rows).tiles * length;
   n += panel;
   if (n >= block.columns) {
     k += shape.piece;
@@ -159,9 +160,8 @@ FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape,
         if (fits && i < lines) {
           for (int64_t j = 0; j < height; j += lanes) store(target + j, load(from + j));
         } else {
-          for_each_vector<Real>(height, [&](int64_t j, auto some) __attribute__((always_inline)) {
-            some.store(target + j, some.load(from + j));
-          });
+          for_each_vector<Real>(height, [&](int64_t j, auto some)
+                                            __attribute__((always_inline)) { some.store(target + j, some.load(from + j)); });
         }
       }
     }
@@ -233,10 +233,8 @@ void pack_b_multiply(Real* c, const Real* packed, const Real* b, Scratch scratch
       const int64_t next = n + kTileColumns<Real>;
       Ahead ahead;
       if (next < shape.N && (next < share.end_n || shape.row_tasks == 1)) {
-        ahead = {b + k * shape.N + next,
-                 product.width(next) * static_cast<int64_t>(sizeof(Real)),
-                 shape.N * static_cast<int64_t>(sizeof(Real)),
-                 product.length(k),
+        ahead = {b + k * shape.N + next, product.width(next) * static_cast<int64_t>(sizeof(Real)),
+                 shape.N * static_cast<int64_t>(sizeof(Real)), product.length(k),
                  (share.end - share.first) * product.length(k)};
       }
       for (int64_t tile = share.first; tile < share.end; ++tile) product.multiply(tile, n, k, columns, &ahead);

@@ -27,7 +27,7 @@ struct Share {
 };
 
 // C += A B for a tile of rows and a panel of columns, `length` k from `k`. `c` is where the first row of the share lies, with all
-// its columns; a is all of A, in tiles or in rows; `columns` are these k of the panel.
+// its columns; a is all of A, in tiles or in rows, of which a transposed A has one for each k; `columns` are these k of the panel.
 template <typename Real>
 struct PackedProduct {
   Real* c;
@@ -50,11 +50,17 @@ struct PackedProduct {
   FASTNN_INLINE void multiply(int64_t tile, int64_t n, int64_t k, const Real* columns, Ahead* ahead = nullptr) const {
     const Start start = k > 0 ? Start::accumulate : bias == nullptr ? Start::zero : Start::bias;
     const int64_t m = heights.first_row(tile), height = heights[tile];
-    const Real* const rows = shape.a_transposed ? a + m * shape.K + k * height : a + m * shape.a_row + k;
-    const int64_t row = shape.a_transposed ? 1 : shape.a_row, next_k = shape.a_transposed ? height : 1;
-    multiply_panel<Real>({rows, columns, c + (m - first_row) * shape.N + n, bias == nullptr ? nullptr : bias + n, row, next_k,
-                          shape.N, length(k), start, ahead},
-                         height, width(n));
+    PackedTile<Real> t;
+    t.b = columns, t.c = c + (m - first_row) * shape.N + n, t.bias = bias == nullptr ? nullptr : bias + n;
+    t.c_row = shape.N, t.k = length(k), t.start = start, t.ahead = ahead;
+    if (!shape.a_transposed) {
+      t.a = a + m * shape.a_row + k, t.a_row = shape.a_row, t.a_k = 1;
+    } else if (shape.a_tasks > 0) {
+      t.a = a + m * shape.K + k * height, t.a_row = 1, t.a_k = height;
+    } else {
+      t.a = a + m + k * shape.M, t.a_row = 1, t.a_k = shape.M;
+    }
+    multiply_panel<Real>(t, height, width(n));
   }
 };
 

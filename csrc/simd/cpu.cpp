@@ -37,6 +37,20 @@ bool cpu_runs(Isa isa) {
 }
 #endif
 
+// AMD's, from Zen 3 on.
+bool detect_distant_rows() {
+#if defined(__x86_64__)
+  uint32_t a, b, c, d;
+  if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_AMD_ebx || c != signature_AMD_ecx || d != signature_AMD_edx)
+    return false;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
+  const uint32_t family = (a >> 8 & 0xf) + (a >> 20 & 0xff);
+  return family >= 0x19;
+#else
+  return false;
+#endif
+}
+
 std::vector<Isa> detect() {
   std::vector<Isa> found = {Isa::generic};
 #if defined(FASTNN_HAS_AVX2)
@@ -80,6 +94,11 @@ std::string_view isa_name(Isa isa) {
 const std::vector<Isa>& available_isas() {
   static const std::vector<Isa> isas = detect();
   return isas;
+}
+
+bool reads_distant_rows() {
+  static const bool reads = detect_distant_rows();
+  return reads;
 }
 
 Isa current_isa() { return selected(); }

@@ -19,4 +19,8 @@ const std::vector<Isa>& available_isas();
 Isa current_isa();
 void use_isa(std::string_view name);
 
+// Whether rows that lie up to a few kilobytes apart are multiplied as fast where they lie as from a copy side by side. So it is on a
+// Zen 4, whose products wait for copies more than for rows; a Cascade Lake is faster with the copy.
+bool reads_distant_rows();
+
 }  // namespace fastnn
