@@ -156,7 +156,6 @@ FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape,
       const bool fits = (height + lanes - 1) / lanes * lanes <= 2 * height;
       for (int64_t i = 1; i <= lines; ++i, from += shape.M, target += height) {
         __builtin_prefetch(from + kLines * shape.M);
-        __builtin_prefetch(target + kLines * height, 1);
         if (fits && i < lines) {
           for (int64_t j = 0; j < height; j += lanes) store(target + j, load(from + j));
         } else {
