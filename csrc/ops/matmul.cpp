@@ -78,22 +78,26 @@ KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t 
   return two_steps(std::move(pack), std::move(multiply), workspace_bytes);
 }
 
-// A gradient of weights, A^T B: B is as large as a batch, and few tasks read the same panel of it. What one packs it finds in its
-// caches.
+// A gradient of weights, A^T B: both operands are as large as a batch. Of the wider one a task packs panels as it comes to them and
+// finds them in its caches; the other is packed before, or read where it lies. If the wider one is A, what is computed is B^T A.
 KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, size_t workspace) {
   const GemmKernels& kernels = gemm_kernels(isa);
-  const bool is_double = dtype == DType::float64;
+  const bool is_double = dtype == DType::float64, turned = M >= 2 * N;
+  const size_t narrow = turned ? 2 : 1, wide = turned ? 1 : 2;
+  if (turned) std::swap(M, N);
   auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, {.transpose_a = true}, false);
   const bool packs_a = M * static_cast<int64_t>(item_size(dtype)) > (reads_distant_rows() ? 512 : 128);
   if (!packs_a) shape.a_tasks = 0;
   const int64_t panel = kernels.tile_columns[is_double], panels = divide_up(N, panel), tiles = divide_up(M, shape.height);
+  shape.turned = turned;
   shape.column_block = panels >= 16 ? 2 * panel : panel;
   shape.tile_block = divide_up(tiles, std::clamp<int64_t>(M / 128, 1, divide_up(8, panels)));
   shape.row_tasks = divide_up(tiles, shape.tile_block);
+  const int64_t scratch = (shape.piece + (turned ? shape.tile_block * shape.height : 0)) * panel;
   KernelStep multiply = kernel_step(kernels.pack_b_multiply[is_double], shape.row_tasks * divide_up(N, shape.column_block),
-                                    shape, static_cast<size_t>(shape.piece * panel) * item_size(dtype));
-  pack.operands = {workspace, 1, 2};
-  multiply.operands = {0, packs_a ? workspace : 1, 2};
+                                    shape, static_cast<size_t>(scratch) * item_size(dtype));
+  pack.operands = {workspace, narrow, wide};
+  multiply.operands = {0, packs_a ? workspace : narrow, wide};
   if (!packs_a) return {{std::move(multiply)}};
   return two_steps(std::move(pack), std::move(multiply), workspace_bytes);
 }

@@ -69,6 +69,7 @@ struct PackedGemmShape {
   int64_t a_tasks;                              // tasks that pack A, before those that pack B; 0: A is read where it lies
   int64_t piece;                                // of K, multiplied at a time
   int64_t tile_block, column_block, row_tasks;  // tiles and columns of C, per task
+  bool turned;                                  // the result is written as (N, M)
   Epilogue epilogue;
 };
 
@@ -83,7 +84,7 @@ struct GemmKernels {                 // [0] for float, [1] for double
   KernelFn pack[2];                  // workspace, A, B
   KernelFn multiply_packed[2];       // C, workspace, A
   KernelFn multiply_packed_bias[2];  // C, workspace, A, bias or null, other or null
-  KernelFn pack_b_multiply[2];       // C, workspace or A, B
+  KernelFn pack_b_multiply[2];       // C, or C turned, workspace or A, B
   int tile_rows, side_by_side_rows, tile_columns[2];
 };
 FASTNN_PER_ISA(GemmKernels, gemm_kernels)

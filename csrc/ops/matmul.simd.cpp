@@ -219,27 +219,41 @@ template <typename Real>
 void multiply_packed(Real* c, const Real* packed, const Real* a, const PackedGemmShape& shape, int64_t task) {
   multiply_packed_bias<Real>(c, packed, a, nullptr, nullptr, shape, task);
 }
-// A is packed, a panel of B before it is multiplied by: it meets all tiles before the next panel takes its place.
+// A panel of B is packed before it is multiplied by, while what the next is made of is fetched: it meets all tiles of A before the next
+// takes its place.
 template <typename Real>
-void pack_b_multiply(Real* c, const Real* packed, const Real* b, Scratch scratch, const PackedGemmShape& shape, int64_t task) {
+void pack_b_multiply(Real* c, const Real* a, const Real* b, Scratch scratch, const PackedGemmShape& shape, int64_t task) {
+  constexpr int64_t panel = kTileColumns<Real>, item = sizeof(Real);
   const Share share = share_of(shape, task);
-  const PackedProduct<Real> product(c + first_row(shape, share) * shape.N, packed, nullptr, shape, share);
+  const int64_t first = first_row(shape, share);
   Real* const columns = scratch.as<Real>();
-  int64_t k = 0;
-  do {
-    for (int64_t n = share.n; n < share.end_n; n += kTileColumns<Real>) {
-      pack_columns(columns, b, shape.N, n, product.width(n), k, k + product.length(k));
-      const int64_t next = n + kTileColumns<Real>;
+  Real* const turned = columns + shape.piece * panel;
+  for (int64_t n = share.n; n < share.end_n; n += panel) {
+    const int64_t width = shape.N - n < panel ? shape.N - n : panel;
+    PackedGemmShape one = shape;  // where the result is turned, its panel alone
+    if (shape.turned) one.N = width;
+    const PackedProduct<Real> product(shape.turned ? turned : c + first * shape.N, a, nullptr, one, share);
+    int64_t k = 0;
+    do {  // once where K is 0
+      const int64_t length = product.length(k);
+      pack_columns(columns, b, shape.N, n, width, k, k + length);
+      const bool more = k + length < shape.K;
+      const int64_t next_n = more ? n : n + panel, next_k = more ? k + length : 0;
       Ahead ahead;
-      if (next < shape.N && (next < share.end_n || shape.row_tasks == 1)) {
-        ahead = {b + k * shape.N + next, product.width(next) * static_cast<int64_t>(sizeof(Real)),
-                 shape.N * static_cast<int64_t>(sizeof(Real)), product.length(k),
-                 (share.end - share.first) * product.length(k)};
+      if (next_n < shape.N && (next_n < share.end_n || shape.row_tasks == 1)) {
+        const int64_t next_width = shape.N - next_n < panel ? shape.N - next_n : panel;
+        ahead = {b + next_k * shape.N + next_n, next_width * item, shape.N * item, product.length(next_k),
+                 (share.end - share.first) * length};
       }
-      for (int64_t tile = share.first; tile < share.end; ++tile) product.multiply(tile, n, k, columns, &ahead);
+      for (int64_t tile = share.first; tile < share.end; ++tile)
+        product.multiply(tile, shape.turned ? 0 : n, k, columns, &ahead);
+      k += shape.piece;
+    } while (k < shape.K);
+    if (shape.turned) {
+      const TileHeights heights = tile_heights(shape.M, shape.height);
+      transpose(c + n * shape.M + first, shape.M, turned, width, heights.first_row(share.end) - first, width);
     }
-    k += shape.piece;
-  } while (k < shape.K);
+  }
 }
 
 template <typename Real, bool packs>
