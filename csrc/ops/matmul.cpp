@@ -86,7 +86,7 @@ KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_
   const size_t narrow = turned ? 2 : 1, wide = turned ? 1 : 2;
   if (turned) std::swap(M, N);
   auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, {.transpose_a = true}, false);
-  const bool packs_a = M * static_cast<int64_t>(item_size(dtype)) > (reads_distant_rows() ? 512 : 128);
+  const bool packs_a = M * static_cast<int64_t>(item_size(dtype)) > (reads_distant_rows() ? 1024 : 128);
   if (!packs_a) shape.a_tasks = 0;
   const int64_t panel = kernels.tile_columns[is_double], panels = divide_up(N, panel), tiles = divide_up(M, shape.height);
   shape.turned = turned;
