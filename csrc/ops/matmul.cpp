@@ -102,6 +102,34 @@ KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_
   return two_steps(std::move(pack), std::move(multiply), workspace_bytes);
 }
 
+KernelStep multiply_step(const GemmKernels& kernels, bool is_double, bool packs, int64_t tasks, GemmShape shape, size_t scratch,
+                         const GemmOptions& options) {
+  shape.epilogue = options.epilogue;
+  const bool plain = options.bias == kNoOperand && options.epilogue == Epilogue::none;
+  const auto& multiply =
+      packs ? (plain ? kernels.pack_multiply : kernels.pack_multiply_bias) : (plain ? kernels.multiply : kernels.multiply_bias);
+  KernelStep step = kernel_step(multiply[is_double], tasks, shape, scratch);
+  step.operands = {0, 1, 2};
+  if (!plain) step.operands.insert(step.operands.end(), {options.bias, options.other});
+  return step;
+}
+
+// With few rows packing a transposed B takes as long as half of the product. As B^T A^T it is read where it lies, if A^T fills panels
+// well and rows of B do not fight for a line of the cache.
+bool pays_to_turn(int64_t M, int64_t N, int64_t K, int64_t item, int64_t panel, const GemmOptions& options) {
+  return options.transpose_b && !options.transpose_a && options.bias == kNoOperand && M <= 64 &&
+         4 * M >= 3 * divide_up(M, panel) * panel && N >= 64 && K >= 32 && K * item % 4096 != 0;
+}
+KernelPlan plan_turned_gemm(GemmShape shape, const GemmKernels& kernels, bool is_double, const GemmOptions& options) {
+  shape.turned = true;
+  shape.matrices = shape.row_tasks = 1, shape.row_block = shape.M;
+  shape.column_block = std::max<int64_t>(48, divide_up(shape.N, 8));
+  shape.column_tasks = divide_up(shape.N, shape.column_block);
+  shape.piece = divide_up(shape.K, divide_up(shape.K, 512));
+  const size_t scratch = static_cast<size_t>((shape.piece + shape.column_block) * kernels.tile_columns[is_double]);
+  return {{multiply_step(kernels, is_double, true, shape.column_tasks, shape, scratch * (is_double ? 8 : 4), options)}};
+}
+
 }  // namespace
 
 PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, GemmOptions options, bool packs_b) {
@@ -148,10 +176,13 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
     return is_gradient ? plan_gradient_gemm(isa, dtype, M, N, K, options.workspace)
                        : plan_packed_gemm(isa, dtype, M, N, K, options);
   }
+  const GemmKernels& kernels = gemm_kernels(isa);
+  if (batch.count == 1 && pays_to_turn(M, N, K, item, kernels.tile_columns[is_double], options)) {
+    return plan_turned_gemm(shape, kernels, is_double, options);
+  }
   // What lies in its own way: rows of A whose distance is a multiple of 2 KB, and a transposed A that is long.
   const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
-  const bool far_b =
-      !options.transpose_b && N * item >= 1024;  // rows of B, which no processor reads ahead from one to the next
+  const bool far_b = !options.transpose_b && N * item >= 1024;  // no processor reads ahead from one row of B to the next
   // Few rows do not pay for a copy of B.
   const bool fetches = far_b && !options.transpose_a && M <= (reads_distant_rows() ? 56 : 4);
   const bool packs = !fetches && (options.transpose_b || far_b || (options.transpose_a && far_a && K >= 256));
@@ -170,8 +201,6 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
     shape.matrices = std::clamp<int64_t>(262144 / std::max<int64_t>(1, M * N * K), 1, std::max<int64_t>(1, batch.count / 16));
   }
   const int64_t tasks = divide_up(batch.count, shape.matrices) * shape.row_tasks * shape.column_tasks;
-
-  const GemmKernels& kernels = gemm_kernels(isa);
   size_t scratch = 0;
   if (packs || fetches) {
     // Of a transposed A, whose numbers for one row lie a row of A apart, no more than the first-level cache holds.
@@ -183,14 +212,7 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
     const int64_t copy = shape.copies_a ? (shape.row_block + kGap) * (shape.piece + kGap) : 0;
     scratch = static_cast<size_t>((shape.piece * kPackedColumns + copy) * item);
   }
-  shape.epilogue = options.epilogue;
-  const bool plain = options.bias == kNoOperand && options.epilogue == Epilogue::none;
-  const auto& multiply =
-      packs ? (plain ? kernels.pack_multiply : kernels.pack_multiply_bias) : (plain ? kernels.multiply : kernels.multiply_bias);
-  KernelStep step = kernel_step(multiply[is_double], tasks, shape, scratch);
-  step.operands = {0, 1, 2};
-  if (!plain) step.operands.insert(step.operands.end(), {options.bias, options.other});
-  return {{std::move(step)}};
+  return {{multiply_step(kernels, is_double, packs, tasks, shape, scratch, options)}};
 }
 
 namespace {

@@ -54,6 +54,7 @@ struct GemmShape {
   bool b_transposed;
   bool copies_a;  // of what a task packs
   int64_t piece;  // of K, packed or fetched at a time; 0: nothing is
+  bool turned;    // computed as B^T A^T
   Epilogue epilogue;
 };
 

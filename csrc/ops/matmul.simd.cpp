@@ -130,6 +130,34 @@ FASTNN_INLINE void multiply_packing(const Block<Real>& block, Real* scratch, con
   } while (k < shape.K);
 }
 
+// A block of few rows, B being transposed, as C^T = B^T A^T: rows of B are read where they lie and only A, the smaller, is packed.
+template <typename Real>
+FASTNN_INLINE void multiply_turned(const Block<Real>& block, Real* scratch, const GemmShape& shape) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  Real* const turned = scratch + shape.piece * panel;  // a panel of C^T
+  const TileHeights heights = tile_heights(block.columns);
+  PackedTile<Real> t;
+  t.b = scratch, t.a_row = shape.K, t.a_k = 1, t.c_row = panel;
+  for (int64_t m = 0; m < block.rows; m += panel) {
+    const int64_t width = block.rows - m < panel ? block.rows - m : panel;
+    int64_t k = 0;
+    do {  // once where K is 0
+      t.k = shape.K - k < shape.piece ? shape.K - k : shape.piece;
+      t.start = k > 0 ? Start::accumulate : Start::zero;
+      transpose(scratch, panel, block.a + m * shape.K + k, shape.K, width, t.k);
+      for (int64_t tile = 0; tile < heights.tiles; ++tile) {
+        const int64_t n = heights.first_row(tile), height = heights[tile];
+        const Real* const rows = block.b + (block.n + n) * shape.K + k;
+        // Whole panels: what stands in a column that is none stays in it.
+        t.a = rows, t.c = turned + n * panel;
+        multiply_panel(t, height, panel);
+      }
+      k += shape.piece;
+    } while (k < shape.K);
+    transpose(block.c + m * shape.N, shape.N, turned, panel, block.columns, width);
+  }
+}
+
 // A row of memory is read from end to end by one task.
 template <typename Real>
 FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape, int64_t task) {
@@ -282,7 +310,7 @@ FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Re
                             n,
                             columns};
     if constexpr (packs) {
-      multiply_packing(block, scratch, shape);
+      shape.turned ? multiply_turned(block, scratch, shape) : multiply_packing(block, scratch, shape);
     } else if (shape.piece > 0) {
       multiply_ahead(block, shape);
     } else {
