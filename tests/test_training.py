@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -128,6 +129,39 @@ class TestDeterminism:
         np.testing.assert_array_equal(model.predict(data[0], batch_size=7), whole)
         np.testing.assert_array_equal(model.predict(data[0][3:4]), whole[3:4])
         np.testing.assert_array_equal(model(data[0]), whole)
+
+    def test_predictions_in_batches_can_be_interrupted(self):
+        model = fastnn.Sequential([layers.Dense(2, input_shape=(4,))])
+        x = np.ones((1 << 21, 4), np.float32)
+        model.predict(x[:1])
+
+        def alarm(*_):
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGALRM, alarm)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            with pytest.raises(KeyboardInterrupt):
+                model.predict(x, batch_size=1)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        np.testing.assert_array_equal(model.predict(x[:3], batch_size=1), model.predict(x[:3]))
+
+    def test_batches_of_a_function(self):
+        twice = fastnn.Sequential([layers.Dense(3, input_shape=(2,))])
+        function = twice._prediction_program([np.ones((1, 2), np.float32)], False).function
+        with pytest.raises(ValueError, match="run_batches: 0 samples, 2 at a time; expected at least one"):
+            function.run_batches([np.ones((0, 2), np.float32)], 2, False)
+        with pytest.raises(ValueError, match="run_batches: 4 samples, 0 at a time; expected at least one"):
+            function.run_batches([np.ones((4, 2), np.float32)], 0, False)
+        with pytest.raises(ValueError, match="expected arrays with as many rows as the first"):
+            function.run_batches([np.ones((4, 2), np.float32), np.ones((3, 2), np.float32)], 2, False)
+        with pytest.raises(ValueError, match="run_batches: 0 samples"):
+            function.run_batches([], 2, False)
+        for rows in (1, 2, 3, 5, 9):
+            (found,) = function.run_batches([np.arange(10, dtype=np.float32).reshape(5, 2)], rows, False)
+            np.testing.assert_array_equal(found, twice.predict(np.arange(10, dtype=np.float32).reshape(5, 2)))
 
 
 class TestFit:

@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -287,6 +288,70 @@ py::object run_function(Function& function, const py::list& inputs, bool commit,
   return py::make_tuple(results, described);
 }
 
+// Runs it for `rows` samples at a time, which are rows of all inputs, and of the results: those of a batch are written where they belong.
+py::list run_batches(Function& function, const py::list& inputs, int64_t rows, bool commit) {
+  Bound bound;
+  std::vector<TensorType> types;
+  for (const auto& input : inputs) {
+    bound.arrays.push_back(contiguous(input.cast<py::array>()));
+    types.push_back(type_of(bound.arrays.back(), "input"));
+    if (types.back().shape.empty() || types.back().shape[0] != types[0].shape[0]) {
+      throw ValueError(concat("run_batches: an input of shape ", types.back().shape,
+                              "; expected arrays with as many rows as the first; pass arrays of equal length"));
+    }
+    bound.inputs.push_back(bound.arrays.back().data());
+  }
+  const int64_t samples = types.empty() ? 0 : types[0].shape[0].factor();
+  if (samples < 1 || rows < 1) {
+    throw ValueError(concat("run_batches: ", samples, " samples, ", rows, " at a time; expected at least one; pass more"));
+  }
+  const auto program_for = [&](int64_t count) {
+    std::vector<TensorType> part = types;
+    for (TensorType& type : part) type.shape[0] = count;
+    return function.program(part);
+  };
+  const int64_t batches = samples / rows, rest = samples % rows;
+  const auto program = program_for(std::min(rows, samples)), last = rest > 0 ? program_for(rest) : program;
+  std::vector<TensorType> results_of_all = program->outputs;
+  for (size_t i = 0; i < results_of_all.size(); ++i) {
+    Shape& shape = results_of_all[i].shape;
+    if (shape.empty())
+      throw ValueError("run_batches: a result that is one number; expected a row for each sample; run it at once");
+    shape[0] = batches * shape[0].factor() + (rest > 0 ? last->outputs[i].shape[0].factor() : 0);
+  }
+  py::list results;
+  bind_outputs(bound, results_of_all, py::none(), results);
+  std::vector<size_t> input_bytes, output_bytes;  // of a batch
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    input_bytes.push_back(static_cast<size_t>(bound.arrays[i].nbytes()) / static_cast<size_t>(samples) *
+                          static_cast<size_t>(rows));
+  }
+  for (const TensorType& type : program->outputs) {
+    output_bytes.push_back(static_cast<size_t>(count(to_dims(type.shape, "run_batches"))) * item_size(type.dtype));
+  }
+
+  {
+    using Clock = std::chrono::steady_clock;
+    const py::gil_scoped_release release;
+    auto looked = Clock::now();
+    for (int64_t batch = 0; batch * rows < samples; ++batch) {
+      function.run(batch < batches ? *program : *last, bound.inputs, bound.outputs, commit);
+      for (size_t i = 0; i < input_bytes.size(); ++i) {
+        bound.inputs[i] = static_cast<const std::byte*>(bound.inputs[i]) + input_bytes[i];
+      }
+      for (size_t i = 0; i < output_bytes.size(); ++i) {
+        bound.outputs[i] = static_cast<std::byte*>(bound.outputs[i]) + output_bytes[i];
+      }
+      if (const auto now = Clock::now(); now - looked > std::chrono::milliseconds(50)) {
+        looked = now;
+        const py::gil_scoped_acquire acquire;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();  // somebody pressed Ctrl-C
+      }
+    }
+  }
+  return results;
+}
+
 // ---- Random numbers for the host ------------------------------------------------------------------------------------------
 
 // Element i is word i % 4 of counter i / 4 as a float, and words 2 (i % 2) and 2 (i % 2) + 1 of counter i / 2 as a double.
@@ -561,6 +626,8 @@ void define_graph(py::module_& m) {
   py::class_<Function>(m, "Function", "A traced graph with the programs planned from it.")
       .def(py::init([](const Graph& graph) { return std::make_unique<Function>(graph); }), py::arg("graph"))
       .def("run", &run_function, py::arg("inputs"), py::arg("commit"), py::arg("profile") = false)
+      .def("run_batches", &run_batches, py::arg("inputs"), py::arg("rows"), py::arg("commit"),
+           "The results for all rows of the inputs, of which each run gets so many.")
       .def("variables", [](const Function& f) { return variables_of(f.graph()); })
       .def(
           "describe",

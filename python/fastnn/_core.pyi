@@ -107,6 +107,10 @@ class Function:
         """
     def run(self, inputs: list, commit: bool, profile: bool = False) -> typing.Any:
         ...
+    def run_batches(self, inputs: list, rows: typing.SupportsInt | typing.SupportsIndex, commit: bool) -> list:
+        """
+        The results for all rows of the inputs, of which each run gets so many.
+        """
     def variables(self) -> list[Variable]:
         ...
 class UnsupportedTensor:

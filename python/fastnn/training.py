@@ -346,14 +346,11 @@ class Trainer(Compiled):
         level = _verbosity(self.name, verbose, auto=0)
         inputs = self._prepare_x(x, "predict")
         program, samples = self._prediction_program(inputs, training=False), len(inputs[0])
-        run = program.function.run
         began = time.perf_counter()
         if samples <= batch_size:
-            outputs: list[Array] = run(inputs, program.commits)
+            outputs: list[Array] = program.function.run(inputs, program.commits)
         else:
-            starts = range(0, samples, batch_size)
-            parts = [run([a[i : i + batch_size] for a in inputs], program.commits) for i in starts]
-            outputs = [np.concatenate(pieces) for pieces in zip(*parts)]
+            outputs = program.function.run_batches(inputs, batch_size, program.commits)
         if level:
             print(f"{samples} samples in {time.perf_counter() - began:.3f} s", file=sys.stderr)
         return unflatten(program.structure, outputs)
