@@ -87,7 +87,7 @@ KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelF
   const int64_t tiles = tiles_of(shape), chunks = parts(tiles, shape.chunk);
   const int64_t most = chunks < 8 ? parts(tiles, m == 2 ? 7 : 8) : chunks;
   shape.tasks = std::min(tasks_worth(products_of(shape, places)), most);
-  shape.transformed_rows = at_least_one(parts(8192, at_least_one(shape.F)));
+  shape.transformed_rows = at_least_one(parts(1024, at_least_one(shape.F)));
   const int64_t scratch = places * (shape.chunk * (shape.C + shape.block) + shape.C) * size;
   KernelPlan plan;
   plan.workspaces = {static_cast<size_t>(places * shape.kernel_plane) * item};
@@ -135,7 +135,7 @@ KernelPlan plan_winograd_kernel(WinogradShape shape, const WinogradKernels& kern
   const int64_t products = at_least_one(25 * shape.kernel_plane * item);
   shape.groups = std::clamp<int64_t>(tiles / 64, 1, std::clamp<int64_t>(int64_t{4} * 1024 * 1024 / products, 1, 4));
   shape.splits = shape.groups == 1 && shape.C >= 32 ? 2 : 1;  // five tasks would leave one of two threads waiting
-  shape.transformed_rows = at_least_one(parts(4096, at_least_one(shape.F)));
+  shape.transformed_rows = at_least_one(parts(1024, at_least_one(shape.F)));
   const int64_t scratch = (5 * shape.chunk * sum + 25 * std::max(shape.C, shape.F)) * item;
   KernelPlan plan;
   plan.workspaces = {static_cast<size_t>(shape.groups * products)};
