@@ -216,7 +216,7 @@ KernelPlan plan_update(const Call& call, Isa isa, const Layout& at, const Update
     plan.workspaces.push_back(packed.workspace_bytes);
     plan.steps.push_back(std::move(packed.pack));
     const int64_t tile_rows = packed.shape.height, tiles = divide_up(C, tile_rows);
-    packed.shape.tile_block = std::max<int64_t>(1, kUpdateChunk / (tile_rows * U));
+    packed.shape.tile_block = std::clamp<int64_t>(kUpdateChunk / (tile_rows * U), 1, divide_up(tiles, 16));
     plan.steps.push_back(kernel_step(kernels.product[is_double], divide_up(tiles, packed.shape.tile_block),
                                      ProductUpdateShape{shape, packed.shape, products[i], static_cast<int64_t>(workspace)},
                                      static_cast<size_t>(packed.shape.tile_block * tile_rows * U) * item_size(dtype)));

@@ -29,7 +29,7 @@
 // Requires   float or double, one dtype for everything but step; step >= 1 (0 divides by zero).
 // Edges      A parameter without elements takes no space in the state. A NaN in a gradient makes its elements NaN. The sign of 0
 //            is 0. A centered v' - m'^2 that rounding takes below 0 counts as 0.
-// Tasks      chunks of 8192 elements of all parameters laid end to end, whatever their number and sizes: a model's many small
+// Tasks      chunks of 4096 elements of all parameters laid end to end, whatever their number and sizes: a model's many small
 //            biases cost no task of their own, and its one large kernel is shared out. A product has steps of its own: pack,
 //            then for each few rows of the parameter multiply and, while the gradient is in the cache, update.
 // Numerics   elementwise; alpha is worked out in double. A product has the bits of dense_backward_kernel.
@@ -58,7 +58,7 @@ struct UpdateShape {
   double momentum = 0;                                  // sgd, rmsprop
   double rho = 0, beta_1 = 0, beta_2 = 0, epsilon = 0;  // rmsprop; adam and lion
 };
-constexpr int64_t kUpdateChunk = 8192;
+constexpr int64_t kUpdateChunk = 4096;
 
 struct ProductUpdateShape {
   UpdateShape update;
