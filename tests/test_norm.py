@@ -54,6 +54,7 @@ def forward_bound(case: Case, operands: list[Any], oracle: list[Any]) -> list[An
 
 def backward_bound(case: Case, operands: list[Any], oracle: list[Any]) -> list[Any]:
     dy, x, gamma, *statistics = operands
+    other = statistics.pop() if statistics[-1].shape == x.shape and x.ndim > statistics[0].ndim else 0
     groups, epsilon, n = case.attributes.get("groups", 32), case.attributes.get("epsilon", 1e-3), roundings(x) + 8
     variance = statistics[-1]
     deviation = np.sqrt(spread(case.op, variance, x) + epsilon)
@@ -63,7 +64,7 @@ def backward_bound(case: Case, operands: list[Any], oracle: list[Any]) -> list[A
     def mean(a: Any) -> Any:
         return spread(case.op, mean_under(case.op, a, groups), x)
 
-    dx = n * (g + mean(g) + size * mean(g * size)) / deviation
+    dx = n * (g + mean(g) + size * mean(g * size)) / deviation + 2 * np.abs(other)
     axes = tuple(range(x.ndim - 1))
     return [dx, n * (np.abs(dy) * size).sum(axis=axes), n * np.abs(dy).sum(axis=axes)][: len(oracle)]
 
@@ -81,11 +82,11 @@ def cases(op: str, shape: Shape, *, gamma: bool = True, beta: bool = True, **att
         weights, statistics = weights[:1], statistics[1:]
     while weights and weights[-1] is None:
         weights.pop()
-    forward = Case(op, [x, *weights], attributes, forward_bound)
-    return [
-        forward,
-        Case(f"{op}_backward", [normal(*shape), x, channels if gamma else None, *statistics], attributes, backward_bound),
-    ]
+    operands = [normal(*shape), x, channels if gamma else None, *statistics]
+    backward = [Case(f"{op}_backward", operands, attributes, backward_bound)]
+    if op in ("layer_norm", "rms_norm"):  # with something that is added to dx
+        backward.append(Case(f"{op}_backward", [*operands, normal(*shape)], attributes, backward_bound))
+    return [Case(op, [x, *weights], attributes, forward_bound), *backward]
 
 
 def inference(shape: Shape, *, gamma: bool = True, beta: bool = True, **attributes: Any) -> Case:

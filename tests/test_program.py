@@ -196,6 +196,54 @@ def test_what_is_done_to_a_product_is_done_by_it(name: str, rows: int):
     assert all(np.array_equal(a, b) for a, b in zip(got, expected))
 
 
+@pytest.mark.parametrize("norm", [ops.layer_norm, ops.rms_norm])
+def test_what_a_residual_adds_to_the_gradient_of_a_norm_is_added_by_it(norm: Any):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((9, 5, 40)).astype(np.float32)
+    gamma = rng.standard_normal(40).astype(np.float32)
+
+    def step(x):
+        def loss(x):
+            for _ in range(3):
+                x = x + ops.tanh(norm(x, gamma))
+            return ops.mean(ops.square(x))
+
+        return fastnn.value_and_grad(loss)(x)
+
+    def computed() -> tuple[list[str], Any]:
+        function = fastnn.function(step)
+        return [s["op"] for s in function.describe(x)["steps"]], function(x)
+
+    fused, got = computed()
+    _core._disable_passes({"norm_gradient_sum"})
+    try:
+        plain, expected = computed()
+    finally:
+        _core._disable_passes(set())
+    assert plain.count("add") == 6 and fused.count("add") == 3
+    assert all(np.array_equal(a, b) for a, b in zip(got, expected))
+
+
+def test_a_gradient_that_others_read_or_that_is_stretched_is_added_by_nobody_else():
+    x = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
+
+    def gradients(loss):
+        return fastnn.function(lambda x: fastnn.value_and_grad(loss)(x))
+
+    # Two norms of one x: the second's gradient takes the first's, which has nothing to take.
+    twice = gradients(lambda x: ops.sum(ops.square(ops.layer_norm(x)) + ops.rms_norm(x)))
+    steps = [s["op"] for s in twice.describe(x)["steps"]]
+    assert {"layer_norm_backward", "rms_norm_backward"} <= set(steps)
+    value, gradient = twice(x)
+    _core._disable_passes({"norm_gradient_sum"})
+    try:
+        alone = gradients(lambda x: ops.sum(ops.square(ops.layer_norm(x)) + ops.rms_norm(x)))
+        expected = alone(x)
+    finally:
+        _core._disable_passes(set())
+    assert np.array_equal(value, expected[0]) and np.array_equal(gradient, expected[1])
+
+
 def test_an_epilogue_that_a_product_does_not_have_stays_an_op():
     w = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
     gated = fastnn.function(lambda x: ops.dense(x, w) * ops.silu(ops.dense(x, w)) + np.float32(1))

@@ -80,14 +80,16 @@ std::vector<TensorType> infer_batch_norm_inference(const Call& call) {
   return {call.input(0)};
 }
 
-// dy, x, gamma, then the statistics, all of one shape.
+// dy, x, gamma, then the statistics, all of one shape, and perhaps one more array of x's.
 std::vector<TensorType> infer_backward(const Call& call, const Shape& statistic, bool beta) {
   expect_epsilon(call);
   call.expect_same_dtype(0, 1);
   call.expect_shape(0, call.shape(1));
   const Shape channels{call.shape(1).back()};
   expect_operand(call, 0, 2, channels);
-  for (size_t i = 3; i < call.op->inputs.size(); ++i) expect_operand(call, 0, i, statistic);
+  for (size_t i = 3; i < call.op->inputs.size(); ++i) {
+    expect_operand(call, 0, i, call.op->inputs[i] == "other?" ? call.shape(1) : statistic);
+  }
   const TensorType gradient{call.dtype(0), channels};
   return beta ? std::vector{call.input(0), gradient, gradient} : std::vector{call.input(0), gradient};
 }
@@ -257,14 +259,14 @@ std::span<const Op> norm_ops() {
        .cost = cost_forward,
        .in_place = {{0, 0}}},
       {.name = "layer_norm_backward",
-       .doc = "dx, dgamma and dbeta, the gradients of layer_norm",
-       .inputs = {"dy", "x", "gamma?", "mean", "variance"},
+       .doc = "dx + other, dgamma and dbeta: the gradients of layer_norm, to one of which something is added",
+       .inputs = {"dy", "x", "gamma?", "mean", "variance", "other?"},
        .outputs = {"dx", "dgamma", "dbeta"},
        .attributes = {epsilon},
        .infer = infer_layer_norm_backward,
        .variants = {{"rows", nullptr, plan_layer_norm_backward}},
        .cost = cost_backward,
-       .in_place = {{0, 0}, {0, 1}}},
+       .in_place = {{0, 0}, {0, 1}, {0, 5}}},
       {.name = "rms_norm",
        .doc = "y = x / sqrt(mean of x^2 + epsilon) gamma, over the last axis",
        .inputs = {"x", "gamma?"},
@@ -275,14 +277,14 @@ std::span<const Op> norm_ops() {
        .cost = cost_forward,
        .in_place = {{0, 0}}},
       {.name = "rms_norm_backward",
-       .doc = "dx and dgamma, the gradients of rms_norm",
-       .inputs = {"dy", "x", "gamma?", "mean_square"},
+       .doc = "dx + other and dgamma: the gradients of rms_norm, to one of which something is added",
+       .inputs = {"dy", "x", "gamma?", "mean_square", "other?"},
        .outputs = {"dx", "dgamma"},
        .attributes = {rms_epsilon},
        .infer = infer_rms_norm_backward,
        .variants = {{"rows", nullptr, plan_rms_norm_backward}},
        .cost = cost_backward,
-       .in_place = {{0, 0}, {0, 1}}},
+       .in_place = {{0, 0}, {0, 1}, {0, 4}}},
       {.name = "group_norm",
        .doc = "y = (x - mean) / sqrt(variance + epsilon) gamma + beta, over each sample's groups of channels",
        .inputs = {"x", "gamma?", "beta?"},

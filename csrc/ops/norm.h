@@ -13,9 +13,9 @@
 // Backward   with n elements under one mean, xhat = (x - mean) / s, s = sqrt(variance + epsilon) and g = dy gamma:
 //            dx = (g - sum g / n - xhat sum(g xhat) / n) / s, in rms_norm without the first sum; dgamma = sum of dy xhat and
 //            dbeta = sum of dy over all axes but the last. One op for the three, because they share the pass over dy and x.
-//            x, mean and variance are saved. What reaches mean and variance themselves is added by the rule in Python.
+//            Of rows, `other` may be added to dx, as the pass norm_gradient_sum has it. x, mean and variance are saved. What reaches mean and variance themselves is added by the rule in Python.
 // Writes     every element of every result.
-// Aliasing   y may be x; dx may be dy or x.
+// Aliasing   y may be x; dx may be dy, x or other.
 // Scratch    two to four numbers per channel, in batch_norm and group_norm.
 // Requires   float or double, epsilon > 0.
 // Edges      NaN and infinities reach everything under the same mean. The mean of nothing is NaN. A constant row gives beta.
@@ -57,8 +57,8 @@ constexpr int64_t kNormColumns = 64;  // per task where parts are added
 struct NormKernels {                // [0] for float, [1] for double
   KernelFn layer_norm[2];           // y, mean, variance, x, gamma or null, beta or null
   KernelFn rms_norm[2];             // y, variance, x, gamma or null
-  KernelFn layer_norm_backward[2];  // dx, dgamma, dbeta, dy, x, gamma or null, mean, variance, parts
-  KernelFn rms_norm_backward[2];    // dx, dgamma, dy, x, gamma or null, variance, parts
+  KernelFn layer_norm_backward[2];  // dx, dgamma, dbeta, dy, x, gamma or null, mean, variance, other or null, parts
+  KernelFn rms_norm_backward[2];    // dx, dgamma, dy, x, gamma or null, variance, other or null, parts
   KernelFn add_rows[2];             // dgamma, dbeta, parts
   KernelFn add_rms_rows[2];         // dgamma, parts
   KernelFn statistics[2];           // parts, x

@@ -80,10 +80,11 @@ void rms_norm(Real* y, Real* mean_square, const Real* x, const Real* gamma, cons
   norm_rows<Real, false>(y, nullptr, mean_square, x, gamma, nullptr, shape, task);
 }
 
-// dx of some rows; what they give to dgamma and dbeta goes into this task's part, which lies in the cache meanwhile.
+// dx of some rows, plus `other` where it is given; what they give to dgamma and dbeta goes into this task's part, which lies in the cache meanwhile.
 template <typename Real, bool centered>
 FASTNN_INLINE void norm_rows_backward(Real* dx, const Real* dy, const Real* x, const Real* gamma, const Real* mean,
-                                      const Real* variance, Real* parts, const RowNormShape& shape, int64_t task) {
+                                      const Real* variance, const Real* other, Real* parts, const RowNormShape& shape,
+                                      int64_t task) {
   const int64_t N = shape.N, end = smaller(shape.rows, (task + 1) * shape.rows_per_task);
   const Vec<Real> length = broadcast(static_cast<Real>(N));
   Real *dgamma = parts + task * (centered ? 2 : 1) * N, *dbeta = dgamma + N;
@@ -110,20 +111,21 @@ FASTNN_INLINE void norm_rows_backward(Real* dx, const Real* dy, const Real* x, c
       const Vec<Real> d = lanes.load(gradient + i), normal = (lanes.load(row + i) - center) * scale;
       lanes.store(dgamma + i, fma(d, normal, lanes.load(dgamma + i)));
       if constexpr (centered) lanes.store(dbeta + i, lanes.load(dbeta + i) + d);
-      lanes.store(result + i, (times(d, gamma, i, lanes) - along_one - normal * along_x) * scale);
+      const Vec<Real> own = (times(d, gamma, i, lanes) - along_one - normal * along_x) * scale;
+      lanes.store(result + i, other == nullptr ? own : own + lanes.load(other + r * N + i));
     });
   }
 }
 
 template <typename Real>
 void layer_norm_backward(Real* dx, Real*, Real*, const Real* dy, const Real* x, const Real* gamma, const Real* mean,
-                         const Real* variance, Real* parts, const RowNormShape& shape, int64_t task) {
-  norm_rows_backward<Real, true>(dx, dy, x, gamma, mean, variance, parts, shape, task);
+                         const Real* variance, const Real* other, Real* parts, const RowNormShape& shape, int64_t task) {
+  norm_rows_backward<Real, true>(dx, dy, x, gamma, mean, variance, other, parts, shape, task);
 }
 template <typename Real>
-void rms_norm_backward(Real* dx, Real*, const Real* dy, const Real* x, const Real* gamma, const Real* mean_square, Real* parts,
-                       const RowNormShape& shape, int64_t task) {
-  norm_rows_backward<Real, false>(dx, dy, x, gamma, nullptr, mean_square, parts, shape, task);
+void rms_norm_backward(Real* dx, Real*, const Real* dy, const Real* x, const Real* gamma, const Real* mean_square,
+                       const Real* other, Real* parts, const RowNormShape& shape, int64_t task) {
+  norm_rows_backward<Real, false>(dx, dy, x, gamma, nullptr, mean_square, other, parts, shape, task);
 }
 
 // Adds `rows` rows of some columns, in order: to[j] = sum of from[r * stride + j].

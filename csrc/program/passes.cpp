@@ -16,6 +16,7 @@ const std::vector<Pass>& passes() {
       {"conv2d_block", true, conv2d_block},
       {"activation_slope", false, activation_slope},
       {"product_epilogue", false, product_epilogue},
+      {"norm_gradient_sum", false, norm_gradient_sum},
       {"product_update", false, product_update},
       {"dead_nodes", false, dead_nodes},
   };

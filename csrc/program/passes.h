@@ -21,6 +21,8 @@ void conv2d_block(Graph& graph);
 void activation_slope(Graph& graph);
 // relu, an addition, a product or relu_backward of what dense or its backward made is done by these.
 void product_epilogue(Graph& graph);
+// What is added to the gradient of a layer_norm's or rms_norm's operand is added by the op that computes it.
+void norm_gradient_sum(Graph& graph);
 // The gradient of a dense kernel is made in the optimizer's update, its only reader, and never written.
 void product_update(Graph& graph);
 // Removes nodes that neither an output nor a commit depends on.

@@ -110,7 +110,7 @@ class Planner {
       for (size_t o = 0; o < nodes[i].outputs.size() && fits; ++o) {
         const ValueId value = nodes[i].outputs[o];
         fits = readers_[value].empty() && old_value[value] >= 0 && std::ranges::any_of(pairs, [&](const InPlace& pair) {
-                 return pair.output == o && nodes[i].inputs[pair.input] == old_value[value];
+                 return pair.output == o && pair.input < nodes[i].inputs.size() && nodes[i].inputs[pair.input] == old_value[value];
                });
       }
       in_commit_[i] = fits;
@@ -229,6 +229,7 @@ class Planner {
     for (size_t i = 0; i < nodes.size(); ++i) {
       if (in_commit_[i]) continue;
       for (const InPlace& pair : in_place_of(program_.calls[i].call)) {
+        if (pair.input >= nodes[i].inputs.size()) continue;  // left out
         const ValueId input = nodes[i].inputs[pair.input], output = nodes[i].outputs[pair.output];
         if (input == kNoValue || !in_memory_of_its_own(input) || root(output) != output) continue;
         Buffer &from = buffer(input), &to = buffer(output);
