@@ -33,7 +33,8 @@ SIZES = [
 ]
 
 SEVERAL_PIECES = [(190, 1029, 150), (190, 150, 1029)]  # of what is summed over: an epilogue comes after the last
-LONG = [(512, 16, 256), (600, 75, 275), (515, 257, 1029)]
+FEW_ROWS = [(3, 530, 300), (30, 600, 530), (31, 530, 131)]
+LONG = [(512, 16, 256), (600, 75, 275), (515, 257, 1029), (1100, 300, 80), (1100, 30, 700)]
 
 CASES = [
     *(Case("dense", [normal(b, c), normal(c, u), normal(u)], bound=products(c)) for b, c, u in SIZES),
@@ -47,7 +48,7 @@ CASES = [
     Case("dense_backward_kernel", [normal(2, 3, 5), normal(2, 3, 7)], bound=products(6)),
     *(
         case
-        for b, c, u in [*SIZES[1:5], (0, 5, 3), (57, 64, 65), (420, 300, 150), *SEVERAL_PIECES]
+        for b, c, u in [*SIZES[1:5], (0, 5, 3), (57, 64, 65), (420, 300, 150), *SEVERAL_PIECES, *FEW_ROWS]
         for case in (
             Case("dense", [normal(b, c), normal(c, u), normal(u), normal(b, u)], {"epilogue": "add"}, products(c + 1)),
             Case("dense", [normal(b, c), normal(c, u), None, normal(b, u)], {"epilogue": "add"}, products(c + 1)),

@@ -60,6 +60,17 @@ CASES = [
     case((), 300, 40, 1030, True, False),  # tasks of rows that pack the same panel
     *(case((), 131, 140, 1024, ta, tb) for ta, tb in TRANSPOSES),  # rows of A a multiple of 4 KB apart
     *(case((), 850, 200, 33, ta, tb) for ta, tb in TRANSPOSES),  # and more than one task of everything
+    # Few rows: B is read where it lies, or a transposed one turned; pieces of K, edges of panels and of tiles.
+    *(
+        case((), m, n, k, False, tb)
+        for m, n, k in [(1, 256, 5), (3, 600, 70), (4, 530, 1030), (29, 600, 530), (7, 70, 40), (12, 100, 515), (31, 130, 70)]
+        for tb in (False, True)
+    ),
+    *(case((), m, n, k, False, True) for m, n, k in [(24, 64, 32), (64, 300, 1029), (48, 533, 33), (32, 80, 1024)]),
+    case((), 410, 70, 1100, True, False),  # turned: more rows than columns
+    case((), 300, 140, 2100, True, False),
+    case((), 28, 1200, 500, True, False),  # a narrow A, read where it lies
+    case((), 30, 530, 2100, True, False),
     Case("matmul", [normal(3, 4), normal(4, 5)], bound=roundings(5)),
 ]
 

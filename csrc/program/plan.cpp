@@ -109,9 +109,10 @@ class Planner {
       bool fits = !nodes[i].op->view && nodes[i].op->explain == nullptr && !pairs.empty();
       for (size_t o = 0; o < nodes[i].outputs.size() && fits; ++o) {
         const ValueId value = nodes[i].outputs[o];
-        fits = readers_[value].empty() && old_value[value] >= 0 && std::ranges::any_of(pairs, [&](const InPlace& pair) {
-                 return pair.output == o && pair.input < nodes[i].inputs.size() && nodes[i].inputs[pair.input] == old_value[value];
-               });
+        fits =
+            readers_[value].empty() && old_value[value] >= 0 && std::ranges::any_of(pairs, [&](const InPlace& pair) {
+              return pair.output == o && pair.input < nodes[i].inputs.size() && nodes[i].inputs[pair.input] == old_value[value];
+            });
       }
       in_commit_[i] = fits;
     }
