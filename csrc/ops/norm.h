@@ -13,7 +13,8 @@
 // Backward   with n elements under one mean, xhat = (x - mean) / s, s = sqrt(variance + epsilon) and g = dy gamma:
 //            dx = (g - sum g / n - xhat sum(g xhat) / n) / s, in rms_norm without the first sum; dgamma = sum of dy xhat and
 //            dbeta = sum of dy over all axes but the last. One op for the three, because they share the pass over dy and x.
-//            Of rows, `other` may be added to dx, as the pass norm_gradient_sum has it. x, mean and variance are saved. What reaches mean and variance themselves is added by the rule in Python.
+//            x, mean and variance are saved. What reaches mean and variance themselves is added by the rule in Python. Of rows,
+//            `other` may be added to dx: the pass norm_gradient_sum has it done here.
 // Writes     every element of every result.
 // Aliasing   y may be x; dx may be dy, x or other.
 // Scratch    two to four numbers per channel, in batch_norm and group_norm.

@@ -80,7 +80,8 @@ void rms_norm(Real* y, Real* mean_square, const Real* x, const Real* gamma, cons
   norm_rows<Real, false>(y, nullptr, mean_square, x, gamma, nullptr, shape, task);
 }
 
-// dx of some rows, plus `other` where it is given; what they give to dgamma and dbeta goes into this task's part, which lies in the cache meanwhile.
+// dx of some rows, plus `other` where it is given; what they give to dgamma and dbeta goes into this task's part, which lies in the
+// cache meanwhile.
 template <typename Real, bool centered>
 FASTNN_INLINE void norm_rows_backward(Real* dx, const Real* dy, const Real* x, const Real* gamma, const Real* mean,
                                       const Real* variance, const Real* other, Real* parts, const RowNormShape& shape,
