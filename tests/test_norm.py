@@ -181,6 +181,8 @@ REFUSED = [
     *(Refused(op, [X, C, array(1)], a, ValueError, "`beta` has shape (1,); expected (8,)") for op, a in FORWARD),
     *(Refused(op, [X, C], {**a, "epsilon": 0.0}, ValueError, "epsilon=0") for op, a in FORWARD),
     *(Refused(op, [X, array(8, dtype="float64")], a, TypeError, "`gamma` is float64") for op, a in FORWARD),
+    Refused("layer_norm_backward", [X, X, C, *2 * [array(2, 3)], array(2, 8)], {}, ValueError, "`other` has shape (2, 8)"),
+    Refused("rms_norm_backward", [X, X, C, array(2, 3), C], {}, ValueError, "`other` has shape (8,)"),
     Refused("layer_norm", [array()], {}, ValueError, "`x` has shape (); expected (..., channels), at least 1 axis"),
     Refused("rms_norm", [array()], {}, ValueError, "`x` has shape ()"),
     Refused("rms_norm", [X, array(7)], {}, ValueError, "`gamma` has shape (7,)"),

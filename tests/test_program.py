@@ -13,7 +13,7 @@ import pytest
 
 import fastnn
 from fastnn import _core, ops
-from fastnn.tracing import Trace
+from fastnn.tracing import Trace, apply
 
 
 def test_assignments_are_committed_together():
@@ -242,6 +242,19 @@ def test_a_gradient_that_others_read_or_that_is_stretched_is_added_by_nobody_els
     finally:
         _core._disable_passes(set())
     assert np.array_equal(value, expected[0]) and np.array_equal(gradient, expected[1])
+
+
+def test_what_only_passes_make_has_no_derivative():
+    x, w = np.ones((3, 4), np.float32), np.ones((5, 4), np.float32)
+    with pytest.raises(ValueError, match=r"'gelu' has no derivative of its slope; expected its first result alone"):
+        fastnn.grad(lambda x: ops.sum(apply("gelu", [x], outputs=2, slope=True)[1]))(x)
+    with pytest.raises(
+        ValueError, match=r"'dense_backward_input' has no derivative with epilogue='add'; use the op 'add' itself"
+    ):
+        fastnn.grad(lambda x: ops.sum(apply("dense_backward_input", [x, w, np.ones((3, 5), np.float32)], epilogue="add")))(x)
+    given = [x, np.ones(4, np.float32), np.zeros(3, np.float32), np.ones(3, np.float32), x]
+    with pytest.raises(ValueError, match="layer_norm_backward"):
+        fastnn.grad(lambda x: ops.sum(apply("layer_norm_backward", [x, *given], outputs=3)[0]))(x)
 
 
 def test_an_epilogue_that_a_product_does_not_have_stays_an_op():
