@@ -142,9 +142,10 @@ FoldShape fold_shape(int64_t outer, int64_t reduced, int64_t inner) {
   shape.chunks = std::max<int64_t>(1, divide_up(reduced, shape.chunk));
   const int64_t unit = std::max<int64_t>(1, shape.chunk * inner);
   shape.units_per_task = std::max<int64_t>(1, kTaskElements / unit);
-  // 128 columns are 512 bytes of each row: whole cache lines, however the row lies.
-  shape.column_block =
-      unit <= 2 * kTaskElements ? std::max<int64_t>(1, inner) : std::max<int64_t>(128, kTaskElements / shape.chunk / 128 * 128);
+  // 128 columns are 512 bytes of each row: whole cache lines, however the row lies. Half of that if there are no more.
+  const int64_t least = inner > 128 ? 128 : 64;
+  shape.column_block = unit <= 2 * kTaskElements ? std::max<int64_t>(1, inner)
+                                                 : std::max<int64_t>(least, kTaskElements / shape.chunk / 128 * 128);
   shape.column_blocks = divide_up(inner, shape.column_block);
   return shape;
 }
