@@ -43,7 +43,7 @@ namespace {
 // some panels of columns read it. Turning rows costs more than copying columns; a transposed A of few rows has many k.
 bool pays_to_pack(int64_t M, int64_t N, int64_t K, int64_t item, const GemmOptions& options) {
   return M >= (options.transpose_a ? 24 : 56) && N >= (options.transpose_a ? 64 : 128) && K >= 32 &&
-         M * K + K * N + M * N >= 700 * 1024 / item;
+         M * K + K * N + M * N >= (reads_distant_rows() ? 800 : 700) * 1024 / item;
 }
 
 KernelPlan two_steps(KernelStep pack, KernelStep multiply, size_t workspace_bytes) {
@@ -184,7 +184,7 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
   const bool far_b = !options.transpose_b && N * item >= 1024;  // no processor reads ahead from one row of B to the next
   // Few rows do not pay for a copy of B.
-  const bool fetches = far_b && !options.transpose_a && M <= (reads_distant_rows() ? 56 : 4);
+  const bool fetches = far_b && !options.transpose_a && M <= (reads_distant_rows() ? 256 : 4);
   const bool packs = !fetches && (options.transpose_b || far_b || (options.transpose_a && far_a && K >= 256));
   // Blocks of C make tasks of some 20 microseconds. Small products are cut finer so that there is work for several threads,
   // unless there are many of them: columns first, because every block of rows packs the same panel of B again.
