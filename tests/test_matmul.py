@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fastnn import _core
 from harness import Case, Refused, array, check, normal, roundings
 
 
@@ -89,6 +90,24 @@ REFUSED = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_matmul(case: Case) -> None:
     check(case)
+
+
+# Where one processor multiplies what lies there and another a copy: few rows of a large B, gradients of short and of longer rows.
+EITHER_WAY = [
+    *(case((), m, n, k, False, False) for m, n, k in [(29, 600, 530), (56, 261, 1030), (200, 300, 97), (131, 140, 1030)]),
+    *(case((), m, n, k, True, False) for m, n, k in [(28, 1200, 500), (100, 270, 1100), (300, 140, 1100), (256, 300, 530)]),
+]
+
+
+@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.parametrize("case", EITHER_WAY, ids=str)
+def test_distant_rows_are_read_or_copied(case: Case, reads: bool) -> None:
+    found = _core._reads_distant_rows()
+    _core._use_distant_rows(reads)
+    try:
+        check(case)
+    finally:
+        _core._use_distant_rows(found)
 
 
 @pytest.mark.parametrize("refused", REFUSED, ids=str)

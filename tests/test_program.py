@@ -224,24 +224,40 @@ def test_what_a_residual_adds_to_the_gradient_of_a_norm_is_added_by_it(norm: Any
     assert all(np.array_equal(a, b) for a, b in zip(got, expected))
 
 
-def test_a_gradient_that_others_read_or_that_is_stretched_is_added_by_nobody_else():
+def test_a_norm_adds_only_what_is_there_before_it_and_what_nobody_else_reads():
     x = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
 
-    def gradients(loss):
-        return fastnn.function(lambda x: fastnn.value_and_grad(loss)(x))
+    def both_ways(step: Any) -> tuple[list[str], list[str]]:
+        function = fastnn.function(step)
+        fused, got = [s["op"] for s in function.describe(x)["steps"]], function(x)
+        _core._disable_passes({"norm_gradient_sum"})
+        try:
+            function = fastnn.function(step)
+            plain, expected = [s["op"] for s in function.describe(x)["steps"]], function(x)
+        finally:
+            _core._disable_passes(set())
+        assert all(np.array_equal(a, b) for a, b in zip(got, expected))
+        return fused, plain
 
-    # Two norms of one x: the second's gradient takes the first's, which has nothing to take.
-    twice = gradients(lambda x: ops.sum(ops.square(ops.layer_norm(x)) + ops.rms_norm(x)))
-    steps = [s["op"] for s in twice.describe(x)["steps"]]
-    assert {"layer_norm_backward", "rms_norm_backward"} <= set(steps)
-    value, gradient = twice(x)
-    _core._disable_passes({"norm_gradient_sum"})
-    try:
-        alone = gradients(lambda x: ops.sum(ops.square(ops.layer_norm(x)) + ops.rms_norm(x)))
-        expected = alone(x)
-    finally:
-        _core._disable_passes(set())
-    assert np.array_equal(value, expected[0]) and np.array_equal(gradient, expected[1])
+    # Two norms of one x: the second to be computed takes the gradient of the first, not the other way round.
+    fused, plain = both_ways(
+        lambda x: fastnn.value_and_grad(lambda x: ops.sum(ops.square(ops.layer_norm(x)) + ops.rms_norm(x)))(x)
+    )
+    assert fused.count("add") == plain.count("add") - 1
+    # The gradient is a result as well as a term.
+    given = [np.ones((4, 6), np.float32), x, None, np.zeros(4, np.float32), np.ones(4, np.float32)]
+
+    def read_twice(x):
+        dx = apply("layer_norm_backward", [x, *given[1:]], outputs=3)[0]
+        return dx, dx + x
+
+    def stretched(x):
+        dx = apply("layer_norm_backward", [x, *given[1:]], outputs=3)[0]
+        return (dx + x[:1],)
+
+    for step in (read_twice, stretched):
+        fused, plain = both_ways(step)
+        assert fused == plain and "add" in fused
 
 
 def test_what_only_passes_make_has_no_derivative():

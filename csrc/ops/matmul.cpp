@@ -40,7 +40,8 @@ GemmBatch GemmBatch::broadcast(const Dims& a, const Dims& b, const Dims& c) {
 namespace {
 
 // Beside a product in the second-level cache packing would cost more than it saves, and a copy of A is worth its while where
-// some panels of columns read it. Turning rows costs more than copying columns; a transposed A of few rows has many k.
+// some panels of columns read it. Turning rows costs more than copying columns; a transposed A of few rows has many k. Where distant
+// rows are read as fast, a copy has to be a little larger to pay: of 256 cubed it does not.
 bool pays_to_pack(int64_t M, int64_t N, int64_t K, int64_t item, const GemmOptions& options) {
   return M >= (options.transpose_a ? 24 : 56) && N >= (options.transpose_a ? 64 : 128) && K >= 32 &&
          M * K + K * N + M * N >= (reads_distant_rows() ? 800 : 700) * 1024 / item;
@@ -127,7 +128,8 @@ KernelPlan plan_turned_gemm(GemmShape shape, const GemmKernels& kernels, bool is
   shape.column_tasks = divide_up(shape.N, shape.column_block);
   shape.piece = divide_up(shape.K, divide_up(shape.K, 512));
   const size_t scratch = static_cast<size_t>((shape.piece + shape.column_block) * kernels.tile_columns[is_double]);
-  return {{multiply_step(kernels, is_double, true, shape.column_tasks, shape, scratch * (is_double ? 8 : 4), options)}};
+  const size_t item = item_size(is_double ? DType::float64 : DType::float32);
+  return {{multiply_step(kernels, is_double, true, shape.column_tasks, shape, scratch * item, options)}};
 }
 
 }  // namespace

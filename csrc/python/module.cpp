@@ -732,6 +732,14 @@ PYBIND11_MODULE(_core, m) {
         bump_planning_epoch();
       },
       py::arg("names"));
+  m.def("_reads_distant_rows", &reads_distant_rows);
+  m.def(
+      "_use_distant_rows",
+      [](bool reads) {
+        use_distant_rows(reads);
+        bump_planning_epoch();
+      },
+      py::arg("reads"));
   m.def("_serial_below", &set_serial_below, py::arg("seconds"));
   m.def("_last_run_threads", &last_run_threads);
   m.def("_more_threads_than_cpus", &set_more_threads_than_cpus, py::arg("allowed"));

@@ -51,6 +51,11 @@ bool detect_distant_rows() {
 #endif
 }
 
+std::atomic<bool>& distant_rows() {
+  static std::atomic<bool> reads = detect_distant_rows();
+  return reads;
+}
+
 std::vector<Isa> detect() {
   std::vector<Isa> found = {Isa::generic};
 #if defined(FASTNN_HAS_AVX2)
@@ -96,10 +101,8 @@ const std::vector<Isa>& available_isas() {
   return isas;
 }
 
-bool reads_distant_rows() {
-  static const bool reads = detect_distant_rows();
-  return reads;
-}
+bool reads_distant_rows() { return distant_rows(); }
+void use_distant_rows(bool reads) { distant_rows() = reads; }
 
 Isa current_isa() { return selected(); }
 

@@ -21,6 +21,8 @@ void use_isa(std::string_view name);
 
 // Whether rows that lie up to a few kilobytes apart are multiplied as fast where they lie as from a copy side by side. So it is on a
 // Zen 4, whose products wait for copies more than for rows; a Cascade Lake is faster with the copy.
+// `use_distant_rows` says so of plans made afterwards, for tests of both ways.
 bool reads_distant_rows();
+void use_distant_rows(bool reads);
 
 }  // namespace fastnn
