@@ -23,5 +23,6 @@ def _core_as_found() -> Iterator[None]:
     _core._use_isa(isa)
     _core.set_num_threads(threads)
     _core._serial_below(SERIAL_BELOW)
+    _core._reverse_phases(False)
     for op in _core.ops():
         _core._use_variant(op["name"], "")

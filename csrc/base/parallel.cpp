@@ -109,9 +109,9 @@ void wait_for_change(const std::atomic<uint32_t>& word, uint32_t old, int spins)
 
 constexpr int kSpins = 4000;
 
-// Of the tasks of a step, those that nobody has begun. Each worker has a share of its own, the same in every step, because
-// neighbouring tasks of successive steps touch the same samples, which lie in its cache. A worker that is done takes from the end
-// of another's.
+// Of the tasks of a part, those that nobody has begun. Each worker has a share of its own of every part, the same each time, because
+// neighbouring tasks of successive parts touch the same samples, which lie in its cache. A worker that is done takes from the end
+// of another's, where that one will come last.
 struct alignas(kAlignment) Share {
   std::atomic<uint64_t> word{0};  // begin and end, 32 bits each
 
@@ -132,8 +132,8 @@ struct alignas(kAlignment) Share {
 
 }  // namespace
 
-// Threads that live as long as the process, and serve one team at a time. A step is opened, whoever has time comes in and takes
-// tasks, and when none is left it is closed. Nobody waits for a worker that did not come: on a machine with other work to do
+// Threads that live as long as the process, and serve one team at a time. Some parts are opened, whoever has time comes in and takes
+// tasks, and when none is left they are closed. Nobody waits for a worker that did not come: on a machine with other work to do
 // some worker is always late.
 class Workers {
  public:
@@ -146,20 +146,20 @@ class Workers {
     } catch (const std::system_error&) {
       size = threads_ + 1;  // a smaller team gives the same bits
     }
-    if (size > shared_) {
-      shares_ = std::make_unique<Share[]>(static_cast<size_t>(size));
-      shared_ = size;
-    }
     return size;
   }
 
-  // The step of `tasks` tasks from `first` on.
-  void run(int size, int64_t first, int64_t tasks, Team::Task task, void* context) {
-    for (int i = 0; i < size; ++i) shares_[i].fill(share(tasks, i, size));
-    first_ = first;
-    task_ = task;
-    context_ = context;
+  void run(int size, std::span<const Team::Part> parts) {
+    const size_t shares = parts.size() * static_cast<size_t>(size);
+    if (shares > shares_size_) {
+      shares_ = std::make_unique<Share[]>(shares);
+      shares_size_ = shares;
+    }
+    parts_ = parts;
     size_ = size;
+    for (size_t p = 0; p < parts.size(); ++p) {
+      for (int i = 0; i < size; ++i) share_of(p, i).fill(share(parts[p].tasks, i, size));
+    }
 #if defined(FASTNN_PARALLEL_OPENMP)
     if (openmp()) {
 #pragma omp parallel num_threads(size)
@@ -205,28 +205,34 @@ class Workers {
       if (!invites(seen, worker)) continue;
       inside_.fetch_add(1, std::memory_order_seq_cst);
       seen = open_.load(std::memory_order_seq_cst);
-      if (invites(seen, worker)) take_part(worker);  // of whichever step: while a worker is inside, no other can be opened
+      if (invites(seen, worker)) take_part(worker);  // in what is open: while a worker is inside, nothing else can be opened
       if (inside_.fetch_sub(1, std::memory_order_seq_cst) == 1) inside_.notify_one();
     }
   }
 
   static bool invites(uint32_t open, int worker) { return worker < static_cast<int>(open & kSizeMask); }
 
+  Share& share_of(size_t part, int worker) { return shares_[part * static_cast<size_t>(size_) + static_cast<size_t>(worker)]; }
+
   void take_part(int worker) {
-    for (int i = 0; i < size_; ++i) {
-      Share& from = shares_[(worker + i) % size_];
-      for (int64_t task; (task = from.take(i > 0)) >= 0;) task_(context_, worker, first_ + task);
+    const auto take = [&](size_t p, int from, bool last) {
+      const Team::Part& part = parts_[p];
+      Share& left = share_of(p, from);
+      for (int64_t task; (task = left.take(last)) >= 0;) part.task(part.context, worker, part.first + task);
+    };
+    for (size_t p = 0; p < parts_.size(); ++p) take(p, worker, false);
+    for (int i = 1; i < size_; ++i) {
+      for (size_t p = parts_.size(); p-- > 0;) take(p, (worker + i) % size_, true);
     }
   }
 
-  int threads_ = 0, shared_ = 0;
+  int threads_ = 0;
   uint32_t generation_ = 0;
-  // Of the step that is open.
-  std::unique_ptr<Share[]> shares_;
+  // Of what is open.
+  std::unique_ptr<Share[]> shares_;  // of each part, one for each worker
+  size_t shares_size_ = 0;
+  std::span<const Team::Part> parts_;
   int size_ = 0;
-  int64_t first_ = 0;
-  Team::Task task_ = nullptr;
-  void* context_ = nullptr;
   alignas(kAlignment) std::atomic<uint32_t> open_{0};  // generation << kSizeBits | size of the team; size 0: closed
   alignas(kAlignment) std::atomic<int> inside_{0};
 };
@@ -271,14 +277,20 @@ Team::~Team() {
   if (workers_ != nullptr) idle_workers.load()->give_back(workers_);
 }
 
-void Team::run(int64_t tasks, Task task, void* context) {
-  if (size_ == 1 || tasks <= 1) {
-    for (int64_t i = 0; i < tasks; ++i) task(context, 0, i);
-    return;
-  }
-  constexpr int64_t kMost = 0xffffffff;  // that fit into a share
-  for (int64_t first = 0; first < tasks; first += kMost) {
-    workers_->run(size_, first, std::min(kMost, tasks - first), task, context);
+void Team::run(std::span<const Part> parts) {
+  constexpr int64_t kMost = 0xffffffff;  // tasks that fit into a share
+  int64_t most = 0;
+  for (const Part& part : parts) most = std::max(most, part.tasks);
+  if (size_ > 1 && most > 1 && most <= kMost) return workers_->run(size_, parts);
+  for (const Part& part : parts) {
+    if (size_ > 1 && part.tasks > 1) {
+      for (Part piece = part; piece.first < part.first + part.tasks; piece.first += kMost) {
+        piece.tasks = std::min(kMost, part.first + part.tasks - piece.first);
+        workers_->run(size_, {&piece, 1});
+      }
+    } else {
+      for (int64_t i = 0; i < part.tasks; ++i) part.task(part.context, 0, part.first + i);
+    }
   }
 }
 

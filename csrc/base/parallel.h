@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "fastnn/runtime.h"
@@ -26,10 +27,16 @@ class Team {
   Team& operator=(const Team&) = delete;
   int size() const { return size_; }
 
-  // Runs task(context, worker, i) for every i of [0, tasks), each on whichever worker of [0, size) takes it, and returns when all
-  // have ended; the caller is worker 0. A task must not throw.
+  // Runs task(context, worker, i) for every i of [first, first + tasks) of every part, each on whichever worker of [0, size) takes
+  // it, and returns when all have ended; the caller is worker 0. A task must not throw.
   using Task = void (*)(void* context, int worker, int64_t i);
-  void run(int64_t tasks, Task task, void* context);
+  struct Part {
+    int64_t tasks;
+    Task task;
+    void* context;
+    int64_t first = 0;
+  };
+  void run(std::span<const Part> parts);
 
  private:
   int size_;

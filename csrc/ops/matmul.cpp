@@ -73,7 +73,7 @@ KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t 
   const bool plain = options.bias == kNoOperand && options.epilogue == Epilogue::none;
   const auto& kernel = plain ? kernels.multiply_packed : kernels.multiply_packed_bias;
   KernelStep multiply = kernel_step(kernel[is_double], shape.row_tasks * column_tasks, shape);
-  pack.operands = {options.workspace, 1, 2};
+  pack.operands = {options.workspace, shape.a_tasks > 0 ? 1 : kNoOperand, 2};
   multiply.operands = {0, options.workspace, 1};
   if (!plain) multiply.operands.insert(multiply.operands.end(), {options.bias, options.other});
   return two_steps(std::move(pack), std::move(multiply), workspace_bytes);

@@ -132,7 +132,7 @@ KernelStep kernel_step(KernelFn run, int64_t tasks, Params params, size_t scratc
 }
 
 struct KernelPlan {
-  std::vector<KernelStep> steps;        // a barrier stands between two steps
+  std::vector<KernelStep> steps;        // none begins before the one before it has ended
   std::vector<size_t> workspaces = {};  // bytes of each; what one step of this op leaves to the next
 };
 

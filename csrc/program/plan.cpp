@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "program/passes.h"
+#include "program/phases.h"
 #include "program/program.h"
 
 namespace fastnn {
@@ -21,9 +22,10 @@ size_t bytes_of(const TensorType& type) {
 // Values that share memory are one buffer: views, and results computed in the place of an operand.
 struct Buffer {
   size_t bytes = 0;
-  int first = kForever, last = -1;  // the compute positions between which it is alive
+  int first = kForever, last = -1;  // the phases of compute between which it is alive
   int output = -1;                  // lives in this caller's array instead of the arena
   int64_t offset = 0;
+  std::vector<size_t> nodes = {};  // that read or write it
 };
 
 class Planner {
@@ -48,6 +50,7 @@ class Planner {
     choose_kernels();
     find_commit_nodes();
     find_preparations();
+    find_phases();
     find_lifetimes();
     place_outputs();
     share_in_place();
@@ -177,13 +180,59 @@ class Planner {
     }
   }
 
+  static bool runs(const KernelStep& step) { return step.tasks > 0 && !step.prepares; }
+
+  bool reads(const Node& node, size_t k) const {
+    return node.inputs[k] != kNoValue && std::ranges::count(node.op->shape_only, k) == 0;
+  }
+
+  Phases::Use use_of(const Node& node, const KernelStep& step) const {
+    Phases::Use use{{}, {}, step.rounds > 1};
+    const size_t outputs = node.outputs.size();
+    const auto add = [&](size_t operand) {
+      if (operand < outputs) {
+        use.writes.push_back(node.outputs[operand]);
+      } else if (operand - outputs < node.inputs.size() && reads(node, operand - outputs)) {
+        use.reads.push_back(root(node.inputs[operand - outputs]));
+      }
+    };
+    if (step.operands.empty()) {
+      for (size_t operand = 0; operand < outputs + node.inputs.size(); ++operand) add(operand);
+    } else {
+      std::ranges::for_each(step.operands, add);
+    }
+    return use;
+  }
+
+  // Nodes of commit do not depend on each other.
+  void find_phases() {
+    const auto& nodes = graph_.nodes();
+    Phases compute(graph_.values().size()), commit(0);
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      std::vector<Phases::Use> uses;
+      for (const KernelStep& step : plans_[i].steps) {
+        if (!runs(step)) continue;
+        uses.push_back(in_commit_[i] ? Phases::Use{{}, {}, step.rounds > 1} : use_of(nodes[i], step));
+      }
+      phases_.push_back((in_commit_[i] ? commit : compute).place(uses));
+    }
+  }
+
+  // From when to when a node needs its operands.
+  int begin_of(size_t node) const { return in_commit_[node] ? kForever : phases_[node].empty() ? 0 : phases_[node].front(); }
+  int end_of(size_t node) const { return in_commit_[node] ? kForever : phases_[node].empty() ? 0 : phases_[node].back(); }
+
   Buffer& buffer(ValueId value) { return buffers_[root(value)]; }
 
-  void use(ValueId value, int position) {
+  void use(ValueId value, int first, int last) {
     if (!in_memory_of_its_own(value)) return;
     Buffer& b = buffer(value);
-    b.first = std::min(b.first, position);
-    b.last = std::max(b.last, position);
+    b.first = std::min(b.first, first);
+    b.last = std::max(b.last, last);
+  }
+  void use(ValueId value, size_t node) {
+    use(value, begin_of(node), end_of(node));
+    if (in_memory_of_its_own(value)) buffer(value).nodes.push_back(node);
   }
 
   bool is_read(ValueId value) const {
@@ -195,23 +244,21 @@ class Planner {
     const auto& nodes = graph_.nodes();
     buffers_.resize(graph_.values().size());
     for (size_t i = 0; i < nodes.size(); ++i) {
-      const int position = static_cast<int>(i);
+      if (nodes[i].op->view) continue;
       for (size_t k = 0; k < nodes[i].inputs.size(); ++k) {
-        const auto& ignored = nodes[i].op->shape_only;
-        if (nodes[i].inputs[k] == kNoValue || std::ranges::count(ignored, k)) continue;
-        use(nodes[i].inputs[k], in_commit_[i] ? kForever : position);
+        if (reads(nodes[i], k)) use(nodes[i].inputs[k], i);
       }
-      if (in_commit_[i] || nodes[i].op->view) continue;
+      if (in_commit_[i]) continue;
       for (size_t o = 0; o < nodes[i].outputs.size(); ++o) {
         const ValueId output = nodes[i].outputs[o];
         const auto& names = nodes[i].op->outputs;  // the last may stand for several
         if (is_optional(names[std::min(o, names.size() - 1)]) && !is_read(output)) continue;
-        use(output, position);
+        use(output, i);
         buffer(output).bytes = bytes_of(graph_.type(output));
         program_.intermediate_bytes += align_up(buffer(output).bytes);
       }
     }
-    for (const auto& binding : graph_.bindings()) use(binding.value, kForever);
+    for (const auto& binding : graph_.bindings()) use(binding.value, kForever, kForever);
   }
 
   // A result the caller asked for is computed in the caller's array, unless it is also somebody else's memory.
@@ -220,7 +267,7 @@ class Planner {
       const ValueId value = graph_.outputs()[k];
       if (in_memory_of_its_own(value) && buffer(value).output < 0) {
         buffer(value).output = static_cast<int>(k);
-        use(value, kForever);
+        use(value, kForever, kForever);
       }
     }
   }
@@ -234,13 +281,16 @@ class Planner {
         const ValueId input = nodes[i].inputs[pair.input], output = nodes[i].outputs[pair.output];
         if (input == kNoValue || !in_memory_of_its_own(input) || root(output) != output) continue;
         Buffer &from = buffer(input), &to = buffer(output);
-        const bool last_reader = from.last == static_cast<int>(i);
+        const bool last_reader = from.last == end_of(i) && std::ranges::all_of(from.nodes, [&](size_t node) {
+                                   return node == i || end_of(node) < begin_of(i);
+                                 });
         const bool read_twice = std::ranges::count_if(nodes[i].inputs, [&](ValueId other) {
                                   return other != kNoValue && root(other) == root(input);
                                 }) > 1;
         if (!last_reader || read_twice || from.bytes != to.bytes || (from.output >= 0)) continue;
         from.last = to.last;
         from.output = to.output;
+        from.nodes.insert(from.nodes.end(), to.nodes.begin(), to.nodes.end());
         root_[output] = root(input);
       }
     }
@@ -261,11 +311,10 @@ class Planner {
       wanted.push_back({align_up(b.bytes), b.first, b.last, &b.offset});
     }
     for (size_t i = 0; i < plans_.size(); ++i) {
-      const int position = in_commit_[i] ? kForever : static_cast<int>(i);
       for (size_t w = 0; w < workspaces_[i].size(); ++w) {
         if (workspaces_[i][w].kind == Location::Kind::prepared) continue;
         workspaces_[i][w].kind = Location::Kind::arena;
-        wanted.push_back({align_up(plans_[i].workspaces[w]), position, position, &workspaces_[i][w].at});
+        wanted.push_back({align_up(plans_[i].workspaces[w]), begin_of(i), end_of(i), &workspaces_[i][w].at});
       }
     }
     std::ranges::stable_sort(wanted, std::greater(), &Placed::bytes);
@@ -321,15 +370,18 @@ class Planner {
       for (ValueId input : nodes[i].inputs) operands.push_back(locate(input));
       for (size_t k = nodes[i].inputs.size(); k < nodes[i].op->inputs.size(); ++k) operands.push_back({});
       operands.insert(operands.end(), workspaces_[i].begin(), workspaces_[i].end());
+      auto phase = phases_[i].begin();
       for (KernelStep& kernel : plans_[i].steps) {
         program_.scratch_bytes = std::max(program_.scratch_bytes, kernel.scratch_bytes);
         auto& steps = kernel.prepares ? program_.prepare : in_commit_[i] ? program_.commit : program_.compute;
         if (kernel.tasks == 0) continue;
+        const int32_t at = kernel.prepares ? static_cast<int32_t>(steps.size()) : *phase++;
         std::vector<Location> chosen;
         for (size_t k : kernel.operands) chosen.push_back(k == kNoOperand ? Location{} : operands[k]);
-        steps.push_back({std::move(kernel), chosen.empty() ? operands : std::move(chosen), static_cast<int32_t>(i)});
+        steps.push_back({std::move(kernel), chosen.empty() ? operands : std::move(chosen), static_cast<int32_t>(i), at});
       }
     }
+    for (auto* steps : {&program_.compute, &program_.commit}) std::ranges::stable_sort(*steps, {}, &Step::phase);
     for (size_t k = 0; k < graph_.outputs().size(); ++k) {
       const Location from = locate(graph_.outputs()[k]);
       const Location to{Location::Kind::output, static_cast<int64_t>(k)};
@@ -366,6 +418,7 @@ class Planner {
   std::vector<KernelPlan> plans_;                  // per node
   std::vector<char> in_commit_;                    // per node
   std::vector<std::vector<Location>> workspaces_;  // per node
+  std::vector<std::vector<int>> phases_;           // per node: of the steps that run
   std::vector<ValueId> root_;                      // per value: whose memory it uses
   std::vector<std::vector<int>> readers_;          // per value: nodes
   std::vector<Buffer> buffers_;                    // per value, for roots

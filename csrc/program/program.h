@@ -29,6 +29,7 @@ struct Step {
   KernelStep kernel;
   std::vector<Location> operands;  // outputs, inputs, workspace
   int32_t call;                    // index into Program::calls
+  int32_t phase;                   // steps of a phase are neighbours, and none needs what another makes
 };
 
 struct CopyStep {
@@ -104,12 +105,13 @@ struct StepTime {
 
 // Runs on this run's part of the thread budget. Inputs and outputs are contiguous arrays of the program's types, and no output
 // overlaps another array. A program with variables runs inside a NoFork. Throws ValueError where a kernel reported bad data,
-// naming the layer. `times` gets one entry for each step: compute, then, if all went well, commit.
+// naming the layer. `times` gets one entry for each step, compute, then, if all went well, commit; to be timed, each runs alone.
 void run(const Program& program, Context& context, std::span<const void* const> inputs, std::span<void* const> outputs,
          bool commit, std::vector<StepTime>* times = nullptr);
 
 // Programs whose estimate is below this run on the caller alone: waking workers costs 17 to 35 microseconds.
 void set_serial_below(double seconds);
-int last_run_threads();  // of this thread's last run, for tests
+void reverse_phases(bool reversed);  // for tests: the steps of a phase from the last to the first
+int last_run_threads();              // of this thread's last run, for tests
 
 }  // namespace fastnn

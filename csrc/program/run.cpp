@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -11,20 +13,20 @@ namespace fastnn {
 namespace {
 
 std::atomic<double> serial_below{30e-6};
+std::atomic<bool> phases_reversed{false};
 thread_local int threads_of_last_run = 1;
 
-// The error of the lowest step, and in it of the lowest task.
-class FirstError final : public Errors {
+// The error of the lowest call, and in it of the lowest task.
+class FirstError {
  public:
-  void report(int64_t task, int64_t value) override {
+  void report(int32_t call, int64_t task, int64_t value) {
     std::lock_guard lock(mutex_);
-    if (found_ && (call_ < current_ || (call_ == current_ && task_ <= task))) return;
+    if (found_ && (call_ < call || (call_ == call && task_ <= task))) return;
     found_ = true;
-    call_ = current_;
+    call_ = call;
     task_ = task;
     value_ = value;
   }
-  void enter(int32_t call) { current_ = call; }  // between two steps, when no task runs
 
   bool found() const { return found_; }
   [[noreturn]] void raise(const Program& program) const {
@@ -36,7 +38,6 @@ class FirstError final : public Errors {
  private:
   std::mutex mutex_;
   bool found_ = false;
-  int32_t current_ = 0;
   int32_t call_ = 0;
   int64_t task_ = 0, value_ = 0;
 };
@@ -149,30 +150,42 @@ class Run {
 
   // Returns where the buffers of what follows begin.
   void* const* run_steps(const std::vector<Step>& steps, void* const* buffers, Team& team, std::vector<StepTime>* times) {
-    for (const Step& step : steps) {
-      errors_.enter(step.call);
-      struct Work {
-        Run& run;
-        const KernelStep& kernel;
-        void* const* buffers;
-        int64_t first = 0;
-      } work{*this, step.kernel, buffers};
+    for (size_t i = 0; i < steps.size();) {
+      size_t together = 1;  // steps of this phase; timed, each alone
+      if (times == nullptr) {
+        const size_t most = std::min(kMostTogether, steps.size() - i);
+        while (together < most && steps[i + together].phase == steps[i].phase) ++together;
+      }
+      for (size_t k = 0; k < together; ++k) {
+        works_[k].run = this;
+        works_[k].step = &steps[i + k];
+        works_[k].buffers = buffers;
+        parts_[k] = {steps[i + k].kernel.tasks, run_task, &works_[k]};
+        buffers += steps[i + k].operands.size();
+      }
+      if (phases_reversed) std::reverse(parts_.begin(), parts_.begin() + static_cast<int64_t>(together));
       const double begin = times == nullptr ? 0 : seconds();
-      for (int64_t round = 0; round < step.kernel.rounds; ++round) {
-        work.first = round * step.kernel.tasks;
-        team.run(
-            step.kernel.tasks,
-            [](void* context, int worker, int64_t task) {
-              const Work& work = *static_cast<Work*>(context);
-              work.kernel.run({work.buffers, work.kernel.params.get(), work.run.context_.scratch(worker), &work.run.errors_},
-                              work.first + task);
-            },
-            &work);
+      for (int64_t round = 0; round < steps[i].kernel.rounds; ++round) {  // of a step that is alone, if there are several
+        team.run(std::span(parts_).first(together));
+        parts_[0].first += parts_[0].tasks;
       }
       if (times != nullptr) times->push_back({begin, seconds()});
-      buffers += step.operands.size();
+      i += together;
     }
     return buffers;
+  }
+
+  // A step while it runs.
+  struct Work final : Errors {
+    Run* run = nullptr;
+    const Step* step = nullptr;
+    void* const* buffers = nullptr;
+    void report(int64_t task, int64_t value) override { run->errors_.report(step->call, task, value); }
+  };
+  static void run_task(void* context, int worker, int64_t task) {
+    Work& work = *static_cast<Work*>(context);
+    const KernelStep& kernel = work.step->kernel;
+    kernel.run({work.buffers, kernel.params.get(), work.run->context_.scratch(worker), &work}, task);
   }
 
   double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
@@ -190,6 +203,9 @@ class Run {
   std::shared_ptr<const Prepared> prepared_;
   bool is_prepared_;
   Clock::time_point begin_;
+  static constexpr size_t kMostTogether = 16;  // between more steps of a phase a barrier does no harm
+  std::array<Work, kMostTogether> works_;
+  std::array<Team::Part, kMostTogether> parts_;
 };
 
 }  // namespace
@@ -229,6 +245,7 @@ void run(const Program& program, Context& context, std::span<const void* const> 
 }
 
 void set_serial_below(double seconds) { serial_below = seconds; }
+void reverse_phases(bool reversed) { phases_reversed = reversed; }
 int last_run_threads() { return threads_of_last_run; }
 
 }  // namespace fastnn

@@ -406,6 +406,7 @@ py::dict describe(const Program& program) {
       entry["layer"] = call.source.layer;
       entry["line"] = call.source.line;
       entry["tasks"] = step.kernel.tasks;
+      entry["phase"] = step.phase;  // steps of a phase run side by side
       entry["commit"] = list == &program.commit;
       entry["flops"] = call.cost.flops;
       entry["bytes"] = call.cost.bytes;
@@ -741,6 +742,7 @@ PYBIND11_MODULE(_core, m) {
       },
       py::arg("reads"));
   m.def("_serial_below", &set_serial_below, py::arg("seconds"));
+  m.def("_reverse_phases", &reverse_phases, py::arg("reversed"));
   m.def("_last_run_threads", &last_run_threads);
   m.def("_more_threads_than_cpus", &set_more_threads_than_cpus, py::arg("allowed"));
   m.def(

@@ -21,13 +21,13 @@ double repeats_per_second(int threads, Body body) {
   const auto seconds = [&](int tasks) {
     Team team(tasks);
     const auto start = std::chrono::steady_clock::now();
-    team.run(
-        tasks,
-        [](void* context, int, int64_t task) {
-          auto& work = *static_cast<Work*>(context);
-          work.body(task, work.repeats);
-        },
-        &work);
+    const Team::Part part{tasks,
+                          [](void* context, int, int64_t task) {
+                            auto& work = *static_cast<Work*>(context);
+                            work.body(task, work.repeats);
+                          },
+                          &work};
+    team.run({&part, 1});
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   constexpr double kSeconds = 3e-3;  // long beside starting a team, short beside an interruption

@@ -106,6 +106,7 @@ class Profile:
 def profile(model: Model, x: Any, y: Any = None, *, batch_size: int = 32, steps: int = 20) -> Profile:
     """Times each op of a model's predictions, or with `y` of its training steps.
 
+    Ops that may run side by side run one after another here, so `fit` and `predict` are a little faster than the whole.
     Weights, the optimizer's memory, metrics and random state are afterwards what they were before.
 
     Args:
