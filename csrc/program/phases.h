@@ -6,8 +6,6 @@
 #include <span>
 #include <vector>
 
-#include "ops/op.h"
-
 namespace fastnn {
 
 // Steps come node by node, in an order in which they could run one after another. None of a node's steps begins before the one before
