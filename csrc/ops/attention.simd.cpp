@@ -193,6 +193,14 @@ FASTNN_INLINE void copy_rows(Real* to, const Real* rows, int64_t step, int64_t c
   }
 }
 
+template <typename Real>
+FASTNN_INLINE void fetch_rows(const Real* rows, int64_t step, int64_t count, int64_t size) {
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(Real));
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t d = 0; d < size; d += line) __builtin_prefetch(rows + r * step + d, 0, 2);
+  }
+}
+
 // x[s - s0][t] = sum over d of rows[s - s0][d] columns[d][t], but for what stands left of the first vector with a query that sees
 // one of its strip's keys.
 template <typename Real>
@@ -635,6 +643,12 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
   const auto place_of = [&](const Queries& q) {
     return dquery + ((sample * shape.T + q.first) * shape.NH + q.head) * shape.HS;
   };
+  // Few queries and keys are done with before a processor has seen how their rows lie: beside their products those of the next head
+  // are fetched.
+  const bool fetches = once && in_place && kv + 1 < shape.KV;
+  const auto fetch_next = [&](const Real* rows, int64_t step, int64_t count, int64_t size) __attribute__((always_inline)) {
+    if (fetches) fetch_rows(rows + size, step, count, size);
+  };
   const auto clear_from = [&](int64_t seen) {  // of this task's keys, those from `seen` on
     for (int64_t s0 = first_key; s0 < shape.S; s0 += step_of_keys) {
       const int64_t begin = s0 < seen ? seen : s0, end = shape.S - s0 < kBlock ? shape.S : s0 + kBlock;
@@ -663,11 +677,17 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
         Gradient<Real>& g = gradients[i];
         const Queries& q = g.q;
         const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
+        const int64_t row = (sample * shape.T + q.first) * shape.NH + head;
+        fetch_next(of.key, key_step, here, shape.HS);
+        fetch_next(of.value, value_step, here, shape.VS);
         of.block(g, s0, s1, static_cast<Real>(shape.scale));
+        fetch_next(query + row * shape.HS, query_step, q.count, shape.HS);
+        fetch_next(dy + row * shape.VS, shape.NH * shape.VS, q.count, shape.VS);
         // dvalue = (p m)^T dy, dkey = dx^T query
         sum_over_queries(once ? dvalue_rows : dvalues, of_dvalues, of.p, of.of_block, g.dys, shape.VS, start, q, s0, s1);
         sum_over_queries(once ? dkey_rows : dkeys, of_dkeys, of.dx, of.of_block, g.queries, shape.HS, start, q, s0, s1);
         start = Start::accumulate;
+        fetch_next(y + row * shape.VS, shape.NH * shape.VS, q.count, shape.VS);
         // dquery = dx key, of each query over the keys that it sees
         Tile<Real> tile;
         tile.a_rows = of_lanes.at;
