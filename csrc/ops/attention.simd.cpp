@@ -13,20 +13,12 @@ namespace {
 constexpr int64_t kBlock = kAttentionBlock;  // also the step between rows of such a block
 
 // Scores of floats are in units of log 2, with the scale and the bias multiplied accordingly: 2^x needs half the instructions
-// of e^x. A polynomial of our own (minimax by Lawson's iteration) that is exact at 0; 1.4 eps.
+// of e^x.
 template <typename Real>
 constexpr Real kUnit = sizeof(Real) == 4 ? Real(1.44269504088896341) : Real(1);  // what a natural logarithm is multiplied by
 template <bool below_zero>
 FASTNN_INLINE Vec<float> weight_of(Vec<float> x) {
-  // At -127 the exponent's bits are 0, and so is the result. A NaN stays one.
-  const Vec<float> least = broadcast(-127.0f);
-  x = select<float>(x < least, least, x);
-  if constexpr (!below_zero) x = select<float>(x > broadcast(128.0f), broadcast(128.0f), x);
-  const Vec<float> magic = broadcast(0x1.8p23f), shifted = x + magic;  // rounds, and leaves the integer in the low bits
-  const Vec<float> r = x - (shifted - magic);
-  constexpr float c[] = {1.3264727313e-3f, 9.6715129912e-3f, 5.5507335812e-2f, 2.4022242427e-1f, 6.9314700365e-1f, 1.0f};
-  const Mask<float> exponent = ((Mask<float>)shifted - ((Mask<float>)magic - 127)) << 23;
-  return polynomial(r, c) * (Vec<float>)exponent;
+  return exp2<below_zero>(x);
 }
 template <bool below_zero>
 FASTNN_INLINE Vec<double> weight_of(Vec<double> x) {

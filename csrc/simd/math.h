@@ -69,6 +69,21 @@ FASTNN_INLINE Vec<double> exp(Vec<double> x) {
   return each_lane(x, [](double lane) { return __builtin_exp(lane); });
 }
 
+// 2^x, in half the instructions of e^x; 0 from -127 down. A polynomial of our own (minimax by Lawson's iteration) that is exact at 0;
+// 1.4 eps.
+template <bool below_zero>
+FASTNN_INLINE Vec<float> exp2(Vec<float> x) {
+  // At -127 the exponent's bits are 0, and so is the result. A NaN stays one.
+  const Vec<float> least = broadcast(-127.0f);
+  x = select<float>(x < least, least, x);
+  if constexpr (!below_zero) x = select<float>(x > broadcast(128.0f), broadcast(128.0f), x);
+  const Vec<float> magic = broadcast(0x1.8p23f), shifted = x + magic;  // rounds, and leaves the integer in the low bits
+  const Vec<float> r = x - (shifted - magic);
+  constexpr float c[] = {1.3264727313e-3f, 9.6715129912e-3f, 5.5507335812e-2f, 2.4022242427e-1f, 6.9314700365e-1f, 1.0f};
+  const Mask<float> exponent = ((Mask<float>)shifted - ((Mask<float>)magic - 127)) << 23;
+  return polynomial(r, c) * (Vec<float>)exponent;
+}
+
 FASTNN_INLINE Vec<float> expm1(Vec<float> x) {
   x = within(x, -20.0f, 89.0f);
   const Vec<float> magic = broadcast(0x1.8p23f), one = broadcast(1.0f);  // as in exp
@@ -163,10 +178,16 @@ FASTNN_INLINE Vec<double> erf(Vec<double> x) {
   return each_lane(x, [](double lane) { return __builtin_erf(lane); });
 }
 
+// e^(-x^2 / 2) / 2.
+FASTNN_INLINE Vec<float> half_bell(Vec<float> x) {
+  return exp2<true>(fma(x * x, broadcast(-0.72134752044448170f), broadcast(-1.0f)));
+}
+FASTNN_INLINE Vec<double> half_bell(Vec<double> x) { return exp(x * x * broadcast(-0.5)) * broadcast(0.5); }
+
 // P(X <= x) and the density for a normal X. The lower tail keeps its relative accuracy but for the rounding of x^2.
 FASTNN_INLINE Vec<float> normal_cdf(Vec<float> x) {
   const Vec<float> z = abs<float>(x) * broadcast(0.70710678118654752f);
-  const Vec<float> tail = exp(-(z * z)) * scaled_erfc(z) * broadcast(0.5f);
+  const Vec<float> tail = half_bell(x) * scaled_erfc(z);
   return select<float>(x < zero<float>(), tail, broadcast(1.0f) - tail);
 }
 FASTNN_INLINE Vec<double> normal_cdf(Vec<double> x) {
@@ -174,8 +195,7 @@ FASTNN_INLINE Vec<double> normal_cdf(Vec<double> x) {
 }
 template <typename Real>
 FASTNN_INLINE Vec<Real> normal_density(Vec<Real> x) {
-  const Vec<Real> z = abs<Real>(x) * broadcast(Real(0.70710678118654752));  // as above, so that both share the exponential
-  return exp(-(z * z)) * broadcast(Real(0.39894228040143268));
+  return half_bell(x) * broadcast(Real(0.79788456080286536));
 }
 
 // ---- Rounding -----------------------------------------------------------------------------------------------------------
