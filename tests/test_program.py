@@ -87,6 +87,32 @@ def test_without_commit_nothing_is_written():
     np.testing.assert_array_equal(a.numpy(), np.ones(3))
 
 
+def test_variables_that_share_a_page_have_memory_of_their_own():
+    made: list[tuple[fastnn.Variable, int]] = []
+
+    def make(start: int) -> None:
+        for i in range(start, start + 60):  # from a hundred bytes to more than a megabyte
+            variable = fastnn.Variable(np.full(25 * 2 ** (i % 15), i, np.float32))
+            if i % 7 == 3:
+                continue  # others come into its place, or beside it
+            made.append((variable, i))
+
+    threads = [threading.Thread(target=make, args=(100 * n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()  # what it made outlives it
+    make(1000)
+    for variable, i in made:
+        assert variable.numpy().min() == variable.numpy().max() == i
+        variable.assign(variable.numpy() + 1)
+    for variable, i in made:
+        assert variable.numpy().min() == variable.numpy().max() == i + 1
+    del made[::2]
+    make(2000)
+    assert all(np.all(variable.numpy() == i + (i < 2000)) for variable, i in made)
+
+
 def _guarded_step(w):
     @fastnn.function
     def step(x, labels):

@@ -21,4 +21,9 @@ using AlignedMemory = std::unique_ptr<std::byte[], AlignedDelete>;
 // apart, more of them than a processor remembers, and looking one up takes longer than reading the row.
 AlignedMemory allocate_aligned(size_t bytes);
 
+// The same for what lives long and is smaller: arrays of some kilobytes that one thread asks for lie side by side in a large page,
+// which is given back with the last of them.
+using SharedMemory = std::shared_ptr<std::byte[]>;
+SharedMemory allocate_together(size_t bytes);
+
 }  // namespace fastnn

@@ -12,7 +12,7 @@ Variable::Variable(std::string name, DType dtype, Dims dims)
       dtype_(dtype),
       dims_(std::move(dims)),
       bytes_(static_cast<size_t>(count(dims_)) * item_size(dtype)),
-      memory_(allocate_aligned(bytes_)) {
+      memory_(allocate_together(bytes_)) {
   std::memset(memory_.get(), 0, bytes_);
 }
 

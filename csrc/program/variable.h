@@ -58,7 +58,7 @@ class Variable {
   DType dtype_;
   Dims dims_;
   size_t bytes_;
-  AlignedMemory memory_;
+  SharedMemory memory_;
   std::atomic<uint64_t> version_{0};
 };
 
