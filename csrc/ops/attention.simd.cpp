@@ -637,9 +637,10 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
   };
   // Few queries and keys are done with before a processor has seen how their rows lie: beside their products those of the next head
   // are fetched.
-  const bool fetches = once && in_place && kv + 1 < shape.KV;
-  const auto fetch_next = [&](const Real* rows, int64_t step, int64_t count, int64_t size) __attribute__((always_inline)) {
-    if (fetches) fetch_rows(rows + size, step, count, size);
+  const bool fetches = once && in_place && (kv + 1 < shape.KV || sample + 1 < shape.B);
+  const auto fetch_next = [&](const Real* rows, int64_t step, int64_t length, int64_t count,
+                              int64_t size) __attribute__((always_inline)) {
+    if (fetches) fetch_rows(rows + (kv + 1 < shape.KV ? size : length * step - kv * size), step, count, size);
   };
   const auto clear_from = [&](int64_t seen) {  // of this task's keys, those from `seen` on
     for (int64_t s0 = first_key; s0 < shape.S; s0 += step_of_keys) {
@@ -670,16 +671,16 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
         const Queries& q = g.q;
         const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
         const int64_t row = (sample * shape.T + q.first) * shape.NH + head;
-        fetch_next(of.key, key_step, here, shape.HS);
-        fetch_next(of.value, value_step, here, shape.VS);
+        fetch_next(of.key, key_step, shape.S, here, shape.HS);
+        fetch_next(of.value, value_step, shape.S, here, shape.VS);
         of.block(g, s0, s1, static_cast<Real>(shape.scale));
-        fetch_next(query + row * shape.HS, query_step, q.count, shape.HS);
-        fetch_next(dy + row * shape.VS, shape.NH * shape.VS, q.count, shape.VS);
+        fetch_next(query + row * shape.HS, query_step, shape.T, q.count, shape.HS);
+        fetch_next(dy + row * shape.VS, shape.NH * shape.VS, shape.T, q.count, shape.VS);
         // dvalue = (p m)^T dy, dkey = dx^T query
         sum_over_queries(once ? dvalue_rows : dvalues, of_dvalues, of.p, of.of_block, g.dys, shape.VS, start, q, s0, s1);
         sum_over_queries(once ? dkey_rows : dkeys, of_dkeys, of.dx, of.of_block, g.queries, shape.HS, start, q, s0, s1);
         start = Start::accumulate;
-        fetch_next(y + row * shape.VS, shape.NH * shape.VS, q.count, shape.VS);
+        fetch_next(y + row * shape.VS, shape.NH * shape.VS, shape.T, q.count, shape.VS);
         // dquery = dx key, of each query over the keys that it sees
         Tile<Real> tile;
         tile.a_rows = of_lanes.at;
