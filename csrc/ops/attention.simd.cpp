@@ -638,10 +638,11 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
   // Few queries and keys are done with before a processor has seen how their rows lie: beside their products those of the next head
   // are fetched.
   const bool fetches = once && in_place && (kv + 1 < shape.KV || sample + 1 < shape.B);
-  const auto fetch_next = [&](const Real* rows, int64_t step, int64_t length, int64_t count,
-                              int64_t size) __attribute__((always_inline)) {
-    if (fetches) fetch_rows(rows + (kv + 1 < shape.KV ? size : length * step - kv * size), step, count, size);
-  };
+  const auto fetch_next = [&](const Real* rows, int64_t step, int64_t length, int64_t count, int64_t size)
+                              __attribute__((always_inline)) {
+                                if (fetches)
+                                  fetch_rows(rows + (kv + 1 < shape.KV ? size : length * step - kv * size), step, count, size);
+                              };
   const auto clear_from = [&](int64_t seen) {  // of this task's keys, those from `seen` on
     for (int64_t s0 = first_key; s0 < shape.S; s0 += step_of_keys) {
       const int64_t begin = s0 < seen ? seen : s0, end = shape.S - s0 < kBlock ? shape.S : s0 + kBlock;

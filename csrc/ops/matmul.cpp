@@ -47,6 +47,8 @@ bool pays_to_pack(int64_t M, int64_t N, int64_t K, int64_t item, const GemmOptio
          M * K + K * N + M * N >= (reads_distant_rows() ? 800 : 700) * 1024 / item;
 }
 
+bool is_plain(const GemmOptions& options) { return options.bias == kNoOperand && options.epilogue == Epilogue::none; }
+
 KernelPlan two_steps(KernelStep pack, KernelStep multiply, size_t workspace_bytes) {
   KernelPlan plan;
   plan.workspaces = {workspace_bytes};
@@ -70,7 +72,7 @@ KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t 
   shape.tile_block = divide_up(tiles, std::min(tiles, std::max(divide_up(M, 168), divide_up(16, column_tasks))));
   shape.row_tasks = divide_up(tiles, shape.tile_block);
   shape.epilogue = options.epilogue;
-  const bool plain = options.bias == kNoOperand && options.epilogue == Epilogue::none;
+  const bool plain = is_plain(options);
   const auto& kernel = plain ? kernels.multiply_packed : kernels.multiply_packed_bias;
   KernelStep multiply = kernel_step(kernel[is_double], shape.row_tasks * column_tasks, shape);
   pack.operands = {options.workspace, shape.a_tasks > 0 ? 1 : kNoOperand, 2};
@@ -106,7 +108,7 @@ KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_
 KernelStep multiply_step(const GemmKernels& kernels, bool is_double, bool packs, int64_t tasks, GemmShape shape, size_t scratch,
                          const GemmOptions& options) {
   shape.epilogue = options.epilogue;
-  const bool plain = options.bias == kNoOperand && options.epilogue == Epilogue::none;
+  const bool plain = is_plain(options);
   const auto& multiply =
       packs ? (plain ? kernels.pack_multiply : kernels.pack_multiply_bias) : (plain ? kernels.multiply : kernels.multiply_bias);
   KernelStep step = kernel_step(multiply[is_double], tasks, shape, scratch);
@@ -173,8 +175,7 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   const bool is_double = dtype == DType::float64;
   const int64_t item = static_cast<int64_t>(item_size(dtype));
   if (batch.count == 1 && pays_to_pack(M, N, K, item, options)) {
-    const bool is_gradient =
-        options.transpose_a && !options.transpose_b && options.bias == kNoOperand && options.epilogue == Epilogue::none;
+    const bool is_gradient = options.transpose_a && !options.transpose_b && is_plain(options);
     return is_gradient ? plan_gradient_gemm(isa, dtype, M, N, K, options.workspace)
                        : plan_packed_gemm(isa, dtype, M, N, K, options);
   }

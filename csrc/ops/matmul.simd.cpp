@@ -37,13 +37,19 @@ FASTNN_INLINE void pack_columns(Real* to, const Real* b, int64_t N, int64_t n, i
   }
 }
 
+// Of B the panel of columns from n on, `length` k from k, to be fetched beside products over `beside` numbers.
+template <typename Real>
+FASTNN_INLINE Ahead panel_ahead(const Real* b, int64_t N, int64_t n, int64_t k, int64_t length, int64_t beside) {
+  constexpr int64_t panel = kTileColumns<Real>, item = sizeof(Real);
+  return {b + k * N + n, (N - n < panel ? N - n : panel) * item, N * item, length, beside};
+}
+
 // The panel of B that is read after the one at column n of the block and at k, here or in the next task.
 template <typename Real>
 FASTNN_INLINE Ahead next_panel(const Block<Real>& block, const GemmShape& shape, int64_t n, int64_t k) {
-  constexpr int64_t panel = kTileColumns<Real>, item = sizeof(Real);
-  const int64_t length = shape.K - k < shape.piece ? shape.K - k : shape.piece,
-                beside = tile_heights(block.rows).tiles * length;
-  n += panel;
+  const auto length = [&] { return shape.K - k < shape.piece ? shape.K - k : shape.piece; };
+  const int64_t beside = tile_heights(block.rows).tiles * length();
+  n += kTileColumns<Real>;
   if (n >= block.columns) {
     k += shape.piece;
     if (k < shape.K) {
@@ -55,10 +61,7 @@ FASTNN_INLINE Ahead next_panel(const Block<Real>& block, const GemmShape& shape,
     }
   }
   n += block.n;
-  if (n >= shape.N) return {};
-  const int64_t columns = shape.N - n < panel ? shape.N - n : panel;
-  const int64_t end = k + shape.piece < shape.K ? k + shape.piece : shape.K;
-  return {block.b + k * shape.N + n, columns * item, shape.N * item, end - k, beside};
+  return n < shape.N ? panel_ahead(block.b, shape.N, n, k, length(), beside) : Ahead();
 }
 
 // The few rows of the block meet a piece of a panel of B where it lies, fetched beside the one before.
@@ -251,7 +254,7 @@ void multiply_packed(Real* c, const Real* packed, const Real* a, const PackedGem
 // takes its place.
 template <typename Real>
 void pack_b_multiply(Real* c, const Real* a, const Real* b, Scratch scratch, const PackedGemmShape& shape, int64_t task) {
-  constexpr int64_t panel = kTileColumns<Real>, item = sizeof(Real);
+  constexpr int64_t panel = kTileColumns<Real>;
   const Share share = share_of(shape, task);
   const int64_t first = first_row(shape, share);
   Real* const columns = scratch.as<Real>();
@@ -269,9 +272,7 @@ void pack_b_multiply(Real* c, const Real* a, const Real* b, Scratch scratch, con
       const int64_t next_n = more ? n : n + panel, next_k = more ? k + length : 0;
       Ahead ahead;
       if (next_n < shape.N && (next_n < share.end_n || shape.row_tasks == 1)) {
-        const int64_t next_width = shape.N - next_n < panel ? shape.N - next_n : panel;
-        ahead = {b + next_k * shape.N + next_n, next_width * item, shape.N * item, product.length(next_k),
-                 (share.end - share.first) * length};
+        ahead = panel_ahead(b, shape.N, next_n, next_k, product.length(next_k), (share.end - share.first) * length);
       }
       for (int64_t tile = share.first; tile < share.end; ++tile)
         product.multiply(tile, shape.turned ? 0 : n, k, columns, &ahead);
