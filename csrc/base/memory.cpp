@@ -45,7 +45,7 @@ SharedMemory allocate_together(size_t bytes) {
   thread_local Page page;
   bytes = align_up(bytes);
   if (bytes >= least && bytes < kPage / 2) {
-    if (page.memory.use_count() == 1) page.used = 0;  // whoever had a part of it is gone
+    if (page.memory.use_count() == 1) page = {};  // whoever had a part of it is gone
     if (kPage - page.used < bytes) page = {SharedMemory(allocate_aligned(kPage)), 0};
     std::byte* const memory = page.memory.get() + page.used;
     page.used += bytes;
