@@ -113,6 +113,24 @@ def test_variables_that_share_a_page_have_memory_of_their_own():
     assert all(np.all(variable.numpy() == i + (i < 2000)) for variable, i in made)
 
 
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="the address sanitizer keeps what was freed")
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="nobody says how much memory the process has")
+def test_pages_go_with_their_variables():
+    def resident() -> int:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    kept = fastnn.Variable(np.ones(150_000, np.float32))
+    before = resident()
+    for _ in range(300):  # of 600 kilobytes: alone in the last page
+        fastnn.Variable(np.ones(150_000, np.float32))
+    latest = kept
+    for _ in range(300):  # and where another lives until the next is there
+        latest = fastnn.Variable(np.ones(150_000, np.float32))
+    assert resident() < before + 40e6
+    assert kept.numpy().min() == latest.numpy().min() == 1
+
+
 def _guarded_step(w):
     @fastnn.function
     def step(x, labels):

@@ -159,6 +159,10 @@ class TestDeterminism:
             function.run_batches([np.ones((4, 2), np.float32), np.ones((3, 2), np.float32)], 2, False)
         with pytest.raises(ValueError, match="run_batches: 0 samples"):
             function.run_batches([], 2, False)
+        graph = _core.Graph()
+        graph.set_outputs(graph.node("sum", [graph.input("x", "float32", [2, 3])], {}, "", ""))
+        with pytest.raises(ValueError, match="run_batches: a result that is one number; expected a row for each sample"):
+            _core.Function(graph).run_batches([np.ones((4, 3), np.float32)], 2, False)
         for rows in (1, 2, 3, 5, 9):
             (found,) = function.run_batches([np.arange(10, dtype=np.float32).reshape(5, 2)], rows, False)
             np.testing.assert_array_equal(found, twice.predict(np.arange(10, dtype=np.float32).reshape(5, 2)))
