@@ -636,13 +636,10 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
     return dquery + ((sample * shape.T + q.first) * shape.NH + q.head) * shape.HS;
   };
   // Few queries and keys are done with before a processor has seen how their rows lie: beside their products those of the next head
-  // are fetched.
-  const bool fetches = once && in_place && (kv + 1 < shape.KV || sample + 1 < shape.B);
-  const auto fetch_next = [&](const Real* rows, int64_t step, int64_t length, int64_t count, int64_t size)
-                              __attribute__((always_inline)) {
-                                if (fetches)
-                                  fetch_rows(rows + (kv + 1 < shape.KV ? size : length * step - kv * size), step, count, size);
-                              };
+  // are fetched, so many heads further on.
+  const bool last_head = kv + 1 == shape.KV, fetches = once && in_place && !(last_head && sample + 1 == shape.B);
+  const int64_t to_keys = last_head ? shape.S * shape.KV - kv : 1;
+  const int64_t to_queries = last_head ? shape.T * shape.KV - kv : 1;
   const auto clear_from = [&](int64_t seen) {  // of this task's keys, those from `seen` on
     for (int64_t s0 = first_key; s0 < shape.S; s0 += step_of_keys) {
       const int64_t begin = s0 < seen ? seen : s0, end = shape.S - s0 < kBlock ? shape.S : s0 + kBlock;
@@ -671,17 +668,21 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
         Gradient<Real>& g = gradients[i];
         const Queries& q = g.q;
         const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
-        const int64_t row = (sample * shape.T + q.first) * shape.NH + head;
-        fetch_next(of.key, key_step, shape.S, here, shape.HS);
-        fetch_next(of.value, value_step, shape.S, here, shape.VS);
+        const int64_t next = (sample * shape.T + q.first) * shape.NH + head + to_queries, y_step = shape.NH * shape.VS;
+        if (fetches) {
+          fetch_rows(of.key + to_keys * shape.HS, key_step, here, shape.HS);
+          fetch_rows(of.value + to_keys * shape.VS, value_step, here, shape.VS);
+        }
         of.block(g, s0, s1, static_cast<Real>(shape.scale));
-        fetch_next(query + row * shape.HS, query_step, shape.T, q.count, shape.HS);
-        fetch_next(dy + row * shape.VS, shape.NH * shape.VS, shape.T, q.count, shape.VS);
+        if (fetches) {
+          fetch_rows(query + next * shape.HS, query_step, q.count, shape.HS);
+          fetch_rows(dy + next * shape.VS, y_step, q.count, shape.VS);
+        }
         // dvalue = (p m)^T dy, dkey = dx^T query
         sum_over_queries(once ? dvalue_rows : dvalues, of_dvalues, of.p, of.of_block, g.dys, shape.VS, start, q, s0, s1);
         sum_over_queries(once ? dkey_rows : dkeys, of_dkeys, of.dx, of.of_block, g.queries, shape.HS, start, q, s0, s1);
         start = Start::accumulate;
-        fetch_next(y + row * shape.VS, shape.NH * shape.VS, shape.T, q.count, shape.VS);
+        if (fetches) fetch_rows(y + next * shape.VS, y_step, q.count, shape.VS);
         // dquery = dx key, of each query over the keys that it sees
         Tile<Real> tile;
         tile.a_rows = of_lanes.at;
