@@ -1,4 +1,5 @@
 #include "ops/attention.h"
+#include "simd/ahead.h"
 #include "simd/math.h"
 #include "simd/philox.h"
 #include "simd/tile.h"
@@ -87,10 +88,14 @@ FASTNN_INLINE bool is_wide(int64_t columns) {
 }
 
 // Rows begin <= r < end in strips of about equal height that fit a tile of so many columns.
+template <typename Real>
+FASTNN_INLINE int64_t strips_of(int64_t rows, int64_t columns) {
+  const int64_t height = is_wide<Real>(columns) ? kWideRows : kTileRows;
+  return (rows + height - 1) / height;
+}
 template <typename Real, typename Body>
 FASTNN_INLINE void for_each_strip(int64_t begin, int64_t end, int64_t columns, Body body) {
-  const int64_t height = is_wide<Real>(columns) ? kWideRows : kTileRows;
-  const int64_t rows = end - begin, strips = (rows + height - 1) / height;
+  const int64_t rows = end - begin, strips = strips_of<Real>(rows, columns);
   for (int64_t i = 0; i < strips; ++i) body(begin + rows * i / strips, begin + rows * (i + 1) / strips);
 }
 // One strip; of its columns those from `first` on, a multiple of the lanes.
@@ -185,19 +190,26 @@ FASTNN_INLINE void copy_rows(Real* to, const Real* rows, int64_t step, int64_t c
   }
 }
 
-template <typename Real>
-FASTNN_INLINE void fetch_rows(const Real* rows, int64_t step, int64_t count, int64_t size) {
-  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(Real));
-  for (int64_t r = 0; r < count; ++r) {
-    for (int64_t d = 0; d < size; d += line) __builtin_prefetch(rows + r * step + d, 0, 2);
+// What is fetched beside a product, some with each strip of it: rows to be read and rows to be written.
+struct Beside {
+  Ahead read, written;
+  FASTNN_INLINE void fetch() {
+    read.fetch();
+    written.fetch<true>();
   }
+};
+template <typename Real>
+FASTNN_INLINE Ahead rows_ahead(const Real* rows, int64_t step, int64_t count, int64_t size, int64_t strips) {
+  constexpr auto bytes = static_cast<int64_t>(sizeof(Real));
+  return {rows, size * bytes, step * bytes, count, strips};
 }
 
 // x[s - s0][t] = sum over d of rows[s - s0][d] columns[d][t], but for what stands left of the first vector with a query that sees
 // one of its strip's keys.
 template <typename Real>
 FASTNN_INLINE void products_with_keys(Real* x, const Real* rows, const RowOffsets& row_offsets, const RowOffsets& x_offsets,
-                                      const Real* columns, int64_t size, const Queries& q, int64_t s0, int64_t s1) {
+                                      const Real* columns, int64_t size, const Queries& q, int64_t s0, int64_t s1,
+                                      Beside beside = {}) {
   Tile<Real> tile;
   tile.a_rows = row_offsets.at;
   tile.c_rows = x_offsets.at;
@@ -206,6 +218,7 @@ FASTNN_INLINE void products_with_keys(Real* x, const Real* rows, const RowOffset
   tile.k = size;
   for_each_strip<Real>(s0, s1, q.lanes, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
     const int64_t lane = q.first_query(begin) / kLanes<Real> * kLanes<Real>;
+    beside.fetch();
     tile.a = rows + (begin - s0) * size;
     tile.b = columns + lane;
     tile.c = x + (begin - s0) * kBlock + lane;
@@ -560,10 +573,11 @@ struct ScoreGradient {
     copy_rows(values, value + s0 * shape.KV * shape.VS, shape.KV * shape.VS, count, shape.VS);
   }
 
-  void block(const Gradient<Real>& g, int64_t s0, int64_t s1, Real factor) {
+  void block(const Gradient<Real>& g, int64_t s0, int64_t s1, Real factor, const Beside& beside_x = {},
+             const Beside& beside_dp = {}) {
     const Queries& q = g.q;
-    products_with_keys(p, keys, of_keys, of_block, g.columns, shape.HS, q, s0, s1);
-    products_with_keys(dx, values, of_values, of_block, g.dy_columns, shape.VS, q, s0, s1);
+    products_with_keys(p, keys, of_keys, of_block, g.columns, shape.HS, q, s0, s1, beside_x);
+    products_with_keys(dx, values, of_values, of_block, g.dy_columns, shape.VS, q, s0, s1, beside_dp);
     if (masked) read_masks(extra, rows, mask, bias, shape, q, s0, s1);
     if (drops) draw_factors(factors, rows, random_state, shape, q, s0, s1);
     if (masked || shape.causal) hide(p, masked ? extra : nullptr, q, s0, s1);
@@ -594,7 +608,8 @@ struct ScoreGradient {
 // sums[s - s0] = or += sum over t of weights[s - s0][t] rows[t], over the queries that see the strip's first key.
 template <typename Real>
 FASTNN_INLINE void sum_over_queries(Real* sums, const RowOffsets& of_sums, const Real* weights, const RowOffsets& of_block,
-                                    const Real* rows, int64_t size, Start start, const Queries& q, int64_t s0, int64_t s1) {
+                                    const Real* rows, int64_t size, Start start, const Queries& q, int64_t s0, int64_t s1,
+                                    Beside beside) {
   Tile<Real> tile;
   tile.a_rows = of_block.at;
   tile.c_rows = of_sums.at;
@@ -603,6 +618,7 @@ FASTNN_INLINE void sum_over_queries(Real* sums, const RowOffsets& of_sums, const
   tile.start = start;
   for_each_strip<Real>(s0, s1, size, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
     const int64_t t = q.first_query(begin);
+    beside.fetch();
     tile.a = weights + (begin - s0) * kBlock + t;
     tile.b = rows + t * size;
     tile.c = sums + (begin - s0) * of_sums.at[1];
@@ -637,7 +653,7 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
   };
   // Few queries and keys are done with before a processor has seen how their rows lie: beside their products those of the next head
   // are fetched, so many heads further on.
-  const bool last_head = kv + 1 == shape.KV, fetches = once && in_place && !(last_head && sample + 1 == shape.B);
+  const bool last_head = kv + 1 == shape.KV, more = !(last_head && sample + 1 == shape.B);
   const int64_t to_keys = last_head ? shape.S * shape.KV - kv : 1;
   const int64_t to_queries = last_head ? shape.T * shape.KV - kv : 1;
   const auto clear_from = [&](int64_t seen) {  // of this task's keys, those from `seen` on
@@ -668,21 +684,26 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
         Gradient<Real>& g = gradients[i];
         const Queries& q = g.q;
         const int64_t s1 = s0 + kBlock < q.keys ? s0 + kBlock : q.keys;
-        const int64_t next = (sample * shape.T + q.first) * shape.NH + head + to_queries, y_step = shape.NH * shape.VS;
-        if (fetches) {
-          fetch_rows(of.key + to_keys * shape.HS, key_step, here, shape.HS);
-          fetch_rows(of.value + to_keys * shape.VS, value_step, here, shape.VS);
+        Beside beside_x, beside_dp, beside_dvalue, beside_dkey, beside_dquery;
+        if (once && in_place) {
+          const int64_t with_keys = strips_of<Real>(here, q.lanes), of_keys = strips_of<Real>(here, shape.VS);
+          beside_x.written = rows_ahead(dvalue_rows, value_step, here, shape.VS, with_keys);
+          beside_dp.written = rows_ahead(dkey_rows, key_step, here, shape.HS, with_keys);
+          beside_dvalue.written = rows_ahead(g.dqueries, query_step, q.count, shape.HS, of_keys);
+          if (more) {
+            const int64_t next = (sample * shape.T + q.first) * shape.NH + head + to_queries, y_step = shape.NH * shape.VS;
+            beside_x.read = rows_ahead(of.key + to_keys * shape.HS, key_step, here, shape.HS, with_keys);
+            beside_dp.read = rows_ahead(of.value + to_keys * shape.VS, value_step, here, shape.VS, with_keys);
+            beside_dvalue.read = rows_ahead(query + next * shape.HS, query_step, q.count, shape.HS, of_keys);
+            beside_dkey.read = rows_ahead(dy + next * shape.VS, y_step, q.count, shape.VS, strips_of<Real>(here, shape.HS));
+            beside_dquery.read = rows_ahead(y + next * shape.VS, y_step, q.count, shape.VS, strips_of<Real>(q.count, shape.HS));
+          }
         }
-        of.block(g, s0, s1, static_cast<Real>(shape.scale));
-        if (fetches) {
-          fetch_rows(query + next * shape.HS, query_step, q.count, shape.HS);
-          fetch_rows(dy + next * shape.VS, y_step, q.count, shape.VS);
-        }
+        of.block(g, s0, s1, static_cast<Real>(shape.scale), beside_x, beside_dp);
         // dvalue = (p m)^T dy, dkey = dx^T query
-        sum_over_queries(once ? dvalue_rows : dvalues, of_dvalues, of.p, of.of_block, g.dys, shape.VS, start, q, s0, s1);
-        sum_over_queries(once ? dkey_rows : dkeys, of_dkeys, of.dx, of.of_block, g.queries, shape.HS, start, q, s0, s1);
+        sum_over_queries(once ? dvalue_rows : dvalues, of_dvalues, of.p, of.of_block, g.dys, shape.VS, start, q, s0, s1, beside_dvalue);
+        sum_over_queries(once ? dkey_rows : dkeys, of_dkeys, of.dx, of.of_block, g.queries, shape.HS, start, q, s0, s1, beside_dkey);
         start = Start::accumulate;
-        if (fetches) fetch_rows(y + next * shape.VS, y_step, q.count, shape.VS);
         // dquery = dx key, of each query over the keys that it sees
         Tile<Real> tile;
         tile.a_rows = of_lanes.at;
@@ -694,6 +715,7 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
         for_each_strip<Real>(0, q.count, shape.HS, [&](int64_t begin, int64_t end) __attribute__((always_inline)) {
           const int64_t seen = q.seen(end - 1) < s1 ? q.seen(end - 1) : s1;
           if (seen <= s0 && g.start == Start::accumulate) return;
+          beside_dquery.fetch();
           tile.a = of.dx + begin;
           tile.b = of.keys;
           tile.c = g.dqueries + begin * of_dqueries.at[1];

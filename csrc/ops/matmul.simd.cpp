@@ -41,7 +41,7 @@ FASTNN_INLINE void pack_columns(Real* to, const Real* b, int64_t N, int64_t n, i
 template <typename Real>
 FASTNN_INLINE Ahead panel_ahead(const Real* b, int64_t N, int64_t n, int64_t k, int64_t length, int64_t beside) {
   constexpr int64_t panel = kTileColumns<Real>, item = sizeof(Real);
-  return {b + k * N + n, (N - n < panel ? N - n : panel) * item, N * item, length, beside};
+  return {b + k * N + n, (N - n < panel ? N - n : panel) * item, N * item, length, beside / Ahead::kSpan};
 }
 
 // The panel of B that is read after the one at column n of the block and at k, here or in the next task.

@@ -1,5 +1,6 @@
-// Memory that is fetched while a register tile multiplies: rows that lie so far apart that no processor reads ahead from one to the
-// next by itself. A tile's loop is cut into spans of k, and with each go some lines into the second-level cache.
+// Memory that is fetched while register tiles multiply: rows that lie so far apart that no processor reads ahead from one to the next
+// by itself. With each span of a tile's loop, or with each tile, go some lines into the second-level cache. All at once they would
+// hold the processor up, which has no more than a few dozen lines on their way.
 #pragma once
 
 #include "simd/vec.h"
@@ -11,16 +12,17 @@ class Ahead {
   static constexpr int64_t kSpan = 32;
 
   FASTNN_INLINE Ahead() = default;  // nothing
-  // `rows` of `bytes` each, `step` bytes apart, beside products over k numbers in all.
-  FASTNN_INLINE Ahead(const void* at, int64_t bytes, int64_t step, int64_t rows, int64_t k)
+  // `rows` of `bytes` each, `step` bytes apart, in so many shares.
+  FASTNN_INLINE Ahead(const void* at, int64_t bytes, int64_t step, int64_t rows, int64_t shares)
       : row_(static_cast<const char*>(at)), bytes_(bytes), step_(step), rows_(rows) {
     const int64_t lines = (bytes + kLine - 1) / kLine * rows;
-    share_ = (lines * kSpan + k - 1) / (k < 1 ? 1 : k);
+    share_ = (lines + shares - 1) / (shares < 1 ? 1 : shares);
   }
 
+  template <bool to_write = false>
   FASTNN_INLINE void fetch() {
     for (int64_t i = 0; i < share_ && rows_ > 0; ++i) {
-      __builtin_prefetch(row_ + at_, 0, 2);
+      __builtin_prefetch(row_ + at_, to_write, 2);
       at_ += kLine;
       if (at_ >= bytes_) at_ = 0, row_ += step_, --rows_;
     }
@@ -30,7 +32,7 @@ class Ahead {
   static constexpr int64_t kLine = 64;
   const char* row_ = nullptr;
   int64_t bytes_ = 0, step_ = 0, rows_ = 0, at_ = 0;
-  int64_t share_ = 0;  // lines per span
+  int64_t share_ = 0;  // lines
 };
 
 // add(first, length) for all k: at once, or in spans where there is something to fetch.
