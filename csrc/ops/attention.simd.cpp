@@ -701,8 +701,10 @@ void backward(Real* dquery, Real* dkey, Real* dvalue, const Real* dy, const Real
         }
         of.block(g, s0, s1, static_cast<Real>(shape.scale), beside_x, beside_dp);
         // dvalue = (p m)^T dy, dkey = dx^T query
-        sum_over_queries(once ? dvalue_rows : dvalues, of_dvalues, of.p, of.of_block, g.dys, shape.VS, start, q, s0, s1, beside_dvalue);
-        sum_over_queries(once ? dkey_rows : dkeys, of_dkeys, of.dx, of.of_block, g.queries, shape.HS, start, q, s0, s1, beside_dkey);
+        sum_over_queries(once ? dvalue_rows : dvalues, of_dvalues, of.p, of.of_block, g.dys, shape.VS, start, q, s0, s1,
+                         beside_dvalue);
+        sum_over_queries(once ? dkey_rows : dkeys, of_dkeys, of.dx, of.of_block, g.queries, shape.HS, start, q, s0, s1,
+                         beside_dkey);
         start = Start::accumulate;
         // dquery = dx key, of each query over the keys that it sees
         Tile<Real> tile;

@@ -145,7 +145,9 @@ PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, Gemm
   PackedGemmShape shape{};
   shape.M = M, shape.N = N, shape.K = K;
   shape.a_transposed = options.transpose_a, shape.b_transposed = options.transpose_b;
-  shape.height = options.transpose_a ? kernels.side_by_side_rows : kernels.tile_rows;
+  shape.height = options.tile_rows > 0 ? options.tile_rows
+                 : options.transpose_a ? kernels.side_by_side_rows
+                                       : kernels.tile_rows;
   const bool far_rows = !options.transpose_a && K * item % 4096 == 0;
   shape.a_row = far_rows ? K + kGap : K;
   shape.a_block = of_a_task(options.transpose_a ? M : K);

@@ -98,6 +98,7 @@ struct GemmOptions {
   Epilogue epilogue = Epilogue::none;
   size_t other = kNoOperand;  // the epilogue's
   size_t workspace = 3;       // the op's first
+  int tile_rows = 0;          // of what pack_gemm packs, at most; 0: what suits the kernels
 };
 // A product that packs its operands, or with `packs_b` false only A, in a step of its own, up to that step. Whoever multiplies
 // sets tile_block, column_block and row_tasks.

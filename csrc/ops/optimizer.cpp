@@ -211,15 +211,17 @@ KernelPlan plan_update(const Call& call, Isa isa, const Layout& at, const Update
     const int64_t C = parameter[0].factor(), U = parameter[1].factor();
     if (C * U == 0) continue;
     const size_t workspace = buffers + plan.workspaces.size();
-    PackedGemm packed = pack_gemm(isa, dtype, C, U, elements(call, at.pair(i)) / C, {.transpose_a = true});
+    PackedGemm packed =
+        pack_gemm(isa, dtype, C, U, elements(call, at.pair(i)) / C, {.transpose_a = true, .tile_rows = kernels.tile_rows});
     packed.pack.operands = {workspace, results + at.pair(i), results + at.pair(i) + 1};
     plan.workspaces.push_back(packed.workspace_bytes);
     plan.steps.push_back(std::move(packed.pack));
     const int64_t tile_rows = packed.shape.height, tiles = divide_up(C, tile_rows);
     packed.shape.tile_block = std::clamp<int64_t>(kUpdateChunk / (tile_rows * U), 1, divide_up(tiles, 16));
+    const int64_t gradient = std::max(packed.shape.tile_block * tile_rows * U, 2 * tile_rows * kPackedColumns);
     plan.steps.push_back(kernel_step(kernels.product[is_double], divide_up(tiles, packed.shape.tile_block),
                                      ProductUpdateShape{shape, packed.shape, products[i], static_cast<int64_t>(workspace)},
-                                     static_cast<size_t>(packed.shape.tile_block * tile_rows * U) * item_size(dtype)));
+                                     static_cast<size_t>(gradient) * item_size(dtype)));
   }
   const int64_t total = shape.offsets[shape.parameters];
   plan.steps.push_back(kernel_step(kernels.flat[is_double], divide_up(total, kUpdateChunk), shape));

@@ -25,13 +25,14 @@
 // Writes     every element of every result once.
 // Aliasing   each result may be its own operand, and is, when the update runs in commit on the variables. No gradient may share
 //            memory with a result.
-// Scratch    for a product: both operands packed in a workspace, and a tile's height of rows of the gradient.
+// Scratch    for a product: both operands packed in a workspace, and a tile's height of rows of the gradient or two tiles.
 // Requires   float or double, one dtype for everything but step; step >= 1 (0 divides by zero).
 // Edges      A parameter without elements takes no space in the state. A NaN in a gradient makes its elements NaN. The sign of 0
 //            is 0. A centered v' - m'^2 that rounding takes below 0 counts as 0.
 // Tasks      chunks of 4096 elements of all parameters laid end to end, whatever their number and sizes: a model's many small
 //            biases cost no task of their own, and its one large kernel is shared out. A product has steps of its own: pack,
-//            then for each few rows of the parameter multiply and, while the gradient is in the cache, update.
+//            then for each few rows of the parameter multiply and, while the gradient is in the cache, update: adam, where there are
+//            registers for it, each tile beside the products of the next, because roots and quotients have a unit of their own.
 // Numerics   elementwise; alpha is worked out in double. A product has the bits of dense_backward_kernel.
 // Cost       sgd 2 flop (with momentum 4, nesterov 5) and 3 elements (with momentum 5) moved per element; adam 12 and 7 (amsgrad
 //            13 and 9); rmsprop 8 and 5, two more elements for each option; adagrad 6 and 5; lion 7 and 5.
@@ -69,6 +70,7 @@ struct ProductUpdateShape {
 
 // [0] for float, [1] for double; buffers in the order of the op's table.
 struct UpdateKernels {
+  int tile_rows;  // of a product, at most
   KernelFn flat[2];
   KernelFn product[2];
 };

@@ -61,11 +61,13 @@ FASTNN_INLINE Vec<Real> constant(double number) {
   return broadcast(static_cast<Real>(number));
 }
 
-// ---- Rules: what becomes of elements first.. of parameter k, place.. of the state, whose gradient is `g` ---------------------
+// ---- Rules: part(k, first, place)(i, g, lanes) updates a vector of elements from first + i on of parameter k, place + i on of the
+// state, whose gradient is `g` ------------------------------------------------------------------------------------------------
 
 template <typename Element>
 struct Rule {
   using Real = Element;
+  static constexpr bool beside_products = false;
   Layout<Real> at;
   const UpdateShape& shape;
   double rate;
@@ -80,13 +82,12 @@ struct Sgd : Rule<Element> {
   using Rule<Real>::at, Rule<Real>::shape, Rule<Real>::rate;
   Vec<Real> minus_rate;
   FASTNN_INLINE Sgd(Buffers buffers, const UpdateShape& s) : Rule<Real>(buffers, s, 0, 2), minus_rate(constant<Real>(-rate)) {}
-  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t, int64_t count, const Real* g) const {
+  FASTNN_INLINE auto part(int64_t k, int64_t first, int64_t) const {
     Real* new_p = at.new_parameter(k, first);
     const Real* p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
-    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-      lanes.store(new_p + i, fma(minus_rate, lanes.load(g + i), decayed.of(lanes.load(p + i))));
-    });
+    return [=, this](int64_t i, Vec<Real> g, auto lanes)
+               __attribute__((always_inline)) { lanes.store(new_p + i, fma(minus_rate, g, decayed.of(lanes.load(p + i)))); };
   }
 };
 
@@ -98,16 +99,16 @@ struct Momentum : Rule<Element> {
   Vec<Real> minus_rate, momentum;
   FASTNN_INLINE Momentum(Buffers buffers, const UpdateShape& s)
       : Rule<Real>(buffers, s, 1, 2), minus_rate(constant<Real>(-rate)), momentum(constant<Real>(s.momentum)) {}
-  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* g) const {
+  FASTNN_INLINE auto part(int64_t k, int64_t first, int64_t place) const {
     Real *new_velocity = at.new_state(0, place), *new_p = at.new_parameter(k, first);
     const Real *velocity = at.state(1, place), *p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
-    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-      const Vec<Real> step = minus_rate * lanes.load(g + i);
+    return [=, this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
+      const Vec<Real> step = minus_rate * g;
       const Vec<Real> v = fma(momentum, lanes.load(velocity + i), step);
       lanes.store(new_velocity + i, v);
       lanes.store(new_p + i, decayed.of(lanes.load(p + i)) + (nesterov ? fma(momentum, v, step) : v));
-    });
+    };
   }
 };
 
@@ -116,6 +117,8 @@ template <typename Element, bool amsgrad>
 struct Adam : Rule<Element> {
   using Real = Element;
   using Rule<Real>::at, Rule<Real>::shape, Rule<Real>::rate;
+  // A root and a quotient take as long as the products of 16 samples, and a unit of their own.
+  static constexpr bool beside_products = !amsgrad && kVectorRegisters == 32;
   Vec<Real> minus_alpha, epsilon, new_in_m, new_in_v;
   FASTNN_INLINE Adam(Buffers buffers, const UpdateShape& s)
       : Rule<Real>(buffers, s, amsgrad ? 3 : 2, 5),
@@ -126,14 +129,13 @@ struct Adam : Rule<Element> {
     minus_alpha =
         constant<Real>(-rate * __builtin_sqrt(1 - __builtin_pow(s.beta_2, step)) / (1 - __builtin_pow(s.beta_1, step)));
   }
-  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* gradient) const {
+  FASTNN_INLINE auto part(int64_t k, int64_t first, int64_t place) const {
     Real *new_m = at.new_state(0, place), *new_v = at.new_state(1, place), *new_p = at.new_parameter(k, first);
     Real* new_max = amsgrad ? at.new_state(2, place) : nullptr;
     const Real *old_m = at.state(2, place), *old_v = at.state(3, place), *p = at.parameter(k, first);
     const Real* old_max = amsgrad ? at.state(4, place) : nullptr;
     const Decay<Real> decayed(shape, k, rate);
-    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-      const Vec<Real> g = lanes.load(gradient + i);
+    return [=, this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
       Vec<Real> m = lanes.load(old_m + i), v = lanes.load(old_v + i);
       m = fma(g - m, new_in_m, m);
       v = fma(g * g - v, new_in_v, v);
@@ -144,7 +146,7 @@ struct Adam : Rule<Element> {
         lanes.store(new_max + i, v);
       }
       lanes.store(new_p + i, fma(minus_alpha, m / (sqrt(v) + epsilon), decayed.of(lanes.load(p + i))));
-    });
+    };
   }
 };
 
@@ -161,7 +163,7 @@ struct RmsProp : Rule<Element> {
         epsilon(constant<Real>(s.epsilon)),
         added(constant<Real>(1 - s.rho)),
         momentum(constant<Real>(s.momentum)) {}
-  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* gradient) const {
+  FASTNN_INLINE auto part(int64_t k, int64_t first, int64_t place) const {
     Real *new_v = at.new_state(0, place), *new_p = at.new_parameter(k, first);
     Real* new_m = centered ? at.new_state(1, place) : nullptr;
     Real* new_velocity = has_momentum ? at.new_state(1 + centered, place) : nullptr;
@@ -169,8 +171,7 @@ struct RmsProp : Rule<Element> {
     const Real* old_m = centered ? at.state(2, place) : nullptr;
     const Real* velocity = has_momentum ? at.state(3, place) : nullptr;
     const Decay<Real> decayed(shape, k, rate);
-    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-      const Vec<Real> g = lanes.load(gradient + i);
+    return [=, this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
       Vec<Real> v = lanes.load(old_v + i);
       v = fma(g * g - v, added, v);
       lanes.store(new_v + i, v);
@@ -186,7 +187,7 @@ struct RmsProp : Rule<Element> {
         lanes.store(new_velocity + i, step);
       }
       lanes.store(new_p + i, decayed.of(lanes.load(p + i)) - step);
-    });
+    };
   }
 };
 
@@ -198,15 +199,15 @@ struct Adagrad : Rule<Element> {
   Vec<Real> lr, epsilon;
   FASTNN_INLINE Adagrad(Buffers buffers, const UpdateShape& s)
       : Rule<Real>(buffers, s, 1, 2), lr(constant<Real>(rate)), epsilon(constant<Real>(s.epsilon)) {}
-  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* gradient) const {
+  FASTNN_INLINE auto part(int64_t k, int64_t first, int64_t place) const {
     Real *new_a = at.new_state(0, place), *new_p = at.new_parameter(k, first);
     const Real *old_a = at.state(1, place), *p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
-    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-      const Vec<Real> g = lanes.load(gradient + i), a = fma(g, g, lanes.load(old_a + i));
+    return [=, this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
+      const Vec<Real> a = fma(g, g, lanes.load(old_a + i));
       lanes.store(new_a + i, a);
       lanes.store(new_p + i, decayed.of(lanes.load(p + i)) - lr * g / sqrt(a + epsilon));
-    });
+    };
   }
 };
 
@@ -222,28 +223,128 @@ struct Lion : Rule<Element> {
         kept(constant<Real>(s.beta_1)),
         new_in_sum(constant<Real>(1 - s.beta_1)),
         new_in_m(constant<Real>(1 - s.beta_2)) {}
-  FASTNN_INLINE void operator()(int64_t k, int64_t first, int64_t place, int64_t count, const Real* gradient) const {
+  FASTNN_INLINE auto part(int64_t k, int64_t first, int64_t place) const {
     Real *new_m = at.new_state(0, place), *new_p = at.new_parameter(k, first);
     const Real *old_m = at.state(1, place), *p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
-    for_each_vector<Real>(count, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-      const Vec<Real> g = lanes.load(gradient + i), m = lanes.load(old_m + i), sum = fma(m, kept, g * new_in_sum);
+    return [=, this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
+      const Vec<Real> m = lanes.load(old_m + i), sum = fma(m, kept, g * new_in_sum);
       // 0 * sum is 0, or NaN as sum is.
       Vec<Real> step = select<Real>(sum > zero<Real>(), lr, select<Real>(sum < zero<Real>(), -lr, zero<Real>() * sum));
       lanes.store(new_m + i, fma(g - m, new_in_m, m));
       lanes.store(new_p + i, decayed.of(lanes.load(p + i)) - step);
-    });
+    };
   }
 };
 
 // ---- Kernels --------------------------------------------------------------------------------------------------------------
 
+// `part` for `count` elements from i on.
+template <typename Real, typename Part>
+FASTNN_INLINE void update_row(const Part& part, int64_t i, int64_t count, const Real* g) {
+  for_each_vector<Real>(count,
+                        [&](int64_t j, auto lanes) __attribute__((always_inline)) { part(i + j, lanes.load(g + j), lanes); });
+}
+
 template <typename Update>
 void flat(Buffers buffers, const UpdateShape& shape, int64_t task) {
   const Update update(buffers, shape);
   for_each_piece(shape, task, [&](int64_t k, int64_t first, int64_t place, int64_t count) __attribute__((always_inline)) {
-    update(k, first, place, count, update.at.gradient(k, first));
+    update_row(update.part(k, first, place), 0, count, update.at.gradient(k, first));
   });
+}
+
+// The place of lanes for which an update fetches what it will write.
+struct FetchedLanes {
+  template <typename Real>
+  FASTNN_INLINE Vec<Real> load(const Real*) const {
+    return zero<Real>();
+  }
+  template <typename Real>
+  FASTNN_INLINE void store(Real* p, Vec<Real>) const {
+    __builtin_prefetch(p, 1);
+  }
+};
+
+// A tile of a gradient whose rows are N apart, kept in rows of a panel's width, and the element at its corner.
+template <typename Real>
+struct GradientTile {
+  const Real* sums;
+  int64_t corner, rows, columns;
+
+  template <typename Part>
+  FASTNN_INLINE void update(const Part& part, int64_t N) const {
+    for (int64_t r = 0; r < rows; ++r) update_row(part, corner + r * N, columns, sums + r * kTileColumns<Real>);
+  }
+};
+
+constexpr int kBesideRows = 12;  // whose sums leave registers for an update
+
+// A tile's products, and beside them the update of the tile before: with the products of each k that of one vector.
+template <typename Real, int rows, typename Part>
+__attribute__((noinline)) void multiply_beside(const PackedTile<Real>& t, const GradientTile<Real>& before, const Part& part,
+                                               int64_t corner, int64_t N) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  constexpr std::integral_constant<int64_t, kTileVectors * kVectorBytes> b_bytes;
+  Vec<Real> sum[rows][kTileVectors];
+  FASTNN_UNROLL
+  for (int r = 0; r < rows; ++r) {
+    FASTNN_UNROLL
+    for (int v = 0; v < kTileVectors; ++v) sum[r][v] = zero<Real>();
+  }
+  const auto add = [&](int64_t k, int64_t length) __attribute__((always_inline)) {
+    add_side_by_side<Real, rows, kTileVectors>(sum, t.a + k * rows, rows, t.b + k * panel, b_bytes, length,
+                                               [](const Real* p, int) __attribute__((always_inline)) { return load(p); });
+  };
+  int64_t k = 0, r = 0;
+  for (; r < before.rows && k + kTileVectors <= t.k; ++r) {
+    FASTNN_UNROLL
+    for (int v = 0; v < kTileVectors; ++v) {
+      const int64_t at = v * kLanes<Real>;
+      part(before.corner + r * N + at, load(before.sums + r * panel + at), AllLanes{});
+      part(corner + r * N + at, zero<Real>(), FetchedLanes{});
+      add(k++, 1);
+    }
+  }
+  add(k, t.k - k);
+  for (; r < before.rows; ++r) update_row(part, before.corner + r * N, panel, before.sums + r * panel);
+  FASTNN_UNROLL
+  for (int r = 0; r < rows; ++r) {
+    FASTNN_UNROLL
+    for (int v = 0; v < kTileVectors; ++v) store(t.c + r * panel + v * kLanes<Real>, sum[r][v]);
+  }
+}
+
+// Of a parameter with N columns the tiles first..end, each updated beside the next. `sums` has room for two.
+template <typename Real, typename Part>
+FASTNN_INLINE void update_beside_products(Real* sums, const Real* a, const Real* b, const Part& part,
+                                          const PackedGemmShape& shape, int64_t first, int64_t end) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  const TileHeights heights = tile_heights(shape.M, shape.height);
+  GradientTile<Real> before{};
+  Real* other = sums + shape.height * panel;
+  for (int64_t tile = first; tile < end; ++tile) {
+    const int64_t row = heights.first_row(tile), rows = heights[tile];
+    for (int64_t n = 0; n < shape.N; n += panel) {
+      const int64_t columns = shape.N - n < panel ? shape.N - n : panel;
+      PackedTile<Real> t{};
+      t.a = a + row * shape.K, t.b = b + n * shape.K, t.c = sums;
+      t.a_row = 1, t.a_k = rows, t.c_row = panel, t.k = shape.K;
+      const int64_t corner = (row - heights.first_row(first)) * shape.N + n;
+      const bool whole = before.columns == panel && columns == panel;
+      if (whole && rows == kBesideRows) {
+        multiply_beside<Real, kBesideRows>(t, before, part, corner, shape.N);
+      } else if (whole && rows == kBesideRows - 1) {
+        multiply_beside<Real, kBesideRows - 1>(t, before, part, corner, shape.N);
+      } else {
+        multiply_panel(t, rows, columns);
+        before.update(part, shape.N);
+      }
+      before = {sums, corner, rows, columns};
+      std::swap(sums, other);
+    }
+  }
+  before.update(part, shape.N);
 }
 
 template <typename Update>
@@ -255,14 +356,20 @@ void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, 
   const int64_t end = tile + shape.product.tile_block < heights.tiles ? tile + shape.product.tile_block : heights.tiles;
   const int64_t N = shape.product.N, first = heights.first_row(tile) * N, count = heights.first_row(end) * N - first;
   Real* const gradient = scratch.as<Real>();
-  const Real* const packed = array<Real>(buffers, shape.workspace);
-  multiply_packed_share<Real>(gradient, packed, packed + shape.product.b_begins, nullptr, nullptr, shape.product,
-                              {tile, end, 0, N});
-  update(shape.parameter, first, shape.update.places[shape.parameter] + first, count, gradient);
+  const Real* const a = array<Real>(buffers, shape.workspace);
+  const Real* const b = a + shape.product.b_begins;
+  const auto part = update.part(shape.parameter, first, shape.update.places[shape.parameter] + first);
+  if constexpr (Update::beside_products) {
+    update_beside_products(gradient, a, b, part, shape.product, tile, end);
+  } else {
+    multiply_packed_share<Real>(gradient, a, b, nullptr, nullptr, shape.product, {tile, end, 0, N});
+    update_row(part, 0, count, gradient);
+  }
 }
 
 template <template <typename, auto...> class Update, auto... options>
 constexpr UpdateKernels kernels_of = {
+    Update<float, options...>::beside_products ? kBesideRows : kSideBySideRows,
     {kernel<flat<Update<float, options...>>>, kernel<flat<Update<double, options...>>>},
     {kernel<product<Update<float, options...>>>, kernel<product<Update<double, options...>>>}};
 
