@@ -83,6 +83,9 @@ constexpr int kThreeRowsVectors = kVectorRegisters == 32 ? 8 : 4;
 template <typename Real, int rows, int vectors, bool partial>
 void sum_rows(const SumOfRows<Real>& s, int tail) {
   constexpr int lanes = kLanes<Real>;
+  const Real* row[rows];
+  FASTNN_UNROLL
+  for (int r = 0; r < rows; ++r) row[r] = rows == 1 ? s.from : forget(s.from + r * s.from_row);
   for (int64_t i = 0; i < s.count; ++i) {
     const RowSum sum = s.sums[i];
     Real* const to = s.to + sum.to;
@@ -97,12 +100,12 @@ void sum_rows(const SumOfRows<Real>& s, int tail) {
     }
     for (int64_t e = sum.begin; e < sum.end; ++e) {
       const Vec<Real> value = broadcast(s.values[e]);
-      const Real* from = s.from + s.places[e];
+      const int64_t place = s.places[e];
       FASTNN_UNROLL
       for (int r = 0; r < rows; ++r) {
         FASTNN_UNROLL
         for (int v = 0; v < vectors; ++v) {
-          const Real* p = from + r * s.from_row + v * lanes;
+          const Real* p = row[r] + place + v * lanes;
           total[r][v] = fma(partial && v == vectors - 1 ? load_first(p, tail) : load(p), value, total[r][v]);
         }
       }
@@ -354,9 +357,11 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
       for (int64_t i = band; i < band_end; ++i) {
         for (int64_t j = 0; j < columns.output; ++j) {
           const int64_t at = ((sample * rows.output + i) * columns.output + j) * F;
-          for (int64_t p = 0, row = 0, column = 0; p < positions; ++p) {
+          // Column by column: neighbours in a row add to the same elements, and one would wait for the other.
+          for (int64_t n = 0, row = 0, column = 0; n < positions; ++n) {
             const Taps th = taps_at(h, i * rows.window + row), tw = taps_at(w, j * PW + column);
-            if (++column == PW) ++row, column = 0;  // a division by PW takes longer than the list
+            const int64_t p = row * PW + column;
+            if (++row == rows.window) ++column, row = 0;
             const int32_t begin = listed;
             const int32_t end = list_position(values, places, begin, g + at, argmax + at, F, p, shape.part_width);
             if (end == begin) continue;
