@@ -99,6 +99,7 @@ BLOCKS = [
     Block(9, 28, 28, 1, 32, (3, 3)),
     Block(5, 13, 13, 32, 64, (3, 3)),
     Block(1, 70, 40, 16, 24, (3, 3), padding="same"),
+    *(Block(2, 8, 150, 5, 7, (3, 3), padding=p) for p in ["valid", "same"]),
     Block(37, 4, 4, 16, 3, (3, 3)),
     # Few products in an output: every number of rows, and of products in one; pools, strides, partial vectors.
     *(Block(3, 8, 12, 1, f, k) for f, k in product([5, 33], [(1, n) for n in range(1, 10)] + [(2, n) for n in (1, 3, 4)])),

@@ -186,13 +186,13 @@ KernelPlan plan_block_winograd(const Call& call, Isa isa) {
 }
 
 // Gradients of the winners only, against unpooling the gradient and the gradients of conv2d. Counted in vector operations per
-// window and filter: of each, rows of KW*C numbers in whole vectors and some for the lists (measured on 3 x 3 kernels, Zen 4).
+// window and filter: of each, rows of KW*C numbers in whole vectors and some for the bits (measured on 3 x 3 kernels, Zen 4).
 bool sparse_pays(const Call& call, const Geometry& at, int64_t C, int64_t F, Isa isa) {
   const int64_t lanes = conv2d_block_kernels(isa).lanes[call.dtype(0) == DType::float64];
   const int64_t KH = at.conv.height.window, row = at.conv.width.window * C;
   const int64_t sparse = lanes * (KH * parts(row, lanes) + 4);
   const int64_t dense = at.pool.height.window * at.pool.width.window * KH * row;
-  // The lists hold places in an image, or in the weights, as numbers of the lanes' width.
+  // Places in an image, or in the weights, are numbers of the lanes' width.
   const int64_t image = at.conv.height.image * at.conv.width.image * C, weights = F * (row + lanes);
   // Without filters, of which a kernel of any height has no elements, nothing would be walked over at length.
   return F > 0 && sparse < dense && std::max(image, weights) < std::numeric_limits<int32_t>::max();
@@ -223,7 +223,7 @@ KernelPlan plan_sparse_input(const Call& call, Isa isa) {
                        static_cast<double>(at.conv.height.window * row * F);
   const auto worth = static_cast<int64_t>(std::min(flops / 1e6, 1e9));
   shape.conv.sample_tasks = std::min(shape.conv.B, std::max<int64_t>(worth / 4 * 4, 4));
-  const InputLists scratch = input_lists(shape.band_rows * windows * F, shape.band_rows * windows * area, item);
+  const InputLists scratch = input_lists(F, shape.band_rows * windows * area, item);
   KernelPlan plan;
   const int64_t weights = at.conv.height.window * shape.part_count;
   plan.workspaces = {static_cast<size_t>(weights * shape.part_width * F * item)};

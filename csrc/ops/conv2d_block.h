@@ -15,7 +15,7 @@
 //            of g. argmax is saved.
 // Writes     every element of y and argmax once; dx and dw while they are summed, always the same task.
 // Aliasing   none.
-// Scratch    forward: a strip of outputs, some 32 KiB. Backward, where it is "sparse": lists of the gradients of some windows.
+// Scratch    forward: a strip of outputs, some 32 KiB. Backward, where it is "sparse": bits of the gradients of some windows.
 //            backward_input first writes w, transposed, into a workspace; backward_kernel has one for up to eight dw.
 // Requires   float or double; windows of at most 256 positions.
 // Ways       forward: "short" of few products, "winograd" where it pays (ops/winograd.h), "strips".
@@ -49,31 +49,33 @@ struct Conv2dBlockShape {
   int64_t part_width, part_count;
 };
 
-// The part of a list that belongs together, and where its sum goes.
+// A sum of (value, place), and where it goes. Which of them there are is said by bits, in words that begin at number `bits`.
 struct RowSum {
-  int64_t to;
-  int32_t begin, end;
+  int64_t to, value, place, bits;
 };
+constexpr int64_t kWordBits = 64;
+__attribute__((always_inline)) inline int64_t words_of(int64_t n) { return (n + kWordBits - 1) / kWordBits; }
 
-constexpr int64_t kListSlack = 16;  // a list is written in whole vectors
 __attribute__((always_inline)) inline int64_t whole_vectors(int64_t n, int64_t lanes) {
   return (n + lanes - 1) / lanes * lanes;
 }
-// How a worker's scratch is divided, in offsets; places and values have `item` bytes each, and the values come first.
+// How a worker's scratch is divided, in offsets; the bits, of every window and position or of every filter, come first.
+constexpr int64_t kWordBytes = sizeof(uint64_t);
 struct InputLists {
   int64_t places, sums, bytes;
 };
-__attribute__((always_inline)) inline InputLists input_lists(int64_t listed, int64_t sums, int64_t item) {
-  const int64_t list = ((listed + kListSlack) * item + 63) / 64 * 64;
-  return {list, 2 * list, 2 * list + sums * static_cast<int64_t>(sizeof(RowSum))};
+__attribute__((always_inline)) inline InputLists input_lists(int64_t filters, int64_t sums, int64_t item) {
+  const int64_t places = sums * words_of(filters) * kWordBytes, end = places + whole_vectors(filters * item, kWordBytes);
+  return {places, end, end + sums * static_cast<int64_t>(sizeof(RowSum))};
 }
 struct KernelLists {
-  int64_t places, winners, sums, bytes;
+  int64_t winners, lanes, sums, bytes;
 };
 __attribute__((always_inline)) inline KernelLists kernel_lists(int64_t windows, int64_t filters, int64_t lanes, int64_t item) {
-  const int64_t list = ((whole_vectors(windows, lanes) * filters + kListSlack) * item + 63) / 64 * 64;
-  const int64_t winners = (windows * whole_vectors(filters, lanes) * item + 63) / 64 * 64;
-  return {list, 2 * list, 2 * list + winners, 2 * list + winners + filters * static_cast<int64_t>(sizeof(RowSum))};
+  const int64_t row = whole_vectors(filters, lanes) * item;
+  const int64_t winners = (filters * words_of(windows) * kWordBytes + 63) / 64 * 64, set = winners + windows * row;
+  const int64_t sums = set + words_of(windows) * kWordBytes / item * row;
+  return {winners, set, sums, sums + filters * static_cast<int64_t>(sizeof(RowSum))};
 }
 constexpr int64_t kAddedFilters = 16, kAddedRows = 64;  // per task of add_groups
 

@@ -55,12 +55,13 @@ void forward(Real* y, uint8_t* argmax, const Real* x, const Real* w, const Real*
 
 // -- Sums of scaled rows ----------------------------------------------------------------------------------------------------
 //
-// Both gradients are sums over a list of (place, value):
+// Both gradients are sums over some of many pairs (value, place):
 //
-//     to[r*to_row + n] += sum over the list of value * from[place + r*from_row + n]
+//     to[r*to_row + n] += sum over the pairs of value * from[place + r*from_row + n]
 //
-// for the rows r and columns n of a block that fits into registers. For dw a filter's list has the places in the image that its
-// winners read; for dx a position's list has the filters that won there, and the places of their weights.
+// for the rows r and columns n of a block that fits into registers. For dw a filter has a pair for each window: the place in the
+// image that its winner reads. For dx a window has one for each filter, the place of its weights, and each position of the window
+// has the sum of those that won there. Which pairs a sum has, in order, is said by bits.
 
 template <typename Real>
 using Place = typename MaskLane<Real>::type;
@@ -72,6 +73,9 @@ struct SumOfRows {
   int64_t to_row, from_row;
   const Real* values;
   const Place<Real>* places;
+  int64_t value_step, place_step;  // from pair to pair
+  const uint64_t* bits;
+  int64_t words;  // of each sum
   const RowSum* sums;
   int64_t count;  // of sums
 };
@@ -80,7 +84,7 @@ struct SumOfRows {
 constexpr int kSumVectors = kVectorRegisters == 32 ? 12 : 8;
 constexpr int kThreeRowsVectors = kVectorRegisters == 32 ? 8 : 4;
 
-template <typename Real, int rows, int vectors, bool partial>
+template <typename Real, int rows, int vectors, bool partial, bool side_by_side>
 void sum_rows(const SumOfRows<Real>& s, int tail) {
   constexpr int lanes = kLanes<Real>;
   const Real* row[rows];
@@ -98,15 +102,21 @@ void sum_rows(const SumOfRows<Real>& s, int tail) {
         total[r][v] = partial && v == vectors - 1 ? load_first(p, tail) : load(p);
       }
     }
-    for (int64_t e = sum.begin; e < sum.end; ++e) {
-      const Vec<Real> value = broadcast(s.values[e]);
-      const int64_t place = s.places[e];
-      FASTNN_UNROLL
-      for (int r = 0; r < rows; ++r) {
+    const int64_t value_step = side_by_side ? 1 : s.value_step, place_step = side_by_side ? 1 : s.place_step;
+    const Real* values = s.values + sum.value;
+    const Place<Real>* places = s.places + sum.place;
+    for (int64_t word = 0; word < s.words; ++word, values += kWordBits * value_step, places += kWordBits * place_step) {
+      for (uint64_t left = s.bits[sum.bits + word]; left != 0; left &= left - 1) {
+        const auto n = static_cast<int64_t>(static_cast<uint32_t>(__builtin_ctzll(left)));
+        const int64_t place = places[n * place_step];
+        const Vec<Real> value = broadcast(values[n * value_step]);
         FASTNN_UNROLL
-        for (int v = 0; v < vectors; ++v) {
-          const Real* p = row[r] + place + v * lanes;
-          total[r][v] = fma(partial && v == vectors - 1 ? load_first(p, tail) : load(p), value, total[r][v]);
+        for (int r = 0; r < rows; ++r) {
+          FASTNN_UNROLL
+          for (int v = 0; v < vectors; ++v) {
+            const Real* p = row[r] + place + v * lanes;
+            total[r][v] = fma(partial && v == vectors - 1 ? load_first(p, tail) : load(p), value, total[r][v]);
+          }
         }
       }
     }
@@ -125,14 +135,16 @@ template <typename Real>
 using SumFn = void (*)(const SumOfRows<Real>&, int tail);
 template <typename Real>
 struct SumTable {
-  SumFn<Real> one[2][kSumVectors + 1] = {};  // [last vector partial][vectors]
+  SumFn<Real> one[2][2][kSumVectors + 1] = {};  // [pairs side by side][last vector partial][vectors]
   SumFn<Real> three[2][kThreeRowsVectors + 1] = {};
 };
 template <typename Real, bool partial, int... v>
 constexpr void fill_sums(SumTable<Real>& table, std::integer_sequence<int, v...>) {
-  ((table.one[partial][v + 1] = sum_rows<Real, 1, v + 1, partial>), ...);
-  ((v < kThreeRowsVectors ? void(table.three[partial][v + 1] = sum_rows < Real, 3, v < kThreeRowsVectors ? v + 1 : 1, partial >)
-                          : void()),
+  ((table.one[0][partial][v + 1] = sum_rows<Real, 1, v + 1, partial, false>), ...);
+  ((table.one[1][partial][v + 1] = sum_rows<Real, 1, v + 1, partial, true>), ...);
+  ((v < kThreeRowsVectors
+        ? void(table.three[partial][v + 1] = sum_rows < Real, 3, v < kThreeRowsVectors ? v + 1 : 1, partial, false >)
+        : void()),
    ...);
 }
 template <typename Real>
@@ -166,7 +178,7 @@ FASTNN_INLINE void sum_block(SumOfRows<Real> s, int64_t rows, int64_t columns) {
       const int64_t first = vectors * piece / pieces, end = vectors * (piece + 1) / pieces;
       s.to = to + r * s.to_row + first * lanes;
       s.from = from + r * s.from_row + first * lanes;
-      kSums<Real>.one[tail < lanes && end == vectors][end - first](s, tail);
+      kSums<Real>.one[s.value_step == 1 && s.place_step == 1][tail < lanes && end == vectors][end - first](s, tail);
     }
     ++r;
   }
@@ -195,26 +207,20 @@ FASTNN_INLINE Mask<Real> load_first_bytes(const uint8_t* p, int64_t n) {
   return load_bytes<Real>(bytes);
 }
 
-// The lists of some filters: for each of `windows` windows, (place, value) where the value counts. `winners` has the places as
-// (windows, filters), or -1 where there is none; what is listed has `capacity` entries per filter.
+// Bits of windows, of which `lanes` has so many for each filter as a lane is wide, as words of each filter.
 template <typename Real>
-FASTNN_INLINE void list_filters(Real* values, Place<Real>* places, RowSum* sums, const Real* g, int64_t F,
-                                const Place<Real>* winners, int64_t winners_row, int64_t windows, int64_t filters,
-                                int64_t capacity) {
-  constexpr int lanes = kLanes<Real>;
-  transpose(values, capacity, g, F, windows, filters);
-  transpose(reinterpret_cast<Real*>(places), capacity, reinterpret_cast<const Real*>(winners), winners_row, windows, filters);
-  for (int64_t f = 0; f < filters; ++f) {
-    int32_t end = sums[f].begin;
-    for (int64_t i = 0; i < windows; i += lanes) {  // in place: what is written was read before
-      const Real* from = values + f * capacity + i;
-      const int n = static_cast<int>(smaller(windows - i, lanes));
-      const Vec<Real> value = n == lanes ? load(from) : load_first(from, n);
-      const Mask<Real> place = load(places + f * capacity + i), chosen = (value != zero<Real>()) & (place >= Mask<Real>{});
-      compress(values + end, value, chosen);
-      end += compress(places + end, place, chosen);
+FASTNN_INLINE void words_of_filters(uint64_t* bits, int64_t words, const Place<Real>* lanes, int64_t lane_row,
+                                    int64_t filters) {
+  using Unsigned = std::make_unsigned_t<Place<Real>>;
+  constexpr int64_t width = 8 * sizeof(Real), together = kWordBits / width;
+  for (int64_t word = 0; word < words; ++word, lanes += together * lane_row) {
+    for (int64_t f = 0; f < filters; ++f) {
+      uint64_t all = 0;
+      for (int64_t k = 0; k < together; ++k) {
+        all |= static_cast<uint64_t>(static_cast<Unsigned>(lanes[k * lane_row + f])) << (k * width);
+      }
+      bits[f * words + word] = all;
     }
-    sums[f].end = end;
   }
 }
 
@@ -229,15 +235,17 @@ void backward_kernel(Real*, const Real* x, const Real* g, const uint8_t* argmax,
   const int64_t x_row = w.image * C, row_size = w.window * C, size = h.window * row_size;
   const int64_t group = task / shape.filter_tasks, part = task % shape.filter_tasks;
   const int64_t first = F * part / shape.filter_tasks, filters = F * (part + 1) / shape.filter_tasks - first;
-  const int64_t capacity = whole_vectors(shape.band_rows * columns.output, lanes), winners_row = whole_vectors(filters, lanes);
-  const KernelLists layout = kernel_lists(shape.band_rows * columns.output, filters, lanes, sizeof(Real));
-  Real* const values = scratch.as<Real>();
-  auto* const places = reinterpret_cast<Place<Real>*>(scratch.memory + layout.places);
-  auto* const winners = reinterpret_cast<Place<Real>*>(scratch.memory + layout.winners);
+  const int64_t windows = shape.band_rows * columns.output, words = words_of(windows);
+  const int64_t lane_row = whole_vectors(filters, lanes), set_size = words * kWordBytes / int64_t{sizeof(Real)} * lane_row;
+  const KernelLists layout = kernel_lists(windows, filters, lanes, sizeof(Real));
+  auto* const bits = scratch.as<uint64_t>();
+  auto* const winners = reinterpret_cast<Place<Real>*>(scratch.memory + layout.winners);  // (windows, filters)
+  auto* const set =
+      reinterpret_cast<Place<Real>*>(scratch.memory + layout.lanes);  // for every filter a lane of bits of windows
   auto* const sums = reinterpret_cast<RowSum*>(scratch.memory + layout.sums);
   Real* const total = groups + (group * F + first) * size;
   for (int64_t i = 0; i < filters * size; ++i) total[i] = 0;
-  for (int64_t f = 0; f < filters; ++f) sums[f] = {f * size, static_cast<int32_t>(f * capacity), 0};
+  for (int64_t f = 0; f < filters; ++f) sums[f] = {f * size, f, f, f * words};
 
   // p / PW = p * inverse / 2^16 for every p and PW of at most 256.
   const auto inverse = static_cast<Place<Real>>((65536 + PW - 1) / PW), width = static_cast<Place<Real>>(PW);
@@ -249,39 +257,47 @@ void backward_kernel(Real*, const Real* x, const Real* g, const uint8_t* argmax,
     for (int64_t band = 0; band < rows.output; band += shape.band_rows) {
       const int64_t band_end = smaller(band + shape.band_rows, rows.output);
       const int64_t start = (sample * rows.output + band) * columns.output * F + first;
+      for (int64_t i = 0; i < set_size; ++i) set[i] = 0;
       Place<Real>* winner = winners;
-      int64_t at = start;
+      int64_t at = start, window = 0;
       for (int64_t i = band; i < band_end; ++i) {
         const int64_t oh = i * rows.window;
         const bool rows_inside = all_inside(h, oh, oh + rows.window - 1);
-        for (int64_t j = 0; j < columns.output; ++j, at += F, winner += winners_row) {
+        for (int64_t j = 0; j < columns.output; ++j, at += F, winner += lane_row, ++window) {
           const int64_t ow = j * PW;
           if (rows_inside && all_inside(w, ow, ow + PW - 1)) {
             const auto corner = static_cast<Place<Real>>(((oh * h.stride - h.before) * w.image + ow * w.stride - w.before) * C);
+            constexpr int64_t kLaneBits = 8 * sizeof(Real);
+            Place<Real>* const seen = set + window / kLaneBits * lane_row;
+            const auto bit = static_cast<Place<Real>>(uint64_t{1} << window % kLaneBits);
             for (int64_t f = 0; f < filters; f += lanes) {
-              const Mask<Real> p = load_first_bytes<Real>(argmax + at + f, smaller(filters - f, lanes));
+              const int n = static_cast<int>(smaller(filters - f, lanes));
+              const Mask<Real> p = load_first_bytes<Real>(argmax + at + f, n);
               const Mask<Real> row = (p * inverse) >> 16, place = corner + row * row_step + (p - row * width) * column_step;
-              store(winner + f, select<Place<Real>>(p < static_cast<Place<Real>>(positions), place, ~Mask<Real>{}));
+              const Vec<Real> value = n == lanes ? load(g + at + f) : load_first(g + at + f, n);
+              const Mask<Real> counts = (value != zero<Real>()) & (p < static_cast<Place<Real>>(positions));
+              store(winner + f, place);
+              store(seen + f, load(seen + f) | (counts & bit));
             }
             continue;
           }
           for (int64_t f = 0; f < filters; ++f) {  // some taps lie outside
-            winner[f] = -1;
             if (g[at + f] == 0 || argmax[at + f] >= positions) continue;
             const Taps th = taps_at(h, oh + argmax[at + f] / PW), tw = taps_at(w, ow + argmax[at + f] % PW);
             if (th.inside.begin >= th.inside.end || tw.inside.begin >= tw.inside.end) continue;
-            const RowSum alone{0, 0, 1};
+            const RowSum alone{};
             const Place<Real> zero_place = 0;
+            const uint64_t one = 1;
             sum_block<Real>({total + f * size + th.inside.begin * row_size + tw.inside.begin * C,
                              x + (th.start + th.inside.begin) * x_row + (tw.start + tw.inside.begin) * C, row_size, x_row,
-                             g + at + f, &zero_place, &alone, 1},
+                             g + at + f, &zero_place, 0, 0, &one, 1, &alone, 1},
                             th.inside.end - th.inside.begin, (tw.inside.end - tw.inside.begin) * C);
           }
         }
       }
-      list_filters(values, places, sums, g + start, F, winners, winners_row, (band_end - band) * columns.output, filters,
-                   capacity);
-      sum_block<Real>({total, x, row_size, x_row, values, places, sums, filters}, h.window, row_size);
+      words_of_filters<Real>(bits, words, set, lane_row, filters);
+      sum_block<Real>({total, x, row_size, x_row, g + start, winners, F, lane_row, bits, words, sums, filters}, h.window,
+                      row_size);
     }
   }
 }
@@ -316,21 +332,15 @@ void transpose_kernel(Real*, const Real*, const uint8_t*, const Real* w, Real* p
             smaller(shape.part_width, row_size - first), F);
 }
 
-// Appends (place, value) for the filters whose gradient belongs to position p, in order.
-template <typename Real>
-FASTNN_INLINE int32_t list_position(Real* values, Place<Real>* places, int32_t end, const Real* g, const uint8_t* argmax,
-                                    int64_t F, int64_t p, int64_t part_width) {
-  const Mask<Real> position = Mask<Real>{} + static_cast<Place<Real>>(p);
-  const auto width = static_cast<Place<Real>>(part_width);
-  Mask<Real> place = lane_numbers<Place<Real>>() * width;
-  for (int64_t f = 0; f < F; f += kLanes<Real>, place += kLanes<Real> * width) {
-    const int n = static_cast<int>(smaller(F - f, kLanes<Real>));
-    const Vec<Real> value = n == kLanes<Real> ? load(g + f) : load_first(g + f, n);  // the missing lanes' gradient is 0
-    const Mask<Real> chosen = (load_first_bytes<Real>(argmax + f, n) == position) & (value != zero<Real>());
-    compress(values + end, value, chosen);
-    end += compress(places + end, place, chosen);
+// Bit f is set where of filter f, of `count` filters from the word's first on, the gradient belongs to position p.
+template <typename Real, typename Test>
+FASTNN_INLINE uint64_t filters_where(int64_t count, Test test) {
+  constexpr int64_t lanes = kLanes<Real>;
+  uint64_t bits = 0;
+  for (int64_t f = 0; f < count; f += lanes) {
+    bits |= bits_of<Real>(test(f, static_cast<int>(smaller(count - f, lanes)))) << f;
   }
-  return end;
+  return bits;
 }
 
 template <typename Real>
@@ -341,10 +351,12 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
   const int64_t C = conv.C, F = conv.F, PW = columns.window, positions = rows.window * PW;
   const int64_t dx_row = w.image * C, dx_sample = h.image * dx_row, row_size = w.window * C;
   const int64_t windows = shape.band_rows * columns.output, part_size = F * shape.part_width;
-  const InputLists layout = input_lists(windows * F, windows * positions, sizeof(Real));
-  Real* const values = scratch.as<Real>();
+  const int64_t words = words_of(F);
+  const InputLists layout = input_lists(F, windows * positions, sizeof(Real));
+  auto* const bits = scratch.as<uint64_t>();  // (windows, positions, filters)
   auto* const places = reinterpret_cast<Place<Real>*>(scratch.memory + layout.places);
   auto* const sums = reinterpret_cast<RowSum*>(scratch.memory + layout.sums);
+  for (int64_t f = 0; f < F; ++f) places[f] = static_cast<Place<Real>>(f * shape.part_width);
 
   const int64_t last = conv.B * (task + 1) / conv.sample_tasks;
   for (int64_t sample = conv.B * task / conv.sample_tasks; sample < last; ++sample) {
@@ -353,44 +365,60 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
     for (int64_t band = 0; band < rows.output; band += shape.band_rows) {
       const int64_t band_end = smaller(band + shape.band_rows, rows.output);
       int64_t count = 0;
-      int32_t listed = 0;
+      uint64_t* of_window = bits;
       for (int64_t i = band; i < band_end; ++i) {
         for (int64_t j = 0; j < columns.output; ++j) {
           const int64_t at = ((sample * rows.output + i) * columns.output + j) * F;
+          for (int64_t word = 0; word < words; ++word) {
+            const Real* const value = g + at + word * kWordBits;
+            const uint8_t* const winner = argmax + at + word * kWordBits;
+            const int64_t filters = smaller(F - word * kWordBits, kWordBits);
+            const uint64_t counts = filters_where<Real>(filters, [&](int64_t f, int n) __attribute__((always_inline)) {
+              return (n == kLanes<Real> ? load(value + f) : load_first(value + f, n)) != zero<Real>();
+            });
+            for (int64_t p = 0; p < positions; ++p) {
+              const Mask<Real> position = Mask<Real>{} + static_cast<Place<Real>>(p);
+              of_window[p * words + word] =
+                  counts & filters_where<Real>(filters, [&](int64_t f, int n) __attribute__((always_inline)) {
+                    return load_first_bytes<Real>(winner + f, n) == position;
+                  });
+            }
+          }
           // Column by column: neighbours in a row add to the same elements, and one would wait for the other.
           for (int64_t n = 0, row = 0, column = 0; n < positions; ++n) {
             const Taps th = taps_at(h, i * rows.window + row), tw = taps_at(w, j * PW + column);
             const int64_t p = row * PW + column;
             if (++row == rows.window) ++column, row = 0;
-            const int32_t begin = listed;
-            const int32_t end = list_position(values, places, begin, g + at, argmax + at, F, p, shape.part_width);
-            if (end == begin) continue;
+            const uint64_t* const list = of_window + p * words;
+            uint64_t any = 0;
+            for (int64_t word = 0; word < words; ++word) any |= list[word];
+            if (any == 0) continue;
             if (th.inside.end - th.inside.begin == h.window && tw.inside.end - tw.inside.begin == w.window) {
-              sums[count++] = {th.start * dx_row + tw.start * C, begin, end};
-              listed = end;
+              sums[count++] = {th.start * dx_row + tw.start * C, at, 0, list - bits};
               continue;
             }
-            const RowSum alone{0, begin, end};  // some taps lie outside: the columns from `low` to `high` are inside
+            const RowSum alone{};  // some taps lie outside: the columns from `low` to `high` are inside
             const int64_t low = tw.inside.begin * C, high = tw.inside.end * C;
             for (int64_t kh = th.inside.begin; kh < th.inside.end; ++kh) {
               for (int64_t part = 0; part < shape.part_count; ++part) {
                 const int64_t first = part * shape.part_width, from = larger(low, first);
                 const int64_t width = smaller(high, first + shape.part_width) - from;
                 if (width <= 0) continue;
-                sum_block<Real>(
-                    {image + (th.start + kh) * dx_row + tw.start * C + from,
-                     parts + (kh * shape.part_count + part) * part_size + from - first, 0, 0, values, places, &alone, 1},
-                    1, width);
+                sum_block<Real>({image + (th.start + kh) * dx_row + tw.start * C + from,
+                                 parts + (kh * shape.part_count + part) * part_size + from - first, 0, 0, g + at, places, 1, 1,
+                                 list, words, &alone, 1},
+                                1, width);
               }
             }
           }
+          of_window += positions * words;
         }
       }
       for (int64_t kh = 0; kh < h.window; ++kh) {
         for (int64_t part = 0; part < shape.part_count; ++part) {
           const int64_t first = part * shape.part_width;
-          sum_block<Real>({image + kh * dx_row + first, parts + (kh * shape.part_count + part) * part_size, 0, 0, values,
-                           places, sums, count},
+          sum_block<Real>({image + kh * dx_row + first, parts + (kh * shape.part_count + part) * part_size, 0, 0, g, places, 1,
+                           1, bits, words, sums, count},
                           1, smaller(shape.part_width, row_size - first));
         }
       }

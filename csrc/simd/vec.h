@@ -374,29 +374,18 @@ FASTNN_INLINE void store_bytes(uint8_t* p, Mask<Real> lanes) {
 #endif
 }
 
-// Writes the lanes that are set in `mask` side by side, in order, and returns how many they are. It writes whole vectors: what
-// lies up to kLanes behind `to` is lost.
-template <typename T, typename M>
-FASTNN_INLINE int compress(T* to, Vec<T> v, M mask) {
+// Bit i is set where lane i of the mask is.
+template <typename Real>
+FASTNN_INLINE uint64_t bits_of(Mask<Real> mask) {
 #if defined(__AVX512F__)
-  // Into a register first: the form that stores is microcode on Zen 4.
-  if constexpr (sizeof(T) == 4) {
-    const __mmask16 m = _mm512_movepi32_mask((__m512i)mask);
-    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(m, (__m512i)v));
-    return __builtin_popcount(m);
-  } else {
-    const __mmask8 m = _mm512_movepi64_mask((__m512i)mask);
-    _mm512_storeu_si512(to, _mm512_maskz_compress_epi64(m, (__m512i)v));
-    return __builtin_popcount(m);
-  }
+  return sizeof(Real) == 4 ? _mm512_movepi32_mask((__m512i)mask) : _mm512_movepi64_mask((__m512i)mask);
+#elif defined(__AVX2__)
+  return static_cast<uint32_t>(sizeof(Real) == 4 ? _mm256_movemask_ps((__m256)mask) : _mm256_movemask_pd((__m256d)mask));
 #else
-  int n = 0;
+  uint64_t bits = 0;
   FASTNN_UNROLL
-  for (int i = 0; i < kLanes<T>; ++i) {
-    to[n] = v[i];
-    n -= static_cast<int>(mask[i]);
-  }
-  return n;
+  for (int i = 0; i < kLanes<Real>; ++i) bits |= (mask[i] != 0 ? uint64_t{1} : 0) << i;
+  return bits;
 #endif
 }
 
