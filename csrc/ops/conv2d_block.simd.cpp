@@ -87,7 +87,7 @@ constexpr int kThreeRowsVectors = kVectorRegisters == 32 ? 8 : 4;
 template <typename Real, int rows, int vectors, bool partial, bool side_by_side>
 void sum_rows(const SumOfRows<Real>& s, int tail) {
   constexpr int lanes = kLanes<Real>;
-  const Real* row[rows];
+  const Real* row[rows];  // addresses of all vectors are made of these; the compiler would keep one for each
   FASTNN_UNROLL
   for (int r = 0; r < rows; ++r) row[r] = rows == 1 ? s.from : forget(s.from + r * s.from_row);
   for (int64_t i = 0; i < s.count; ++i) {
