@@ -223,7 +223,7 @@ KernelPlan plan_sparse_input(const Call& call, Isa isa) {
                        static_cast<double>(at.conv.height.window * row * F);
   const auto worth = static_cast<int64_t>(std::min(flops / 1e6, 1e9));
   shape.conv.sample_tasks = std::min(shape.conv.B, std::max<int64_t>(worth / 4 * 4, 4));
-  const InputLists scratch = input_lists(F, shape.band_rows * windows * area, item);
+  const InputScratch scratch = input_scratch(F, shape.band_rows * windows * area, item);
   KernelPlan plan;
   const int64_t weights = at.conv.height.window * shape.part_count;
   plan.workspaces = {static_cast<size_t>(weights * shape.part_width * F * item)};
@@ -250,7 +250,7 @@ KernelPlan plan_sparse_kernel(const Call& call, Isa isa) {
   shape.band_rows = std::clamp<int64_t>(fit, 1, at.pool.height.output);
   const int64_t filters = parts(F, shape.filter_tasks);
   const Conv2dBlockKernels& kernels = conv2d_block_kernels(isa);
-  const KernelLists scratch = kernel_lists(shape.band_rows * at.pool.width.output, filters, kernels.lanes[is_double], item);
+  const KernelScratch scratch = kernel_scratch(shape.band_rows * at.pool.width.output, filters, kernels.lanes[is_double], item);
   KernelPlan plan;
   plan.workspaces = {static_cast<size_t>(shape.sample_groups * F * size * item)};
   plan.steps.push_back(kernel_step(kernels.backward_kernel[is_double], shape.sample_groups * shape.filter_tasks, shape,

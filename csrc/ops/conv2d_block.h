@@ -42,7 +42,7 @@ struct Conv2dBlockShape {
   bool relu;
   // Forward: so many rows of y of so many samples are computed at a time, for so many filters.
   int64_t strip_rows, strip_samples, strip_filters;
-  // Backward: of so many rows of windows the gradients are listed at a time.
+  // Backward: of so many rows of windows the gradients are looked through at a time.
   int64_t band_rows;
   int64_t sample_groups, filter_tasks;  // backward_kernel: each group of samples has a dw of its own, until they are added
   // backward_input: the rows of the kernel, (kw, c), are cut into `part_count` parts of `part_width`.
@@ -61,17 +61,18 @@ __attribute__((always_inline)) inline int64_t whole_vectors(int64_t n, int64_t l
 }
 // How a worker's scratch is divided, in offsets; the bits, of every window and position or of every filter, come first.
 constexpr int64_t kWordBytes = sizeof(uint64_t);
-struct InputLists {
+struct InputScratch {
   int64_t places, sums, bytes;
 };
-__attribute__((always_inline)) inline InputLists input_lists(int64_t filters, int64_t sums, int64_t item) {
+__attribute__((always_inline)) inline InputScratch input_scratch(int64_t filters, int64_t sums, int64_t item) {
   const int64_t places = sums * words_of(filters) * kWordBytes, end = places + whole_vectors(filters * item, kWordBytes);
   return {places, end, end + sums * static_cast<int64_t>(sizeof(RowSum))};
 }
-struct KernelLists {
-  int64_t winners, lanes, sums, bytes;
+struct KernelScratch {
+  int64_t winners, set, sums, bytes;
 };
-__attribute__((always_inline)) inline KernelLists kernel_lists(int64_t windows, int64_t filters, int64_t lanes, int64_t item) {
+__attribute__((always_inline)) inline KernelScratch kernel_scratch(int64_t windows, int64_t filters, int64_t lanes,
+                                                                   int64_t item) {
   const int64_t row = whole_vectors(filters, lanes) * item;
   const int64_t winners = (filters * words_of(windows) * kWordBytes + 63) / 64 * 64, set = winners + windows * row;
   const int64_t sums = set + words_of(windows) * kWordBytes / item * row;

@@ -70,10 +70,10 @@ template <typename Real>
 struct SumOfRows {
   Real* to;
   const Real* from;
-  int64_t to_row, from_row;
+  int64_t to_row = 0, from_row = 0;
   const Real* values;
   const Place<Real>* places;
-  int64_t value_step, place_step;  // from pair to pair
+  int64_t value_step = 0, place_step = 0;  // from pair to pair
   const uint64_t* bits;
   int64_t words;  // of each sum
   const RowSum* sums;
@@ -237,11 +237,10 @@ void backward_kernel(Real*, const Real* x, const Real* g, const uint8_t* argmax,
   const int64_t first = F * part / shape.filter_tasks, filters = F * (part + 1) / shape.filter_tasks - first;
   const int64_t windows = shape.band_rows * columns.output, words = words_of(windows);
   const int64_t lane_row = whole_vectors(filters, lanes), set_size = words * kWordBytes / int64_t{sizeof(Real)} * lane_row;
-  const KernelLists layout = kernel_lists(windows, filters, lanes, sizeof(Real));
+  const KernelScratch layout = kernel_scratch(windows, filters, lanes, sizeof(Real));
   auto* const bits = scratch.as<uint64_t>();
   auto* const winners = reinterpret_cast<Place<Real>*>(scratch.memory + layout.winners);  // (windows, filters)
-  auto* const set =
-      reinterpret_cast<Place<Real>*>(scratch.memory + layout.lanes);  // for every filter a lane of bits of windows
+  auto* const set = reinterpret_cast<Place<Real>*>(scratch.memory + layout.set);  // for every filter a lane of bits of windows
   auto* const sums = reinterpret_cast<RowSum*>(scratch.memory + layout.sums);
   Real* const total = groups + (group * F + first) * size;
   for (int64_t i = 0; i < filters * size; ++i) total[i] = 0;
@@ -288,16 +287,34 @@ void backward_kernel(Real*, const Real* x, const Real* g, const uint8_t* argmax,
             const RowSum alone{};
             const Place<Real> zero_place = 0;
             const uint64_t one = 1;
-            sum_block<Real>({total + f * size + th.inside.begin * row_size + tw.inside.begin * C,
-                             x + (th.start + th.inside.begin) * x_row + (tw.start + tw.inside.begin) * C, row_size, x_row,
-                             g + at + f, &zero_place, 0, 0, &one, 1, &alone, 1},
+            sum_block<Real>({.to = total + f * size + th.inside.begin * row_size + tw.inside.begin * C,
+                             .from = x + (th.start + th.inside.begin) * x_row + (tw.start + tw.inside.begin) * C,
+                             .to_row = row_size,
+                             .from_row = x_row,
+                             .values = g + at + f,
+                             .places = &zero_place,
+                             .bits = &one,
+                             .words = 1,
+                             .sums = &alone,
+                             .count = 1},
                             th.inside.end - th.inside.begin, (tw.inside.end - tw.inside.begin) * C);
           }
         }
       }
       words_of_filters<Real>(bits, words, set, lane_row, filters);
-      sum_block<Real>({total, x, row_size, x_row, g + start, winners, F, lane_row, bits, words, sums, filters}, h.window,
-                      row_size);
+      sum_block<Real>({.to = total,
+                       .from = x,
+                       .to_row = row_size,
+                       .from_row = x_row,
+                       .values = g + start,
+                       .places = winners,
+                       .value_step = F,
+                       .place_step = lane_row,
+                       .bits = bits,
+                       .words = words,
+                       .sums = sums,
+                       .count = filters},
+                      h.window, row_size);
     }
   }
 }
@@ -352,7 +369,7 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
   const int64_t dx_row = w.image * C, dx_sample = h.image * dx_row, row_size = w.window * C;
   const int64_t windows = shape.band_rows * columns.output, part_size = F * shape.part_width;
   const int64_t words = words_of(F);
-  const InputLists layout = input_lists(F, windows * positions, sizeof(Real));
+  const InputScratch layout = input_scratch(F, windows * positions, sizeof(Real));
   auto* const bits = scratch.as<uint64_t>();  // (windows, positions, filters)
   auto* const places = reinterpret_cast<Place<Real>*>(scratch.memory + layout.places);
   auto* const sums = reinterpret_cast<RowSum*>(scratch.memory + layout.sums);
@@ -389,12 +406,12 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
             const Taps th = taps_at(h, i * rows.window + row), tw = taps_at(w, j * PW + column);
             const int64_t p = row * PW + column;
             if (++row == rows.window) ++column, row = 0;
-            const uint64_t* const list = of_window + p * words;
+            const uint64_t* const chosen = of_window + p * words;
             uint64_t any = 0;
-            for (int64_t word = 0; word < words; ++word) any |= list[word];
+            for (int64_t word = 0; word < words; ++word) any |= chosen[word];
             if (any == 0) continue;
             if (th.inside.end - th.inside.begin == h.window && tw.inside.end - tw.inside.begin == w.window) {
-              sums[count++] = {th.start * dx_row + tw.start * C, at, 0, list - bits};
+              sums[count++] = {th.start * dx_row + tw.start * C, at, 0, chosen - bits};
               continue;
             }
             const RowSum alone{};  // some taps lie outside: the columns from `low` to `high` are inside
@@ -404,9 +421,16 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
                 const int64_t first = part * shape.part_width, from = larger(low, first);
                 const int64_t width = smaller(high, first + shape.part_width) - from;
                 if (width <= 0) continue;
-                sum_block<Real>({image + (th.start + kh) * dx_row + tw.start * C + from,
-                                 parts + (kh * shape.part_count + part) * part_size + from - first, 0, 0, g + at, places, 1, 1,
-                                 list, words, &alone, 1},
+                sum_block<Real>({.to = image + (th.start + kh) * dx_row + tw.start * C + from,
+                                 .from = parts + (kh * shape.part_count + part) * part_size + from - first,
+                                 .values = g + at,
+                                 .places = places,
+                                 .value_step = 1,
+                                 .place_step = 1,
+                                 .bits = chosen,
+                                 .words = words,
+                                 .sums = &alone,
+                                 .count = 1},
                                 1, width);
               }
             }
@@ -417,8 +441,16 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
       for (int64_t kh = 0; kh < h.window; ++kh) {
         for (int64_t part = 0; part < shape.part_count; ++part) {
           const int64_t first = part * shape.part_width;
-          sum_block<Real>({image + kh * dx_row + first, parts + (kh * shape.part_count + part) * part_size, 0, 0, g, places, 1,
-                           1, bits, words, sums, count},
+          sum_block<Real>({.to = image + kh * dx_row + first,
+                           .from = parts + (kh * shape.part_count + part) * part_size,
+                           .values = g,
+                           .places = places,
+                           .value_step = 1,
+                           .place_step = 1,
+                           .bits = bits,
+                           .words = words,
+                           .sums = sums,
+                           .count = count},
                           1, smaller(shape.part_width, row_size - first));
         }
       }

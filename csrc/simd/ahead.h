@@ -15,8 +15,8 @@ class Ahead {
   // `rows` of `bytes` each, `step` bytes apart, in so many shares.
   FASTNN_INLINE Ahead(const void* at, int64_t bytes, int64_t step, int64_t rows, int64_t shares)
       : row_(static_cast<const char*>(at)), bytes_(bytes), step_(step), rows_(rows) {
-    const int64_t lines = (bytes + kLine - 1) / kLine * rows;
-    share_ = (lines + shares - 1) / (shares < 1 ? 1 : shares);
+    const int64_t lines = (bytes + kLine - 1) / kLine * rows, parts = shares < 1 ? 1 : shares;
+    share_ = (lines + parts - 1) / parts;
   }
 
   template <bool to_write = false>
