@@ -14,25 +14,31 @@ class Ahead {
   FASTNN_INLINE Ahead() = default;  // nothing
   // `rows` of `bytes` each, `step` bytes apart, in so many shares.
   FASTNN_INLINE Ahead(const void* at, int64_t bytes, int64_t step, int64_t rows, int64_t shares)
-      : row_(static_cast<const char*>(at)), bytes_(bytes), step_(step), rows_(rows) {
-    const int64_t lines = (bytes + kLine - 1) / kLine * rows, parts = shares < 1 ? 1 : shares;
-    share_ = (lines + parts - 1) / parts;
+      : line_(static_cast<const char*>(at)), step_(step) {
+    const int64_t in_row = (bytes + kLine - 1) / kLine, parts = shares < 1 ? 1 : shares;
+    end_ = line_ + in_row * kLine;
+    skip_ = step - in_row * kLine;
+    left_ = in_row * rows;
+    share_ = (left_ + parts - 1) / parts;
   }
 
   template <bool to_write = false>
   FASTNN_INLINE void fetch() {
-    for (int64_t i = 0; i < share_ && rows_ > 0; ++i) {
-      __builtin_prefetch(row_ + at_, to_write, 2);
-      at_ += kLine;
-      if (at_ >= bytes_) at_ = 0, row_ += step_, --rows_;
+    // In registers: with each line's place in memory, dense layers of 32 rows took 9 % longer.
+    const char *line = line_, *end = end_;
+    const int64_t count = left_ < share_ ? left_ : share_;
+    for (int64_t i = 0; i < count; ++i) {
+      __builtin_prefetch(line, to_write, 2);
+      line += kLine;
+      if (line == end) line += skip_, end += step_;
     }
+    line_ = line, end_ = end, left_ -= count;
   }
 
  private:
   static constexpr int64_t kLine = 64;
-  const char* row_ = nullptr;
-  int64_t bytes_ = 0, step_ = 0, rows_ = 0, at_ = 0;
-  int64_t share_ = 0;  // lines
+  const char *line_ = nullptr, *end_ = nullptr;         // the next line, and where its row ends
+  int64_t step_ = 0, skip_ = 0, left_ = 0, share_ = 0;  // bytes from row to row and from a row's end to the next; lines
 };
 
 // add(first, length) for all k: at once, or in spans where there is something to fetch.
