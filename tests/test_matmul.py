@@ -94,7 +94,10 @@ def test_matmul(case: Case) -> None:
 
 # Where one processor multiplies what lies there and another a copy: few rows of a large B, gradients of short and longer rows.
 EITHER_WAY = [
-    *(case((), m, n, k, False, False) for m, n, k in [(29, 600, 530), (56, 261, 1030), (200, 300, 97), (131, 140, 1030)]),
+    *(
+        case((), m, n, k, False, False)
+        for m, n, k in [(29, 600, 530), (56, 261, 1030), (200, 300, 97), (300, 280, 600), (131, 140, 1030)]
+    ),
     *(case((), m, n, k, True, False) for m, n, k in [(28, 1200, 500), (100, 270, 1100), (300, 140, 1100), (256, 300, 530)]),
 ]
 

@@ -41,10 +41,17 @@ namespace {
 
 // Beside a product in the second-level cache packing would cost more than it saves, and a copy of A is worth its while where
 // some panels of columns read it. Turning rows costs more than copying columns; a transposed A of few rows has many k. Where distant
-// rows are read as fast, a copy has to be a little larger to pay: of 256 cubed it does not.
+// rows are read as fast, a copy that other threads wait for has to be a little larger to pay: of 256 cubed it does not.
 bool pays_to_pack(int64_t M, int64_t N, int64_t K, int64_t item, const GemmOptions& options) {
   return M >= (options.transpose_a ? 24 : 56) && N >= (options.transpose_a ? 64 : 128) && K >= 32 &&
-         M * K + K * N + M * N >= (reads_distant_rows() ? 800 : 700) * 1024 / item;
+         M * K + K * N + M * N >= (reads_distant_rows() && !options.transpose_a ? 800 : 700) * 1024 / item;
+}
+
+// A handful of rows does not pay for a copy of B. Nor do some hundreds where B, which is fetched beside the products of the panel before,
+// does not come from memory and rows of A are not in each other's way: and then no thread reads what another has just packed.
+bool pays_to_fetch(int64_t M, int64_t N, int64_t K, int64_t item) {
+  if (M <= 4) return true;
+  return reads_distant_rows() && M <= 384 && N * K * item <= 4096 * 1024 && (M <= 64 || K * item % 4096 != 0);
 }
 
 bool is_plain(const GemmOptions& options) { return options.bias == kNoOperand && options.epilogue == Epilogue::none; }
@@ -176,7 +183,9 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   shape.b_transposed = options.transpose_b;
   const bool is_double = dtype == DType::float64;
   const int64_t item = static_cast<int64_t>(item_size(dtype));
-  if (batch.count == 1 && pays_to_pack(M, N, K, item, options)) {
+  const bool far_b = !options.transpose_b && N * item >= 1024;  // no processor reads ahead from one row of B to the next
+  const bool fetches = far_b && !options.transpose_a && pays_to_fetch(M, N, K, item);
+  if (batch.count == 1 && !fetches && pays_to_pack(M, N, K, item, options)) {
     const bool is_gradient = options.transpose_a && !options.transpose_b && is_plain(options);
     return is_gradient ? plan_gradient_gemm(isa, dtype, M, N, K, options.workspace)
                        : plan_packed_gemm(isa, dtype, M, N, K, options);
@@ -187,9 +196,6 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   }
   // What lies in its own way: rows of A whose distance is a multiple of 2 KB, and a transposed A that is long.
   const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
-  const bool far_b = !options.transpose_b && N * item >= 1024;  // no processor reads ahead from one row of B to the next
-  // Few rows do not pay for a copy of B.
-  const bool fetches = far_b && !options.transpose_a && M <= (reads_distant_rows() ? 256 : 4);
   const bool packs = !fetches && (options.transpose_b || far_b || (options.transpose_a && far_a && K >= 256));
   // Blocks of C make tasks of some 20 microseconds. Small products are cut finer so that there is work for several threads,
   // unless there are many of them: columns first, because every block of rows packs the same panel of B again.

@@ -23,8 +23,8 @@
 //            rows that lie a kilobyte or more apart are read ahead by no processor, and fight for few lines of a cache where that
 //            is a power of two: then a task packs what it multiplies (Cascade Lake: 512 cubed took 1.6 times as long without).
 //            Where operands and result do not fit into a second-level cache, packing once and for all is faster still (there, two
-//            threads: 512 cubed 217 to 240 GFLOP/s against 167 to 182), and where they do it is slower by as much. Where few rows
-//            meet a large B, or A of a gradient has short rows, they are read where they lie by processors that do so as fast; and
+//            threads: 512 cubed 217 to 240 GFLOP/s against 167 to 182), and where they do it is slower by as much. Where some
+//            hundred rows meet B, or A of a gradient has short rows, they are read where they lie by processors that do so as fast; and
 //            C^T = B^T A^T is computed where that spares packing the larger operand.
 #pragma once
 
