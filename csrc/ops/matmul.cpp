@@ -130,15 +130,24 @@ bool pays_to_turn(int64_t M, int64_t N, int64_t K, int64_t item, int64_t panel, 
   return options.transpose_b && !options.transpose_a && options.bias == kNoOperand && M <= 64 &&
          4 * M >= 3 * divide_up(M, panel) * panel && N >= 64 && K >= 32 && K * item % 4096 != 0;
 }
-KernelPlan plan_turned_gemm(GemmShape shape, const GemmKernels& kernels, bool is_double, const GemmOptions& options) {
+// A is packed before, or by each task for itself where all of the product takes little more than two threads' waiting for each other.
+KernelPlan plan_turned_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, const GemmOptions& options) {
+  const GemmKernels& kernels = gemm_kernels(isa);
+  const bool is_double = dtype == DType::float64, packs_first = M * N * K >= 4 * 1024 * 1024;
+  auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, N, M, K, {.transpose_b = true});
+  const int64_t tiles = divide_up(N, shape.height), panel = kernels.tile_columns[is_double];
   shape.turned = true;
-  shape.matrices = shape.row_tasks = 1, shape.row_block = shape.M;
-  shape.column_block = std::max<int64_t>(48, divide_up(shape.N, 8));
-  shape.column_tasks = divide_up(shape.N, shape.column_block);
-  shape.piece = divide_up(shape.K, divide_up(shape.K, 512));
-  const size_t scratch = static_cast<size_t>((shape.piece + shape.column_block) * kernels.tile_columns[is_double]);
-  const size_t item = item_size(is_double ? DType::float64 : DType::float32);
-  return {{multiply_step(kernels, is_double, true, shape.column_tasks, shape, scratch * item, options)}};
+  shape.epilogue = options.epilogue;
+  shape.column_block = M;
+  shape.tile_block = packs_first ? std::max<int64_t>(2, divide_up(tiles, 32)) : std::max<int64_t>(4, divide_up(tiles, 8));
+  shape.row_tasks = divide_up(tiles, shape.tile_block);
+  const int64_t scratch = (shape.tile_block * shape.height + (packs_first ? 0 : K)) * panel;
+  KernelStep multiply =
+      kernel_step(kernels.multiply_turned[is_double], shape.row_tasks, shape, static_cast<size_t>(scratch) * item_size(dtype));
+  pack.operands = {options.workspace, kNoOperand, 1};
+  multiply.operands = {0, packs_first ? options.workspace : kNoOperand, 2, 1, options.other};
+  if (!packs_first) return {{std::move(multiply)}};
+  return two_steps(std::move(pack), std::move(multiply), workspace_bytes);
 }
 
 }  // namespace
@@ -160,7 +169,8 @@ PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, Gemm
   shape.a_block = of_a_task(options.transpose_a ? M : K);
   shape.a_tasks = options.transpose_a ? divide_up(K, shape.a_block) : far_rows ? divide_up(M, shape.a_block) : 0;
   shape.b_block = options.transpose_b ? panel * of_a_task(panel * K) : of_a_task(N);
-  const int64_t b_tasks = packs_b ? divide_up(options.transpose_b ? N : K, shape.b_block) : 0;
+  shape.b_parts = options.transpose_b ? divide_up(K, of_a_task(panel)) : 1;
+  const int64_t b_tasks = packs_b ? divide_up(options.transpose_b ? N : K, shape.b_block) * shape.b_parts : 0;
   shape.b_begins = shape.a_tasks == 0 ? 0 : divide_up(options.transpose_a ? M * K : M * shape.a_row, kGap) * kGap;
   shape.piece = divide_up(K, at_least_one(divide_up(K, options.transpose_a ? 1024 : 512)));
   const int64_t elements = shape.b_begins + (packs_b ? divide_up(N, panel) * panel * K : 0);
@@ -192,7 +202,7 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   }
   const GemmKernels& kernels = gemm_kernels(isa);
   if (batch.count == 1 && pays_to_turn(M, N, K, item, kernels.tile_columns[is_double], options)) {
-    return plan_turned_gemm(shape, kernels, is_double, options);
+    return plan_turned_gemm(isa, dtype, M, N, K, options);
   }
   // What lies in its own way: rows of A whose distance is a multiple of 2 KB, and a transposed A that is long.
   const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);

@@ -56,7 +56,6 @@ struct GemmShape {
   bool b_transposed;
   bool copies_a;  // of what a task packs
   int64_t piece;  // of K, packed or fetched at a time; 0: nothing is
-  bool turned;    // computed as B^T A^T
   Epilogue epilogue;
 };
 
@@ -69,6 +68,7 @@ struct PackedGemmShape {
   int64_t b_begins;                             // where B lies in the workspace
   int64_t a_row;                                // between rows of an A that is not transposed
   int64_t a_block, b_block;                     // what a task packs: rows of memory
+  int64_t b_parts;                              // of K, among which tasks that pack a transposed B divide its rows
   int64_t a_tasks;                              // tasks that pack A, before those that pack B; 0: A is read where it lies
   int64_t piece;                                // of K, multiplied at a time
   int64_t tile_block, column_block, row_tasks;  // tiles and columns of C, per task
@@ -87,6 +87,7 @@ struct GemmKernels {                 // [0] for float, [1] for double
   KernelFn pack[2];                  // workspace, A, B
   KernelFn multiply_packed[2];       // C, workspace, A
   KernelFn multiply_packed_bias[2];  // C, workspace, A, bias or null, other or null
+  KernelFn multiply_turned[2];       // C turned, workspace or null, A, B, other or null
   KernelFn pack_b_multiply[2];       // C, or C turned, workspace or A, B
   int tile_rows, side_by_side_rows, tile_columns[2];
 };

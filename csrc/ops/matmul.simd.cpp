@@ -133,34 +133,6 @@ FASTNN_INLINE void multiply_packing(const Block<Real>& block, Real* scratch, con
   } while (k < shape.K);
 }
 
-// A block of few rows, B being transposed, as C^T = B^T A^T: rows of B are read where they lie and only A, the smaller, is packed.
-template <typename Real>
-FASTNN_INLINE void multiply_turned(const Block<Real>& block, Real* scratch, const GemmShape& shape) {
-  constexpr int64_t panel = kTileColumns<Real>;
-  Real* const turned = scratch + shape.piece * panel;  // a panel of C^T
-  const TileHeights heights = tile_heights(block.columns);
-  PackedTile<Real> t;
-  t.b = scratch, t.a_row = shape.K, t.a_k = 1, t.c_row = panel;
-  for (int64_t m = 0; m < block.rows; m += panel) {
-    const int64_t width = block.rows - m < panel ? block.rows - m : panel;
-    int64_t k = 0;
-    do {  // once where K is 0
-      t.k = shape.K - k < shape.piece ? shape.K - k : shape.piece;
-      t.start = k > 0 ? Start::accumulate : Start::zero;
-      transpose(scratch, panel, block.a + m * shape.K + k, shape.K, width, t.k);
-      for (int64_t tile = 0; tile < heights.tiles; ++tile) {
-        const int64_t n = heights.first_row(tile), height = heights[tile];
-        const Real* const rows = block.b + (block.n + n) * shape.K + k;
-        // Whole panels: what stands in a column that is none stays in it.
-        t.a = rows, t.c = turned + n * panel;
-        multiply_panel(t, height, panel);
-      }
-      k += shape.piece;
-    } while (k < shape.K);
-    transpose(block.c + m * shape.N, shape.N, turned, panel, block.columns, width);
-  }
-}
-
 // A row of memory is read from end to end by one task.
 template <typename Real>
 FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape, int64_t task) {
@@ -201,11 +173,13 @@ FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape,
 template <typename Real>
 FASTNN_INLINE void pack_b(Real* to, const Real* b, const PackedGemmShape& shape, int64_t task) {
   constexpr int64_t panel = kTileColumns<Real>;
-  const int64_t first = task * shape.b_block, lines = shape.b_transposed ? shape.N : shape.K;
+  const int64_t parts = shape.b_transposed ? shape.b_parts : 1, part = task % parts;
+  const int64_t first = task / parts * shape.b_block, lines = shape.b_transposed ? shape.N : shape.K;
   const int64_t end = first + shape.b_block < lines ? first + shape.b_block : lines;
   if (shape.b_transposed) {
+    const int64_t k = shape.K * part / parts, length = shape.K * (part + 1) / parts - k;
     for (int64_t n = first; n < end; n += panel) {
-      transpose(to + n * shape.K, panel, b + n * shape.K, shape.K, end - n < panel ? end - n : panel, shape.K);
+      transpose(to + n * shape.K + k * panel, panel, b + n * shape.K + k, shape.K, end - n < panel ? end - n : panel, length);
     }
     return;
   }
@@ -249,6 +223,30 @@ void multiply_packed_bias(Real* c, const Real* packed, const Real* a, const Real
 template <typename Real>
 void multiply_packed(Real* c, const Real* packed, const Real* a, const PackedGemmShape& shape, int64_t task) {
   multiply_packed_bias<Real>(c, packed, a, nullptr, nullptr, shape, task);
+}
+// C^T, of which a panel is computed in scratch memory and transposed when it is done, B being packed or, where it is null, packed here.
+// Panels are whole: what stands in a column that is none stays in it.
+template <typename Real>
+void multiply_turned(Real* c, const Real* packed, const Real* a, const Real* b, const Real* other, Scratch scratch,
+                     const PackedGemmShape& shape, int64_t task) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  const Share share = share_of(shape, task);
+  const int64_t first = first_row(shape, share), rows = tile_heights(shape.M, shape.height).first_row(share.end) - first;
+  Real* const turned = scratch.as<Real>();
+  PackedGemmShape one = shape;
+  one.N = panel, one.epilogue = Epilogue::none;
+  for (int64_t n = 0; n < shape.N; n += panel) {
+    const int64_t at = n * shape.M + first, columns = shape.N - n < panel ? shape.N - n : panel;
+    const Real* columns_of_b = packed + n * shape.K;
+    if (packed == nullptr) {
+      Real* const own = turned + shape.tile_block * shape.height * panel;
+      transpose(own, panel, b + n * shape.K, shape.K, columns, shape.K);
+      columns_of_b = own;
+    }
+    multiply_packed_share<Real>(turned, a, columns_of_b, nullptr, nullptr, one, {share.first, share.end, 0, panel});
+    transpose(c + at, shape.M, turned, panel, rows, columns);
+    finish(shape.epilogue, c + at, other == nullptr ? nullptr : other + at, columns, rows, shape.M);
+  }
 }
 // A panel of B is packed before it is multiplied by, while what the next is made of is fetched: it meets all tiles of A before the next
 // takes its place.
@@ -311,7 +309,7 @@ FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Re
                             n,
                             columns};
     if constexpr (packs) {
-      shape.turned ? multiply_turned(block, scratch, shape) : multiply_packing(block, scratch, shape);
+      multiply_packing(block, scratch, shape);
     } else if (shape.piece > 0) {
       multiply_ahead(block, shape);
     } else {
@@ -350,6 +348,7 @@ const GemmKernels gemm_kernels = {
     {kernel<pack<float>>, kernel<pack<double>>},
     {kernel<multiply_packed<float>>, kernel<multiply_packed<double>>},
     {kernel<multiply_packed_bias<float>>, kernel<multiply_packed_bias<double>>},
+    {kernel<multiply_turned<float>>, kernel<multiply_turned<double>>},
     {kernel<pack_b_multiply<float>>, kernel<pack_b_multiply<double>>},
     kTileRows,
     kSideBySideRows,
