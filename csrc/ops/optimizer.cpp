@@ -217,8 +217,10 @@ KernelPlan plan_update(const Call& call, Isa isa, const Layout& at, const Update
     plan.workspaces.push_back(packed.workspace_bytes);
     plan.steps.push_back(std::move(packed.pack));
     const int64_t tile_rows = packed.shape.height, tiles = divide_up(C, tile_rows);
-    packed.shape.tile_block = std::clamp<int64_t>(kUpdateChunk / (tile_rows * U), 1, divide_up(tiles, 16));
-    const int64_t gradient = std::max(packed.shape.tile_block * tile_rows * U, 2 * tile_rows * kPackedColumns);
+    // The first and the last tile of a task stand beside nothing.
+    const int64_t least = kernels.beside_products ? divide_up(tiles, 24) : 1;
+    packed.shape.tile_block = std::clamp<int64_t>(kUpdateChunk / (tile_rows * U), least, divide_up(tiles, 16));
+    const int64_t gradient = kernels.beside_products ? 2 * tile_rows * kPackedColumns : packed.shape.tile_block * tile_rows * U;
     plan.steps.push_back(kernel_step(kernels.product[is_double], divide_up(tiles, packed.shape.tile_block),
                                      ProductUpdateShape{shape, packed.shape, products[i], static_cast<int64_t>(workspace)},
                                      static_cast<size_t>(gradient) * item_size(dtype)));
@@ -370,7 +372,7 @@ KernelPlan plan_lion_update(const Call& call, Isa isa) {
 }  // namespace
 
 bool pays_to_update_with_product(int64_t rows, int64_t C, int64_t U) {
-  return rows <= 128 && rows * std::max(C, U) <= 64 * 1024 && C * U >= 2 * kUpdateChunk && U <= kUpdateChunk;
+  return rows <= 128 && rows * std::max(C, U) <= 128 * 1024 && C * U >= 2 * kUpdateChunk && U <= kUpdateChunk;
 }
 
 std::span<const Op> optimizer_ops() {

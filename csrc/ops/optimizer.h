@@ -70,7 +70,8 @@ struct ProductUpdateShape {
 
 // [0] for float, [1] for double; buffers in the order of the op's table.
 struct UpdateKernels {
-  int tile_rows;  // of a product, at most
+  int tile_rows;         // of a product, at most
+  bool beside_products;  // a tile is updated beside the next one's products
   KernelFn flat[2];
   KernelFn product[2];
 };

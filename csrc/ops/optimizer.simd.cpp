@@ -278,6 +278,14 @@ struct GradientTile {
   }
 };
 
+// Fetches what an update of some rows and columns, from an element on, will write.
+template <typename Real, typename Part>
+FASTNN_INLINE void fetch_rows(const Part& part, int64_t corner, int64_t rows, int64_t columns, int64_t N) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < columns; i += kLanes<Real>) part(corner + r * N + i, zero<Real>(), FetchedLanes{});
+  }
+}
+
 constexpr int kBesideRows = 12;  // whose sums leave registers for an update
 
 // A tile's products, and beside them the update of the tile before: with the products of each k that of one vector.
@@ -337,6 +345,7 @@ FASTNN_INLINE void update_beside_products(Real* sums, const Real* a, const Real*
       } else if (whole && rows == kBesideRows - 1) {
         multiply_beside<Real, kBesideRows - 1>(t, before, part, corner, shape.N);
       } else {
+        if (before.rows == 0) fetch_rows<Real>(part, corner, rows, columns, shape.N);
         multiply_panel(t, rows, columns);
         before.update(part, shape.N);
       }
@@ -370,6 +379,7 @@ void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, 
 template <template <typename, auto...> class Update, auto... options>
 constexpr UpdateKernels kernels_of = {
     Update<float, options...>::beside_products ? kBesideRows : kSideBySideRows,
+    Update<float, options...>::beside_products,
     {kernel<flat<Update<float, options...>>>, kernel<flat<Update<double, options...>>>},
     {kernel<product<Update<float, options...>>>, kernel<product<Update<double, options...>>>}};
 
