@@ -67,7 +67,10 @@ CASES = [
         for m, n, k in [(1, 256, 5), (3, 600, 70), (4, 530, 1030), (29, 600, 530), (7, 70, 40), (12, 100, 515), (31, 130, 70)]
         for tb in (False, True)
     ),
-    *(case((), m, n, k, False, True) for m, n, k in [(24, 64, 32), (64, 300, 1029), (48, 533, 33), (32, 80, 1024)]),
+    *(
+        case((), m, n, k, False, True)
+        for m, n, k in [(24, 64, 32), (64, 300, 1029), (48, 533, 33), (32, 80, 1024), (30, 300, 500)]
+    ),
     case((), 410, 70, 1100, True, False),  # turned: more rows than columns
     case((), 300, 140, 2100, True, False),
     case((), 28, 1200, 500, True, False),  # a narrow A, read where it lies

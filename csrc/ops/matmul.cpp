@@ -139,7 +139,7 @@ KernelPlan plan_turned_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t 
   shape.turned = true;
   shape.epilogue = options.epilogue;
   shape.column_block = M;
-  shape.tile_block = packs_first ? std::max<int64_t>(2, divide_up(tiles, 32)) : std::max<int64_t>(4, divide_up(tiles, 8));
+  shape.tile_block = packs_first ? divide_up(tiles, 32) : std::max<int64_t>(4, divide_up(tiles, 8));
   shape.row_tasks = divide_up(tiles, shape.tile_block);
   const int64_t scratch = (shape.tile_block * shape.height + (packs_first ? 0 : K)) * panel;
   KernelStep multiply =
@@ -195,14 +195,15 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   const int64_t item = static_cast<int64_t>(item_size(dtype));
   const bool far_b = !options.transpose_b && N * item >= 1024;  // no processor reads ahead from one row of B to the next
   const bool fetches = far_b && !options.transpose_a && pays_to_fetch(M, N, K, item);
-  if (batch.count == 1 && !fetches && pays_to_pack(M, N, K, item, options)) {
+  const GemmKernels& kernels = gemm_kernels(isa);
+  const int64_t panel = kernels.tile_columns[is_double];
+  const bool turns = batch.count == 1 && pays_to_turn(M, N, K, item, panel, options);
+  const bool packs_both = batch.count == 1 && !fetches && pays_to_pack(M, N, K, item, options);
+  if (turns && (!packs_both || M % panel == 0)) return plan_turned_gemm(isa, dtype, M, N, K, options);
+  if (packs_both) {
     const bool is_gradient = options.transpose_a && !options.transpose_b && is_plain(options);
     return is_gradient ? plan_gradient_gemm(isa, dtype, M, N, K, options.workspace)
                        : plan_packed_gemm(isa, dtype, M, N, K, options);
-  }
-  const GemmKernels& kernels = gemm_kernels(isa);
-  if (batch.count == 1 && pays_to_turn(M, N, K, item, kernels.tile_columns[is_double], options)) {
-    return plan_turned_gemm(isa, dtype, M, N, K, options);
   }
   // What lies in its own way: rows of A whose distance is a multiple of 2 KB, and a transposed A that is long.
   const bool far_a = M >= 14 && (options.transpose_a ? M * item % 2048 == 0 || K >= 512 : K * item % 2048 == 0);
