@@ -14,13 +14,13 @@ struct Block {
 };
 
 template <typename Real>
-FASTNN_INLINE void multiply_in_place(const Block<Real>& block, const GemmShape& shape) {
+FASTNN_INLINE void multiply_in_place(const Block<Real>& block, const StridedTiles<Real>& tiles, const GemmShape& shape) {
   Tile<Real> t;
   t.a = block.a, t.b = block.b + block.n, t.c = block.c;
   t.a_k = shape.a_k, t.b_k = shape.N, t.k = shape.K;
   t.bias = block.bias;
   t.start = block.bias == nullptr ? Start::zero : Start::bias;
-  run_strided_tiles(t, shape.a_row, shape.N, block.rows, block.columns);
+  tiles.run(t, block.columns);
 }
 
 // Rows `first` to `end` of some columns of B, which are N apart, side by side.
@@ -293,6 +293,7 @@ FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Re
   const int64_t m = row_task * shape.row_block, n = column_task * shape.column_block;
   const int64_t rows = m + shape.row_block < shape.M ? shape.row_block : shape.M - m;
   const int64_t columns = n + shape.column_block < shape.N ? shape.column_block : shape.N - n;
+  const StridedTiles<Real> tiles(shape.a_row, shape.N, rows);
   for (int64_t matrix = first; matrix < end; ++matrix) {
     int64_t index = matrix, a_at = 0, b_at = 0;
     for (int axis = shape.batch.axes - 1; axis >= 0; --axis) {
@@ -313,7 +314,7 @@ FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Re
     } else if (shape.piece > 0) {
       multiply_ahead(block, shape);
     } else {
-      multiply_in_place(block, shape);
+      multiply_in_place(block, tiles, shape);
     }
     finish(shape.epilogue, block.c, other == nullptr ? nullptr : other + (block.c - c), rows, columns, shape.N);
   }

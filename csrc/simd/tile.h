@@ -98,31 +98,47 @@ FASTNN_INLINE TileHeights tile_heights(int64_t rows, int64_t most = kTileRows) {
   return {tiles, least, rows - least * tiles};
 }
 
-// Rows of one stride, any number of them, column panel by column panel. The offsets of `block` are set here.
+// Rows of one stride, any number of them but 0, column panel by column panel. What only their number and strides tell is worked out
+// once, for as many blocks as there are.
 template <typename Real>
-FASTNN_INLINE void run_strided_tiles(const Tile<Real>& block, int64_t a_row, int64_t c_row, int64_t rows, int64_t columns) {
-  if (rows == 0) return;
-  int64_t a_rows[kTileRows], c_rows[kTileRows];
-  for (int r = 0; r < kTileRows; ++r) {
-    a_rows[r] = r * a_row;
-    c_rows[r] = r * c_row;
-  }
-  const TileHeights heights = tile_heights(rows);
-  for (int64_t n = 0; n < columns; n += kTileColumns<Real>) {
-    const int64_t width = columns - n < kTileColumns<Real> ? columns - n : kTileColumns<Real>;
-    Tile<Real> t = block;
-    t.a_rows = a_rows;
-    t.c_rows = c_rows;
-    t.side_by_side = a_row == 1;
-    t.b += n;
-    t.c += n;
-    if (t.bias != nullptr) t.bias += n;
-    for (int64_t tile = 0; tile < heights.tiles; ++tile) {
-      run_tile_row(t, heights[tile], width);
-      t.a += heights[tile] * a_row;
-      t.c += heights[tile] * c_row;
+class StridedTiles {
+ public:
+  FASTNN_INLINE StridedTiles(int64_t a_row, int64_t c_row, int64_t rows)
+      : a_row_(a_row), c_row_(c_row), heights_(tile_heights(rows)) {
+    for (int r = 0; r < kTileRows; ++r) {
+      a_rows_[r] = r * a_row;
+      c_rows_[r] = r * c_row;
     }
   }
+
+  // The offsets of `block` are set here.
+  FASTNN_INLINE void run(const Tile<Real>& block, int64_t columns) const {
+    for (int64_t n = 0; n < columns; n += kTileColumns<Real>) {
+      const int64_t width = columns - n < kTileColumns<Real> ? columns - n : kTileColumns<Real>;
+      Tile<Real> t = block;
+      t.a_rows = a_rows_;
+      t.c_rows = c_rows_;
+      t.side_by_side = a_row_ == 1;
+      t.b += n;
+      t.c += n;
+      if (t.bias != nullptr) t.bias += n;
+      for (int64_t tile = 0; tile < heights_.tiles; ++tile) {
+        run_tile_row(t, heights_[tile], width);
+        t.a += heights_[tile] * a_row_;
+        t.c += heights_[tile] * c_row_;
+      }
+    }
+  }
+
+ private:
+  int64_t a_row_, c_row_;
+  TileHeights heights_;
+  int64_t a_rows_[kTileRows], c_rows_[kTileRows];
+};
+
+template <typename Real>
+FASTNN_INLINE void run_strided_tiles(const Tile<Real>& block, int64_t a_row, int64_t c_row, int64_t rows, int64_t columns) {
+  if (rows > 0) StridedTiles<Real>(a_row, c_row, rows).run(block, columns);
 }
 
 }  // namespace fastnn::FASTNN_ISA
