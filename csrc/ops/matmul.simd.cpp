@@ -233,17 +233,14 @@ void multiply_turned(Real* c, const Real* packed, const Real* a, const Real* b, 
   const Share share = share_of(shape, task);
   const int64_t first = first_row(shape, share), rows = tile_heights(shape.M, shape.height).first_row(share.end) - first;
   Real* const turned = scratch.as<Real>();
+  Real* const own = turned + shape.tile_block * shape.height * panel;  // of B, where it is packed here
   PackedGemmShape one = shape;
   one.N = panel, one.epilogue = Epilogue::none;
   for (int64_t n = 0; n < shape.N; n += panel) {
     const int64_t at = n * shape.M + first, columns = shape.N - n < panel ? shape.N - n : panel;
-    const Real* columns_of_b = packed + n * shape.K;
-    if (packed == nullptr) {
-      Real* const own = turned + shape.tile_block * shape.height * panel;
-      transpose(own, panel, b + n * shape.K, shape.K, columns, shape.K);
-      columns_of_b = own;
-    }
-    multiply_packed_share<Real>(turned, a, columns_of_b, nullptr, nullptr, one, {share.first, share.end, 0, panel});
+    if (packed == nullptr) transpose(own, panel, b + n * shape.K, shape.K, columns, shape.K);
+    multiply_packed_share<Real>(turned, a, packed == nullptr ? own : packed + n * shape.K, nullptr, nullptr, one,
+                                {share.first, share.end, 0, panel});
     transpose(c + at, shape.M, turned, panel, rows, columns);
     finish(shape.epilogue, c + at, other == nullptr ? nullptr : other + at, columns, rows, shape.M);
   }
