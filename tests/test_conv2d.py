@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -50,6 +51,25 @@ class Geometry(NamedTuple):
                 [x, dy],
                 {"kernel_size": (kh, kw), **attributes},
                 roundings(b * self.output[0] * self.output[1] + 1),
+            ),
+        ]
+
+    def finished(self) -> list[Case]:
+        """The same with every epilogue."""
+        forward, backward, _ = self.cases()
+        (x, kernel, bias), (dy, _) = forward.operands, backward.operands
+        y, dx = normal(self.B, *self.output, self.F), normal(self.B, self.H, self.W, self.C)
+        return [
+            *(
+                replace(forward, operands=[x, kernel, b, y], attributes=forward.attributes | {"epilogue": "add"})
+                for b in (bias, None)
+            ),
+            replace(forward, attributes=forward.attributes | {"epilogue": "relu"}),
+            *(
+                replace(
+                    backward, operands=[dy, kernel, dx], attributes=backward.attributes | {"epilogue": e}, differentiable=[]
+                )
+                for e in ("add", "multiply", "relu_backward")
             ),
         ]
 
@@ -133,6 +153,24 @@ CASES = [
     *Geometry(2, 4, 5, 3, 4, 2, 2).cases(bias=False),
     Case("conv2d", [normal(2, 4, 4, 3), normal(2, 2, 3, 5), normal(5)], bound=roundings(14)),
     *specials(),
+    # Epilogues: of few numbers, of strides of either axis, of more than one task by samples, rows and channels, of groups, by
+    # Winograd's way with more columns than it takes at a time, of nothing.
+    *(
+        case
+        for geometry in [
+            Geometry(1, 3, 3, 1, 2, 2, 2),
+            Geometry(2, 7, 8, 3, 4, 3, 3, (3, 2), "same"),
+            Geometry(2, 7, 8, 3, 4, 1, 1, (2, 3)),
+            Geometry(9, 14, 14, 8, 20, 3, 3),
+            Geometry(1, 40, 41, 16, 32, 3, 3, (2, 1), "same"),
+            Geometry(2, 6, 6, 70, 130, 5, 5, (1, 1), "same"),
+            Geometry(2, 9, 8, 4, 6, 3, 3, (1, 1), "valid", (2, 2), 2),
+            Geometry(3, 8, 11, 65, 70, 3, 3, (1, 1), "same"),
+            Geometry(19, 7, 7, 32, 24, 3, 3),
+            Geometry(0, 5, 5, 3, 4, 3, 3),
+        ]
+        for case in geometry.finished()
+    ),
 ]
 
 X, W = array(2, 5, 6, 3), array(3, 3, 3, 4)
@@ -155,6 +193,16 @@ REFUSED = [
     Refused("conv2d", [X, W], {"padding": "SAME"}, ValueError, "padding='SAME'"),
     Refused("conv2d", [X, array(3, 3, 3, 4, dtype="float64")], {}, TypeError, "`w` is float64 and `x` is float32"),
     Refused("conv2d", [array(2, 5, 6, 3, dtype="uint8"), W], {}, TypeError, "`x` is uint8"),
+    Refused("conv2d", [X, W], {"epilogue": "multiply"}, ValueError, "epilogue='multiply'; expected relu or add, or none"),
+    Refused("conv2d", [X, W, None, array(2, 3, 4, 4)], {"epilogue": "relu"}, ValueError, "`other` is given"),
+    Refused("conv2d", [X, W, None, array(2, 5, 6, 4)], {"epilogue": "add"}, ValueError, "`other` has shape (2, 5, 6, 4)"),
+    Refused(
+        "conv2d_backward_input",
+        [array(2, 3, 4, 4), W],
+        {"image_size": (5, 6), "epilogue": "relu"},
+        ValueError,
+        "epilogue='relu'; expected add, multiply or relu_backward, or none",
+    ),
     Refused("conv2d_backward_input", [array(2, 3, 4, 4), W], {"image_size": (6, 6)}, ValueError, "`dy`"),
     Refused("conv2d_backward_input", [array(2, 3, 4, 5), W], {"image_size": (5, 6)}, ValueError, "`dy`"),
     Refused("conv2d_backward_input", [array(2, 3, 4, 4), W], {}, TypeError, "attribute 'image_size' is missing"),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -59,6 +59,14 @@ class Block:
                 {"kernel_size": self.kernel, **window},
                 roundings(self.B * windows + 1),
             ),
+        ]
+
+    def finished(self) -> list[Case]:
+        """The gradient of x with every epilogue."""
+        backward, x = self.cases()[1], normal(self.B, self.H, self.W, self.C)
+        return [
+            replace(backward, operands=[*backward.operands, x], attributes=backward.attributes | {"epilogue": epilogue})
+            for epilogue in ("add", "multiply", "relu_backward")
         ]
 
 
@@ -133,6 +141,11 @@ CASES = [
     *Block(2, 6, 6, 8, 4, (3, 3)).cases(bias=False),
     Case("conv2d_block", [normal(2, 6, 6, 3), normal(3, 3, 3, 4)], bound=roundings_of_block(28), note="defaults"),
     *specials(),
+    *(
+        case
+        for block in [Block(1, 3, 3, 1, 2, (2, 2)), Block(3, 8, 8, 40, 130, (3, 3)), Block(9, 13, 13, 32, 64, (3, 3))]
+        for case in block.finished()
+    ),
 ]
 
 X, W, G, A = array(2, 6, 7, 3), array(3, 3, 3, 4), array(2, 2, 2, 4), array(2, 2, 2, 4, dtype="uint8")
@@ -152,6 +165,7 @@ REFUSED = [
     Refused("conv2d_block_backward_input", [G, array(2, 2, 2, 3, dtype="uint8"), W], IMAGE, ValueError, "`argmax`"),
     Refused("conv2d_block_backward_input", [G, array(2, 2, 2, 4), W], IMAGE, TypeError, "`argmax` is float32"),
     Refused("conv2d_block_backward_input", [G, A, W], {}, TypeError, "attribute 'image_size' is missing"),
+    Refused("conv2d_block_backward_input", [G, A, W, X], IMAGE, ValueError, "`other` is given; expected none with epilogue=''"),
     Refused("conv2d_block_backward_kernel", [X, array(3, 2, 2, 4), A], KERNEL, ValueError, "`g` (3, 2, 2, 4)"),
     Refused("conv2d_block_backward_kernel", [X, array(2, 2, 3, 4), A], KERNEL, ValueError, "`g` has shape (2, 2, 3, 4)"),
     Refused("conv2d_block_backward_kernel", [X, G, array(2, 2, 2, 4)], KERNEL, TypeError, "`argmax` is float32"),
@@ -221,7 +235,7 @@ def test_what_somebody_else_reads_is_not_computed_twice() -> None:
         y = ops.relu(ops.conv2d(x, w, bias))
         return ops.max_pool2d(y), y
 
-    assert planned(f) == ["conv2d", "relu", "max_pool2d"]
+    assert planned(f) == ["conv2d", "max_pool2d"]  # relu is conv2d's epilogue
 
 
 def test_the_gradient_by_what_stands_between() -> None:

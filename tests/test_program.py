@@ -240,6 +240,34 @@ def test_what_is_done_to_a_product_is_done_by_it(name: str, rows: int):
     assert all(np.array_equal(a, b) for a, b in zip(got, expected))
 
 
+@pytest.mark.parametrize("channels", [3, 24])  # direct, and by Winograd's way
+def test_what_is_done_to_a_convolution_is_done_by_it(channels: int):
+    rng = np.random.default_rng(0)
+    x, kernel, bias = (rng.standard_normal(shape) for shape in [(3, 12, 12, channels), (3, 3, channels, channels), channels])
+
+    def loss(x):
+        y = ops.max_pool2d(ops.relu(ops.conv2d(ops.relu(ops.conv2d(x, kernel, padding="same")), kernel, bias, padding="same")))
+        for _ in range(2):
+            y = y + ops.conv2d(ops.relu(ops.conv2d(y, kernel, bias, padding="same")), kernel, padding="same")
+        return ops.mean(ops.square(y))
+
+    def computed() -> tuple[list[str], Any]:
+        function = fastnn.function(lambda x: fastnn.value_and_grad(loss)(x))
+        return [s["op"] for s in function.describe(x)["steps"]], function(x)
+
+    fused, got = computed()
+    _core._disable_passes({"product_epilogue"})
+    try:
+        plain, expected = computed()
+    finally:
+        _core._disable_passes(set())
+    assert plain.count("add") == 4 and plain.count("relu") == 3 and plain.count("relu_backward") == 4
+    assert (
+        "add" not in fused and "relu" not in fused and fused.count("relu_backward") == 1
+    )  # of the last convolution before the pool
+    assert all(np.array_equal(a, b) for a, b in zip(got, expected))
+
+
 @pytest.mark.parametrize("norm", [ops.layer_norm, ops.rms_norm])
 def test_what_a_residual_adds_to_the_gradient_of_a_norm_is_added_by_it(norm: Any):
     rng = np.random.default_rng(0)
@@ -313,6 +341,11 @@ def test_what_only_passes_make_has_no_derivative():
         ValueError, match=r"'dense_backward_input' has no derivative with epilogue='add'; use the op 'add' itself"
     ):
         fastnn.grad(lambda x: ops.sum(apply("dense_backward_input", [x, w, np.ones((3, 5), np.float32)], epilogue="add")))(x)
+    image, kernel = np.ones((1, 4, 4, 1), np.float32), np.ones((1, 1, 1, 1), np.float32)
+    with pytest.raises(ValueError, match=r"'conv2d_backward_input' has no derivative with epilogue='multiply'; use the op"):
+        fastnn.grad(
+            lambda x: ops.sum(apply("conv2d_backward_input", [x, kernel, image], image_size=(4, 4), epilogue="multiply"))
+        )(image)
     given = [x, np.ones(4, np.float32), np.zeros(3, np.float32), np.ones(3, np.float32), x]
     with pytest.raises(ValueError, match="layer_norm_backward"):
         fastnn.grad(lambda x: ops.sum(apply("layer_norm_backward", [x, *given], outputs=3)[0]))(x)

@@ -56,7 +56,9 @@ std::vector<TensorType> infer_conv2d(const Call& call) {
   call.expect_rank(1, 4);
   expect_convolution(call, groups_of(call, call.shape(1)[3]));
   const ImageWindow window = forward_window(call);
-  return {{call.dtype(0), {call.shape(0)[0], window.height.output, window.width.output, call.shape(1)[3]}}};
+  const TensorType y{call.dtype(0), {call.shape(0)[0], window.height.output, window.width.output, call.shape(1)[3]}};
+  expect_epilogue(call, {Epilogue::relu, Epilogue::add}, y.shape);
+  return {y};
 }
 
 std::vector<TensorType> infer_conv2d_backward_input(const Call& call) {
@@ -73,7 +75,9 @@ std::vector<TensorType> infer_conv2d_backward_input(const Call& call) {
   const int64_t groups = groups_of(call, w[3]);
   const ImageWindow window = input_window(call);
   expect_outputs(call, 0, window);
-  return {{call.dtype(0), {dy[0], window.height.image, window.width.image, w[2] * groups}}};
+  const TensorType dx{call.dtype(0), {dy[0], window.height.image, window.width.image, w[2] * groups}};
+  expect_epilogue(call, {Epilogue::add, Epilogue::multiply, Epilogue::relu_backward}, dx.shape);
+  return {dx};
 }
 
 std::vector<TensorType> infer_conv2d_backward_kernel(const Call& call) {
@@ -154,6 +158,7 @@ KernelPlan plan_conv2d(const Call& call, Isa isa) {
   const ImageWindow window = forward_window(call);
   Conv2dShape shape = shape_of(x, window, x[3], w[3]);
   shape.groups = call.attributes.integer("groups");
+  shape.epilogue = epilogue_of(call);
   const int64_t tasks = cut_images(shape, window.height.output, shape.F, shape.C);
   const bool is_double = call.dtype(0) == DType::float64;
   return {{kernel_step(conv2d_kernels(isa).forward[is_double], tasks, shape)}};
@@ -164,6 +169,7 @@ KernelPlan plan_conv2d_backward_input(const Call& call, Isa isa) {
   const ImageWindow window = input_window(call);
   Conv2dShape shape = shape_of(dy, window, call.outputs[0].shape[3], w[3]);
   shape.groups = call.attributes.integer("groups");
+  shape.epilogue = epilogue_of(call);
   const int64_t tasks = cut_images(shape, parts(window.height.image, window.height.stride), shape.C, shape.F);
   const bool is_double = call.dtype(0) == DType::float64;
   const Conv2dKernels& kernels = conv2d_kernels(isa);
@@ -206,14 +212,16 @@ KernelPlan plan_conv2d_winograd(const Call& call, Isa isa) {
   const Shape& w = call.shape(1);
   const bool is_double = call.dtype(0) == DType::float64;
   const WinogradKernels& kernels = winograd_kernels(isa);
-  return plan_winograd(m, winograd_shape_of(call.shape(0)[0], forward_window(call), w[2], w[3]),
-                       kernels.transform[m - 2][is_double], kernels.convolve[m - 2][is_double], item_size(call.dtype(0)),
-                       {{0}, 1, 2, {3}, 4});
+  WinogradShape shape = winograd_shape_of(call.shape(0)[0], forward_window(call), w[2], w[3]);
+  shape.epilogue = epilogue_of(call);
+  return plan_winograd(m, shape, kernels.transform[m - 2][is_double], kernels.convolve[m - 2][is_double],
+                       item_size(call.dtype(0)), {{0}, 1, 2, {3, 4}, 5});
 }
 KernelPlan plan_conv2d_winograd_input(const Call& call, Isa isa) {
   const Shape& w = call.shape(1);
-  return plan_winograd_input(winograd_shape_of(call.shape(0)[0], input_window(call), w[2], w[3]), winograd_kernels(isa),
-                             call.dtype(0) == DType::float64);
+  WinogradShape shape = winograd_shape_of(call.shape(0)[0], input_window(call), w[2], w[3]);
+  shape.epilogue = epilogue_of(call);
+  return plan_winograd_input(shape, winograd_kernels(isa), call.dtype(0) == DType::float64);
 }
 KernelPlan plan_conv2d_winograd_kernel(const Call& call, Isa isa) {
   const Shape &x = call.shape(0), &dy = call.shape(1);
@@ -279,23 +287,25 @@ Cost cost_conv2d_backward_kernel(const Call& call) {
 
 std::span<const Op> conv2d_ops() {
   const AttributeSpec strides{"strides", Dims{1, 1}}, padding{"padding", std::string("valid")};
-  const AttributeSpec dilation{"dilation_rate", Dims{1, 1}}, groups{"groups", int64_t{1}};
+  const AttributeSpec dilation{"dilation_rate", Dims{1, 1}}, groups{"groups", int64_t{1}}, epilogue{"epilogue", std::string()};
   static const std::vector<Op> ops = {
       {.name = "conv2d",
-       .doc = "y[b,oh,ow] = bias + sum over kh, kw of x[b, oh*SH - top + kh*DH, ow*SW - left + kw*DW] w[kh,kw]",
-       .inputs = {"x", "w", "bias?"},
+       .doc =
+           "y[b,oh,ow] = bias + sum over kh, kw of x[b, oh*SH - top + kh*DH, ow*SW - left + kw*DW] w[kh,kw], then what the op "
+           "named epilogue makes of it and other",
+       .inputs = {"x", "w", "bias?", "other?"},
        .outputs = {"y"},
-       .attributes = {strides, padding, dilation, groups},
+       .attributes = {strides, padding, dilation, groups, epilogue},
        .infer = infer_conv2d,
        .variants = {{"winograd-3", is_winograd<3>, plan_conv2d_winograd<3>},
                     {"winograd-2", is_winograd<2>, plan_conv2d_winograd<2>},
                     {"direct", nullptr, plan_conv2d}},
        .cost = cost_conv2d},
       {.name = "conv2d_backward_input",
-       .doc = "dx, the gradient of conv2d with respect to x",
-       .inputs = {"dy", "w"},
+       .doc = "dx, the gradient of conv2d with respect to x, then what the op named epilogue makes of it and other",
+       .inputs = {"dy", "w", "other?"},
        .outputs = {"dx"},
-       .attributes = {{"image_size", Dims{1, 1}, true}, strides, padding, dilation, groups},
+       .attributes = {{"image_size", Dims{1, 1}, true}, strides, padding, dilation, groups, epilogue},
        .infer = infer_conv2d_backward_input,
        .variants = {{"winograd", input_is_winograd, plan_conv2d_winograd_input},
                     {"direct", nullptr, plan_conv2d_backward_input}},

@@ -15,7 +15,9 @@
 //            sum over b, oh, ow of x[b, oh*SH - top + kh*DH, ow*SW - left + kw*DW, c] * dy[b,oh,ow,f]. dbias is
 //            the sum of dy over b, oh, ow (op sum). x and w are saved. The transposed convolution is
 //            conv2d_backward_input under another name.
-// Writes     every element of y and dx once; of dw once per block of samples, always by the same task.
+// Epilogues  y: relu or add; dx: add, multiply or relu_backward; see ops/epilogue.h. They come to a task's results, of dx by
+//            Winograd's way to whole samples, while a cache has them.
+// Writes     every element of y and dx once, and again by an epilogue; of dw once per block of samples, always by the same task.
 // Aliasing   none.
 // Scratch    none. backward_input first writes w, turned round and transposed, into the workspace.
 // Requires   float or double; strides and windows of any positive size; along one axis the stride or the
@@ -37,6 +39,7 @@
 // Peers      Keras's and JAX's layout and 'same'; PyTorch stores (B, C, H, W) and (F, C, KH, KW).
 #pragma once
 
+#include "ops/epilogue.h"
 #include "ops/window.h"
 
 namespace fastnn {
@@ -55,14 +58,15 @@ struct Conv2dShape {
   // a task has a part of a unit, for the columns of one group. At a visit a tile sums some samples, or some output rows of one.
   int64_t unit_rows, unit_tasks;
   int64_t visit_samples, visit_rows;
+  Epilogue epilogue;  // forward and backward_input
 };
 
 constexpr int64_t kTurnedFilters = 64;  // per task of backward_input's first step
 
 struct Conv2dKernels {          // [0] for float, [1] for double
-  KernelFn forward[2];          // y, x, w, bias or null
-  KernelFn turn_kernel[2];      // dx, dy, w, workspace: writes the workspace
-  KernelFn backward_input[2];   // dx, dy, w, workspace
+  KernelFn forward[2];          // y, x, w, bias or null, the epilogue's other or null
+  KernelFn turn_kernel[2];      // dx, dy, w, other or null, workspace: writes the workspace
+  KernelFn backward_input[2];   // dx, dy, w, other or null, workspace
   KernelFn backward_kernel[2];  // dw, x, dy
 };
 FASTNN_PER_ISA(Conv2dKernels, conv2d_kernels)

@@ -86,7 +86,9 @@ std::vector<TensorType> infer_backward_input(const Call& call) {
   }
   const Geometry at = input_geometry(call);
   expect_gradient(call, 0, 1, at.pool);
-  return {{call.dtype(0), {g[0], at.conv.height.image, at.conv.width.image, w[2]}}};
+  const TensorType dx{call.dtype(0), {g[0], at.conv.height.image, at.conv.width.image, w[2]}};
+  expect_epilogue(call, {Epilogue::add, Epilogue::multiply, Epilogue::relu_backward}, dx.shape);
+  return {dx};
 }
 
 std::vector<TensorType> infer_backward_kernel(const Call& call) {
@@ -178,7 +180,7 @@ KernelPlan plan_block_winograd(const Call& call, Isa isa) {
   const Shape& w = call.shape(1);
   WinogradShape shape =
       winograd_shape(call.shape(0)[0], at.conv, 2 * at.pool.height.output, 2 * at.pool.width.output, w[2], w[3]);
-  shape.relu = is_relu(call);
+  shape.epilogue = is_relu(call) ? Epilogue::relu : Epilogue::none;
   const bool is_double = call.dtype(0) == DType::float64;
   const WinogradKernels& kernels = winograd_kernels(isa);
   return plan_winograd(2, shape, kernels.transform[0][is_double], kernels.pool[is_double], item_size(call.dtype(0)),
@@ -207,6 +209,7 @@ bool kernel_is_sparse(const Call& call, Isa isa) {
 KernelPlan plan_sparse_input(const Call& call, Isa isa) {
   const Geometry at = input_geometry(call);
   Conv2dBlockShape shape = block_shape(call.shape(0), at, call.shape(2)[2], call.shape(2)[3]);
+  shape.conv.epilogue = epilogue_of(call);
   const bool is_double = call.dtype(0) == DType::float64;
   const Conv2dBlockKernels& kernels = conv2d_block_kernels(isa);
   const int64_t item = static_cast<int64_t>(item_size(call.dtype(0))), lanes = kernels.lanes[is_double], F = shape.conv.F;
@@ -306,10 +309,13 @@ KernelPlan plan_unpooling(const Call& call, Isa isa, const Geometry& at, size_t 
 
 KernelPlan plan_unpooled_input(const Call& call, Isa isa) {
   TensorType dy;
-  KernelPlan plan = plan_unpooling(call, isa, input_geometry(call), 0, 1, 4, dy);
-  Call conv = call_of("conv2d_backward_input", {dy, call.input(2)}, call, {"image_size", "strides"});
+  KernelPlan plan = plan_unpooling(call, isa, input_geometry(call), 0, 1, 5, dy);
+  std::vector<std::optional<TensorType>> inputs = {dy, call.input(2), std::nullopt};
+  if (call.has(3)) inputs.back() = call.input(3);
+  Call conv = call_of("conv2d_backward_input", std::move(inputs), call, {"image_size", "strides"});
   conv.attributes.set("padding", call.attributes.text("padding"));
-  append(plan, std::move(conv), isa, {0, 4, 3}, 4);
+  conv.attributes.set("epilogue", call.attributes.text("epilogue"));
+  append(plan, std::move(conv), isa, {0, 5, 3, 4}, 5);
   return plan;
 }
 
@@ -364,10 +370,12 @@ std::span<const Op> conv2d_block_ops() {
                     {"strips", nullptr, plan_block}},
        .cost = cost_of_block},
       {.name = "conv2d_block_backward_input",
-       .doc = "dx, the gradient of conv2d_block with respect to x; g is the gradient before the activation",
-       .inputs = {"g", "argmax", "w"},
+       .doc = "dx, the gradient of conv2d_block with respect to x, then what the op named epilogue makes of it and other; g is "
+              "the "
+              "gradient before the activation",
+       .inputs = {"g", "argmax", "w", "other?"},
        .outputs = {"dx"},
-       .attributes = {{"image_size", Dims{1, 1}, true}, strides, padding, pool_size},
+       .attributes = {{"image_size", Dims{1, 1}, true}, strides, padding, pool_size, {"epilogue", std::string()}},
        .infer = infer_backward_input,
        .variants = {{"sparse", input_is_sparse, plan_sparse_input}, {"unpooled", nullptr, plan_unpooled_input}},
        .cost = cost_of_backward_input},

@@ -12,7 +12,7 @@
 //            both gradients cost PH*PW times less than those of conv2d. With (h, v) the place from which the winner of
 //            (b,i,j,f) reads x, conv2d_block_backward_input: dx[b, h + kh, v + kw, c] = sum of g[b,i,j,f] * w[kh,kw,c,f];
 //            conv2d_block_backward_kernel: dw[kh,kw,c,f] = sum of g[b,i,j,f] * x[b, h + kh, v + kw, c]. dbias is the sum
-//            of g. argmax is saved.
+//            of g. argmax is saved. Epilogues of dx as in ops/conv2d.h, sample by sample.
 // Writes     every element of y and argmax once; dx and dw while they are summed, always the same task.
 // Aliasing   none.
 // Scratch    forward: a strip of outputs, some 32 KiB. Backward, where it is "sparse": bits of the gradients of some windows.
@@ -83,8 +83,8 @@ constexpr int64_t kAddedFilters = 16, kAddedRows = 64;  // per task of add_group
 struct Conv2dBlockKernels {  // [0] for float, [1] for double
   int lanes[2];
   KernelFn forward[2];           // y, argmax, x, w, bias or null
-  KernelFn transpose_kernel[2];  // dx, g, argmax, w, workspace: writes the workspace
-  KernelFn backward_input[2];    // dx, g, argmax, w, workspace
+  KernelFn transpose_kernel[2];  // dx, g, argmax, w, the epilogue's other or null, workspace: writes the workspace
+  KernelFn backward_input[2];    // dx, g, argmax, w, other or null, workspace
   KernelFn backward_kernel[2];   // dw, x, g, argmax, workspace: writes the workspace
   KernelFn add_groups[2];        // dw, x, g, argmax, workspace
 };

@@ -1,6 +1,7 @@
 #include "ops/conv2d_block.h"
 
 #include "ops/conv2d_tiles.h"
+#include "ops/epilogue_rows.h"
 #include "ops/max_of_window.h"
 #include "simd/transpose.h"
 
@@ -341,8 +342,8 @@ void add_groups(Real* dw, const Real*, const Real*, const uint8_t*, const Real* 
 
 // The workspace has w as (KH, part, F, part_width): what one pass over a band reads again and again lies together.
 template <typename Real>
-void transpose_kernel(Real*, const Real*, const uint8_t*, const Real* w, Real* parts, const Conv2dBlockShape& shape,
-                      int64_t task) {
+void transpose_kernel(Real*, const Real*, const uint8_t*, const Real* w, const Real*, Real* parts,
+                      const Conv2dBlockShape& shape, int64_t task) {
   const int64_t F = shape.conv.F, row_size = shape.conv.width.window * shape.conv.C;
   const int64_t kh = task / shape.part_count, first = task % shape.part_count * shape.part_width;
   transpose(parts + task * F * shape.part_width, shape.part_width, w + (kh * row_size + first) * F, F,
@@ -361,8 +362,8 @@ FASTNN_INLINE uint64_t filters_where(int64_t count, Test test) {
 }
 
 template <typename Real>
-void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*, const Real* parts, Scratch scratch,
-                    const Conv2dBlockShape& shape, int64_t task) {
+void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*, const Real* other, const Real* parts,
+                    Scratch scratch, const Conv2dBlockShape& shape, int64_t task) {
   const Conv2dShape& conv = shape.conv;
   const Window h = conv.height, w = conv.width, rows = shape.rows, columns = shape.columns;
   const int64_t C = conv.C, F = conv.F, PW = columns.window, positions = rows.window * PW;
@@ -455,6 +456,7 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
         }
       }
     }
+    finish(conv.epilogue, image, other == nullptr ? nullptr : other + sample * dx_sample, 1, dx_sample, 0);
   }
 }
 

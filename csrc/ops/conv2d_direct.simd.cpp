@@ -1,4 +1,5 @@
 #include "ops/conv2d_tiles.h"
+#include "ops/epilogue_rows.h"
 #include "simd/transpose.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -14,9 +15,24 @@ FASTNN_INLINE Results<Real> results_of(Real* y, int64_t height, int64_t width, i
   return {y + part.sample * sample + part.column, N, width * N, sample};
 }
 
+// The epilogue of rows `first`, `first` + `step`, ... of such images, those of number `rows`.
+template <typename Real>
+FASTNN_INLINE void finish_rows(Epilogue epilogue, Real* y, const Real* other, int64_t height, int64_t width, int64_t N,
+                               const Part& part, Span rows, int64_t first, int64_t step) {
+  if (epilogue == Epilogue::none) return;
+  for (int64_t sample = part.sample; sample < part.sample + part.samples; ++sample) {
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      const int64_t at = (sample * height + first + row * step) * width * N + part.column;
+      const bool whole = part.columns == N;
+      finish(epilogue, y + at, other == nullptr ? nullptr : other + at, whole ? 1 : width, whole ? width * N : part.columns, N);
+    }
+  }
+}
+
 // Without groups there is one, of all channels and of the columns of the part.
 template <typename Real>
-void forward(Real* y, const Real* x, const Real* w, const Real* bias, const Conv2dShape& shape, int64_t task) {
+void forward(Real* y, const Real* x, const Real* w, const Real* bias, const Real* other, const Conv2dShape& shape,
+             int64_t task) {
   const Part part = part_of(shape, shape.F, task);
   const Window &height = shape.height, &width = shape.width;
   const int64_t C = shape.C / shape.groups, F = shape.F, N = shape.groups == 1 ? part.columns : F / shape.groups;
@@ -27,10 +43,12 @@ void forward(Real* y, const Real* x, const Real* w, const Real* bias, const Conv
              Sum{C, N, shape.C, F, C * F}, part.samples, part.rows(height.output));
     results.at += N;
   }
+  finish_rows(shape.epilogue, y, other, height.output, width.output, F, part, part.rows(height.output), 0, 1);
 }
 
 template <typename Real>
-void backward_input(Real* dx, const Real* dy, const Real*, const Real* turned, const Conv2dShape& shape, int64_t task) {
+void backward_input(Real* dx, const Real* dy, const Real*, const Real* other, const Real* turned, const Conv2dShape& shape,
+                    int64_t task) {
   const Part part = part_of(shape, shape.C, task);
   const Window &height = shape.height, &width = shape.width;
   const int64_t C = shape.C / shape.groups, F = shape.F / shape.groups, tap = C * shape.F;
@@ -49,13 +67,14 @@ void backward_input(Real* dx, const Real* dy, const Real*, const Real* turned, c
         results.at += N;
       }
     }
+    finish_rows(shape.epilogue, dx, other, height.image, width.image, shape.C, part, part.rows(h.results), i, height.stride);
   }
 }
 
 // The kernel that backward_input multiplies by: phase by phase, in each the taps in reverse, each tap (F, C/G).
 // A task writes a block of filters of one tap.
 template <typename Real>
-void turn_kernel(Real*, const Real*, const Real* w, Real* turned, const Conv2dShape& shape, int64_t task) {
+void turn_kernel(Real*, const Real*, const Real* w, const Real*, Real* turned, const Conv2dShape& shape, int64_t task) {
   const Window &height = shape.height, &width = shape.width;
   const int64_t C = shape.C / shape.groups, F = shape.F;
   const int64_t f = task % shape.turn_tasks * kTurnedFilters, tap = task / shape.turn_tasks;

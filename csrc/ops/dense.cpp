@@ -18,33 +18,6 @@ void expect_matrix_rows(const Call& call, size_t operand) {
   call.fail_value(concat(call.operand(operand), " is a single number; expected at least 1 axis, (..., features); reshape it"));
 }
 
-Epilogue epilogue_of(const Call& call) {
-  static constexpr std::string_view names[] = {"", "relu", "add", "multiply", "relu_backward"};
-  const auto* const name = std::ranges::find(names, call.attributes.text("epilogue"));
-  if (name == std::end(names)) return Epilogue::none;
-  return static_cast<Epilogue>(name - names);
-}
-
-void expect_epilogue(const Call& call, std::initializer_list<Epilogue> known, const Shape& result) {
-  const std::string& name = call.attributes.text("epilogue");
-  const Epilogue epilogue = epilogue_of(call);
-  if (!name.empty() && std::ranges::count(known, epilogue) == 0) {
-    call.fail_value(concat("epilogue='", name, "'; expected ",
-                           call.name() == "dense" ? "relu or add" : "add, multiply or relu_backward",
-                           ", or none; apply other functions to the result"));
-  }
-  const size_t other = call.op->inputs.size() - 1;
-  const bool wanted = epilogue != Epilogue::none && epilogue != Epilogue::relu;
-  if (call.has(other) != wanted) {
-    call.fail_value(concat("`other` is ", wanted ? "missing" : "given", "; expected ",
-                           wanted ? "an array of the result's shape" : "none", " with epilogue='", name, "'; ",
-                           wanted ? "pass it" : "leave it out"));
-  }
-  if (!wanted) return;
-  call.expect_same_dtype(0, other);
-  call.expect_shape(other, result);
-}
-
 std::vector<TensorType> infer_dense(const Call& call) {
   call.expect_float(0);
   call.expect_same_dtype(0, 1);

@@ -29,6 +29,7 @@
 #pragma once
 
 #include "ops/elementwise.h"
+#include "ops/epilogue.h"
 
 namespace fastnn {
 
@@ -42,9 +43,6 @@ struct GemmBatch {
   static GemmBatch equal(int64_t count);  // as many of A and B as of C
   static GemmBatch broadcast(const Dims& a, const Dims& b, const Dims& c);
 };
-
-// What the op of this name makes of the product, and of another array of its shape, before the product leaves the cache.
-enum class Epilogue : uint8_t { none, relu, add, multiply, relu_backward };
 
 struct GemmShape {
   GemmBatch batch;

@@ -1,6 +1,7 @@
 // The product of what kernels.pack of a GemmKernels has packed, for any kernel that needs a part of it.
 #pragma once
 
+#include "ops/epilogue_rows.h"
 #include "ops/matmul.h"
 #include "simd/packed_tile.h"
 
@@ -63,33 +64,6 @@ struct PackedProduct {
     multiply_panel<Real>(t, height, width(n));
   }
 };
-
-// What becomes of some rows and columns of a product; `other` lies as they do.
-template <typename Real>
-FASTNN_INLINE void finish(Epilogue epilogue, Real* c, const Real* other, int64_t rows, int64_t columns, int64_t row) {
-  const auto each = [&](auto function) __attribute__((always_inline)) {
-    for (int64_t r = 0; r < rows; ++r, c += row, other += other == nullptr ? 0 : row) {
-      for_each_vector<Real>(columns, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-        lanes.store(c + i, function(lanes.load(c + i), [&] { return lanes.load(other + i); }));
-      });
-    }
-  };
-  switch (epilogue) {
-    case Epilogue::none:
-      return;
-    case Epilogue::relu:
-      return each([](Vec<Real> x, auto&&) { return max<Real>(x, zero<Real>()); });
-    case Epilogue::add:
-      return each([](Vec<Real> x, auto&& d) { return x + d(); });
-    case Epilogue::multiply:
-      return each([](Vec<Real> x, auto&& d) { return x * d(); });
-    case Epilogue::relu_backward:
-      return each([](Vec<Real> x, auto&& d) {
-        const Vec<Real> y = d();
-        return gate<Real>(y > zero<Real>(), x, y);
-      });
-  }
-}
 
 // A share of the product with a B that has been packed. A tile of rows meets all panels before the next does: so whole rows of C
 // are written in order, which is what memory likes where C is large (of 768 x 512 numbers it takes a tenth of the time off).

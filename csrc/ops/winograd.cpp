@@ -99,7 +99,7 @@ KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelF
   named = operands.results;
   named.push_back(operands.source);
   named.push_back(operands.workspace);
-  named.insert(named.end(), operands.bias.begin(), operands.bias.end());
+  named.insert(named.end(), operands.more.begin(), operands.more.end());
   return plan;
 }
 
@@ -118,10 +118,10 @@ KernelPlan plan_winograd_input(WinogradShape shape, const WinogradKernels& kerne
   plan.workspaces = {static_cast<size_t>(25 * shape.kernel_plane * item)};
   const int64_t squares = tiles > 0 ? parts(shape.F, shape.transformed_rows) : 0;
   plan.steps.push_back(kernel_step(kernels.transform_turned[is_double], squares, shape));
-  plan.steps.back().operands = {3, 2};
+  plan.steps.back().operands = {4, 2};
   plan.steps.back().prepares = true;
   plan.steps.push_back(kernel_step(kernels.backward_input[is_double], shape.tasks, shape, static_cast<size_t>(scratch)));
-  plan.steps.back().operands = {0, 1, 3};
+  plan.steps.back().operands = {0, 1, 4, 3};
   return plan;
 }
 

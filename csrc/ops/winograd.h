@@ -40,9 +40,9 @@ struct WinogradShape {
   int64_t before_h, before_w;  // the padding before x
   int64_t rows, columns;       // of y
   int64_t tile_rows, tile_columns;
-  bool relu;
-  int64_t chunk;  // tiles that are transformed and multiplied at a time
-  int64_t block;  // columns of a product, likewise
+  Epilogue epilogue;  // of the pool, none or relu
+  int64_t chunk;      // tiles that are transformed and multiplied at a time
+  int64_t block;      // columns of a product, likewise
   int64_t tasks;
   int64_t splits;            // of the channels, for dw
   int64_t transformed_rows;  // of w, per task of the first step
@@ -52,10 +52,10 @@ struct WinogradShape {
 
 struct WinogradKernels {         // [0] for float, [1] for double
   KernelFn transform[2][2];      // workspace, w; first m - 2
-  KernelFn convolve[2][2];       // y, x, workspace, bias or null; likewise
+  KernelFn convolve[2][2];       // y, x, workspace, bias or null, the epilogue's other or null; likewise
   KernelFn pool[2];              // y, argmax, x, workspace, bias or null
   KernelFn transform_turned[2];  // workspace, w: for the gradient
-  KernelFn backward_input[2];    // dx, dy, workspace
+  KernelFn backward_input[2];    // dx, dy, workspace, other or null
   KernelFn products[2];          // workspace, x, dy
   KernelFn backward_kernel[2];   // dw, workspace
 };
@@ -71,12 +71,12 @@ bool winograd_pays(int m, const ImageWindow& window, int64_t rows, int64_t colum
 bool three_is_better(int64_t rows, int64_t columns, int64_t C, int64_t F);
 bool winograd_pays_for_gradients(const ImageWindow& window, int64_t C, int64_t F);
 
-// The steps of the forward ops; `results` are the operands that the last one gets before x, `workspace` is a buffer's number like the
-// others.
+// The steps of the forward ops; `results` are the operands that the last one gets before x, `more` those that it gets last; `workspace` is a
+// buffer's number like the others.
 struct WinogradOperands {
   std::vector<size_t> results;
   size_t source, w;
-  std::vector<size_t> bias;
+  std::vector<size_t> more;
   size_t workspace;
 };
 KernelPlan plan_winograd(int m, WinogradShape shape, KernelFn transform, KernelFn last, size_t item,

@@ -262,13 +262,13 @@ FASTNN_INLINE void outputs_of(Vec<Real> (&out)[m * m], const Real* products, int
 }
 
 template <typename Real, int m>
-void convolve(Real* y, const Real* x, const Real* transformed, const Real* bias, Scratch scratch, const WinogradShape& shape,
-              int64_t task) {
+void convolve(Real* y, const Real* x, const Real* transformed, const Real* bias, const Real* other, Scratch scratch,
+              const WinogradShape& shape, int64_t task) {
   for_tiles<Real, m>(x, transformed, scratch, shape, task,
                      [&](TilePlace place, int64_t first, int64_t count, const Real* products, int64_t plane)
                          __attribute__((always_inline)) {
                            const int64_t row = place.i * m, column = place.j * m;
-                           Real* const to = y + ((place.sample * shape.rows + row) * shape.columns + column) * shape.F + first;
+                           const int64_t to = ((place.sample * shape.rows + row) * shape.columns + column) * shape.F + first;
                            for_channels<Real>(count, [&](int64_t f, auto filters) __attribute__((always_inline)) {
                              Vec<Real> out[m * m];
                              outputs_of<Real, m>(out, products + f, plane, filters);
@@ -276,7 +276,9 @@ void convolve(Real* y, const Real* x, const Real* transformed, const Real* bias,
                              FASTNN_UNROLL
                              for (int p = 0; p < m * m; ++p) {
                                if (row + p / m >= shape.rows || column + p % m >= shape.columns) continue;
-                               filters.write(to + (p / m * shape.columns + p % m) * shape.F + f, out[p] + start);
+                               const int64_t at = to + (p / m * shape.columns + p % m) * shape.F + f;
+                               const auto read = [&]() __attribute__((always_inline)) { return filters.read(other + at); };
+                               filters.write(y + at, finished<Real>(shape.epilogue, out[p] + start, read));
                              }
                            });
                          });
@@ -296,7 +298,7 @@ void pool(Real* y, uint8_t* argmax, const Real* x, const Real* transformed, cons
           const Largest<Real> largest = largest_of<Real>(out[0], out[1], out[2], out[3]);
           Vec<Real> best = largest.best;
           if (bias != nullptr) best += filters.read(bias + first + f);
-          filters.write(y + to + f, shape.relu ? relu_of<Real>(best) : best);
+          filters.write(y + to + f, shape.epilogue == Epilogue::relu ? relu_of<Real>(best) : best);
           filters.write_bytes(argmax + to + f, largest.winner);
         });
       });
@@ -306,8 +308,8 @@ void pool(Real* y, uint8_t* argmax, const Real* x, const Real* transformed, cons
 
 // A task has whole samples, whose patches it adds up.
 template <typename Real, int m>
-void backward_input(Real* dx, const Real* dy, const Real* transformed, Scratch scratch, const WinogradShape& shape,
-                    int64_t task) {
+void backward_input(Real* dx, const Real* dy, const Real* transformed, const Real* other, Scratch scratch,
+                    const WinogradShape& shape, int64_t task) {
   constexpr int n = m + 2;
   const int64_t C = shape.C, F = shape.F, per_sample = shape.tile_rows * shape.tile_columns;
   Real* const patches = scratch.as<Real>();
@@ -318,6 +320,7 @@ void backward_input(Real* dx, const Real* dy, const Real* transformed, Scratch s
   for (int64_t i = sample * size; i < (sample + samples) * size; ++i) dx[i] = 0;
   const int64_t end = (sample + samples) * per_sample;
   TilePlace place{sample, 0, 0};
+  int64_t whole = sample;  // samples before it are finished
   for (int64_t first = sample * per_sample; first < end; first += shape.chunk) {
     const int64_t count = end - first < shape.chunk ? end - first : shape.chunk;
     const TilePlace start = place;
@@ -345,6 +348,10 @@ void backward_input(Real* dx, const Real* dy, const Real* transformed, Scratch s
         });
       }
     }
+    if (place.sample == whole) continue;
+    finish(shape.epilogue, dx + whole * size, other == nullptr ? nullptr : other + whole * size, 1,
+           (place.sample - whole) * size, 0);
+    whole = place.sample;
   }
 }
 

@@ -19,7 +19,7 @@ void softmax_cross_entropy(Graph& graph);
 void conv2d_block(Graph& graph);
 // gelu, silu and mish make their slope as well where their backward is computed, which becomes a product.
 void activation_slope(Graph& graph);
-// relu, an addition, a product or relu_backward of what dense or its backward made is done by these.
+// relu, an addition, a product or relu_backward of what dense, conv2d or their backward made is done by these.
 void product_epilogue(Graph& graph);
 // What is added to the gradient of a layer_norm's or rms_norm's operand is added by the op that computes it.
 void norm_gradient_sum(Graph& graph);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "program/passes.h"
 
 namespace fastnn {
@@ -20,14 +22,18 @@ void conv2d_block(Graph& graph) {
     const Node* relu = made_for_one(pool.inputs[0], "relu");
     const Node* conv = made_for_one(relu != nullptr ? relu->inputs[0] : pool.inputs[0], "conv2d");
     if (conv == nullptr || conv->attributes.text("padding") == "causal") continue;
-    if (conv->attributes.integer("groups") != 1 || conv->attributes.dims("dilation_rate") != Dims{1, 1}) continue;
+    if (!conv->attributes.text("epilogue").empty() || conv->attributes.integer("groups") != 1 ||
+        conv->attributes.dims("dilation_rate") != Dims{1, 1})
+      continue;
     Attributes attributes(find_op("conv2d_block"));
     attributes.set("strides", conv->attributes.dims("strides"));
     attributes.set("padding", conv->attributes.text("padding"));
     attributes.set("pool_size", pool.attributes.dims("pool_size"));
     attributes.set("activation", std::string(relu != nullptr ? "relu" : "none"));
     pool.source = conv->source;
-    graph.replace_node(pool, find_op("conv2d_block"), conv->inputs, std::move(attributes));
+    std::vector<ValueId> inputs = conv->inputs;
+    inputs.resize(std::min(inputs.size(), find_op("conv2d_block").inputs.size()));  // without the epilogue's
+    graph.replace_node(pool, find_op("conv2d_block"), std::move(inputs), std::move(attributes));
   }
 }
 

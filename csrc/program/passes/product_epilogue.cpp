@@ -1,11 +1,20 @@
+#include <algorithm>
+#include <span>
+
 #include "program/passes.h"
 
 namespace fastnn {
 
 namespace {
 
+constexpr std::string_view kForward[] = {"dense", "conv2d"};
+constexpr std::string_view kBackward[] = {"dense_backward_input", "conv2d_backward_input", "conv2d_block_backward_input"};
+bool makes(std::span<const std::string_view> ops, const Node& node) {
+  return std::ranges::find(ops, node.op->name) != ops.end();
+}
+
 // Which of the node's operands, of those that it treats alike, a product makes for it alone: the last such; -1 if none.
-int product_of(const Graph& graph, const std::vector<int>& readers, const Node& node, bool of_dense, bool of_backward,
+int product_of(const Graph& graph, const std::vector<int>& readers, const Node& node, bool forward, bool backward,
                int operands) {
   int found = -1;
   for (int i = 0; i < operands; ++i) {
@@ -13,8 +22,8 @@ int product_of(const Graph& graph, const std::vector<int>& readers, const Node& 
     const Graph::Value& value = graph.value(operand);
     if (value.origin != Graph::Origin::node || readers[operand] != 1) continue;
     const Node& maker = graph.nodes()[value.index];
-    const bool fits = (of_dense && maker.op->name == "dense") || (of_backward && maker.op->name == "dense_backward_input");
-    if (!fits || !maker.attributes.text("epilogue").empty() || value.type != graph.type(node.outputs[0])) continue;
+    if (!(forward && makes(kForward, maker)) && !(backward && makes(kBackward, maker))) continue;
+    if (!maker.attributes.text("epilogue").empty() || value.type != graph.type(node.outputs[0])) continue;
     if (found < 0 || value.index > graph.value(node.inputs[static_cast<size_t>(found)]).index) found = i;
   }
   return found;

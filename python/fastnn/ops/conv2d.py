@@ -16,27 +16,32 @@ def conv2d(
     x: TensorLike,
     w: TensorLike,
     bias: TensorLike | None = None,
+    other: TensorLike | None = None,
     *,
     strides: Sequence[int] = (1, 1),
     padding: str = "valid",
     dilation_rate: Sequence[int] = (1, 1),
     groups: int = 1,
+    epilogue: str = "",
 ) -> Any:
     """`y[b, i, j, f] = bias[f] + sum over p, q, c of x[b, i SH + p DH - top, j SW + q DW - left, c] w[p, q, c, f]`.
 
     A cross-correlation, as everywhere in neural networks: the window is not flipped. With groups the first `filters / groups`
     filters read the first `channels / groups` channels, and so on; for as many groups as channels `depthwise_conv2d` is faster.
+    As with `dense`, a program that is planned finds epilogues by itself.
 
     Args:
         x: float array of shape `(batch, height, width, channels)`.
         w: shape `(KH, KW, channels / groups, filters)`, Keras's layout. PyTorch's is `(filters, channels / groups, KH, KW)`.
         bias: shape `(filters,)`, or None.
+        other: of the result's shape where `epilogue` is "add", else None.
         strides: `(SH, SW)`, the steps of the window in pixels.
         padding: `"valid"`: the window stays inside the image; `"same"`: zeros around it, so that the result has
             `ceil(size / stride)` pixels, the smaller half of the padding at the top and left (as Keras; PyTorch pads evenly);
             `"causal"`: as many pixels, all of the padding at the top and left.
         dilation_rate: `(DH, DW)`, the distance of the window's taps in pixels. Along one axis it or the stride is 1.
         groups: divides channels and filters.
+        epilogue: "relu", "add", which adds `other`, or "" for none.
 
     Returns:
         Shape `(batch, OH, OW, filters)`, x's dtype; with `"valid"` `OH = floor((height - R) / SH) + 1`, where
@@ -44,7 +49,8 @@ def conv2d(
 
     Raises:
         ValueError: shapes that do not fit, a window larger than the image, another word for padding, groups that do not divide
-            channels and filters, a stride and a dilation that are both above 1.
+            channels and filters, a stride and a dilation that are both above 1, an unknown epilogue, `other` without one that
+            takes it.
         TypeError: the dtypes differ.
 
     Example:
@@ -52,7 +58,15 @@ def conv2d(
         array([[4., 4.],
                [4., 4.]])
     """
-    return apply("conv2d", [x, w, bias], strides=strides, padding=padding, dilation_rate=dilation_rate, groups=groups)
+    return apply(
+        "conv2d",
+        [x, w, bias, other],
+        strides=strides,
+        padding=padding,
+        dilation_rate=dilation_rate,
+        groups=groups,
+        epilogue=epilogue,
+    )
 
 
 def conv1d(
@@ -227,13 +241,15 @@ def separable_conv2d(
 
 @vjp("conv2d")
 def _conv2d(node: Node, dy: Tensor) -> Cotangents:
-    x, w, bias = [*node.inputs, None][:3]
+    x, w, bias, other = [*node.inputs, None, None][:4]
     assert x is not None and w is not None
-    options = node.attributes
+    options = _window(node)
+    if node.attributes["epilogue"] == "relu":
+        dy = apply("relu_backward", [dy, node.outputs[0]])
     dx = apply("conv2d_backward_input", [dy, w], image_size=x.shape[1:3], **options)
     dw = apply("conv2d_backward_kernel", [x, dy], kernel_size=w.shape[:2], **options)
     dbias = None if bias is None else apply("sum", [dy], axes=(0, 1, 2))
-    return dx, dw, dbias
+    return dx, dw, dbias, None if other is None else dy
 
 
 def _window(node: Node) -> dict[str, Any]:
@@ -242,7 +258,11 @@ def _window(node: Node) -> dict[str, Any]:
 
 @vjp("conv2d_backward_input")
 def _conv2d_backward_input(node: Node, ddx: Tensor) -> Cotangents:
-    dy, w = node.inputs
+    if epilogue := node.attributes["epilogue"]:
+        raise ValueError(
+            f"op 'conv2d_backward_input' has no derivative with epilogue={epilogue!r}; use the op {epilogue!r} itself"
+        )
+    dy, w = node.inputs[:2]
     assert w is not None
     # dx is linear in dy (the transpose of the convolution) and in w.
     return (
