@@ -178,6 +178,7 @@ KernelPlan plan_conv2d_backward_input(const Call& call, Isa isa) {
   KernelPlan plan;
   plan.workspaces = {static_cast<size_t>(count(call.shape(1)).factor()) * item_size(call.dtype(0))};
   plan.steps.push_back(kernel_step(kernels.turn_kernel[is_double], tasks > 0 ? taps * shape.turn_tasks : 0, shape));
+  plan.steps.back().operands = {4, 2};
   plan.steps.push_back(kernel_step(kernels.backward_input[is_double], tasks, shape));
   return plan;
 }

@@ -65,7 +65,7 @@ constexpr int64_t kTurnedFilters = 64;  // per task of backward_input's first st
 
 struct Conv2dKernels {          // [0] for float, [1] for double
   KernelFn forward[2];          // y, x, w, bias or null, the epilogue's other or null
-  KernelFn turn_kernel[2];      // dx, dy, w, other or null, workspace: writes the workspace
+  KernelFn turn_kernel[2];      // workspace, w
   KernelFn backward_input[2];   // dx, dy, w, other or null, workspace
   KernelFn backward_kernel[2];  // dw, x, dy
 };

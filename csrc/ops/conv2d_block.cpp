@@ -231,6 +231,7 @@ KernelPlan plan_sparse_input(const Call& call, Isa isa) {
   const int64_t weights = at.conv.height.window * shape.part_count;
   plan.workspaces = {static_cast<size_t>(weights * shape.part_width * F * item)};
   plan.steps.push_back(kernel_step(kernels.transpose_kernel[is_double], shape.conv.B > 0 ? weights : 0, shape));
+  plan.steps.back().operands = {5, 3};
   plan.steps.push_back(
       kernel_step(kernels.backward_input[is_double], shape.conv.sample_tasks, shape, static_cast<size_t>(scratch.bytes)));
   return plan;

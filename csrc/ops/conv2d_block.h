@@ -83,8 +83,8 @@ constexpr int64_t kAddedFilters = 16, kAddedRows = 64;  // per task of add_group
 struct Conv2dBlockKernels {  // [0] for float, [1] for double
   int lanes[2];
   KernelFn forward[2];           // y, argmax, x, w, bias or null
-  KernelFn transpose_kernel[2];  // dx, g, argmax, w, the epilogue's other or null, workspace: writes the workspace
-  KernelFn backward_input[2];    // dx, g, argmax, w, other or null, workspace
+  KernelFn transpose_kernel[2];  // workspace, w
+  KernelFn backward_input[2];    // dx, g, argmax, w, the epilogue's other or null, workspace
   KernelFn backward_kernel[2];   // dw, x, g, argmax, workspace: writes the workspace
   KernelFn add_groups[2];        // dw, x, g, argmax, workspace
 };

@@ -342,8 +342,7 @@ void add_groups(Real* dw, const Real*, const Real*, const uint8_t*, const Real* 
 
 // The workspace has w as (KH, part, F, part_width): what one pass over a band reads again and again lies together.
 template <typename Real>
-void transpose_kernel(Real*, const Real*, const uint8_t*, const Real* w, const Real*, Real* parts,
-                      const Conv2dBlockShape& shape, int64_t task) {
+void transpose_kernel(Real* parts, const Real* w, const Conv2dBlockShape& shape, int64_t task) {
   const int64_t F = shape.conv.F, row_size = shape.conv.width.window * shape.conv.C;
   const int64_t kh = task / shape.part_count, first = task % shape.part_count * shape.part_width;
   transpose(parts + task * F * shape.part_width, shape.part_width, w + (kh * row_size + first) * F, F,

@@ -74,7 +74,7 @@ void backward_input(Real* dx, const Real* dy, const Real*, const Real* other, co
 // The kernel that backward_input multiplies by: phase by phase, in each the taps in reverse, each tap (F, C/G).
 // A task writes a block of filters of one tap.
 template <typename Real>
-void turn_kernel(Real*, const Real*, const Real* w, const Real*, Real* turned, const Conv2dShape& shape, int64_t task) {
+void turn_kernel(Real* turned, const Real* w, const Conv2dShape& shape, int64_t task) {
   const Window &height = shape.height, &width = shape.width;
   const int64_t C = shape.C / shape.groups, F = shape.F;
   const int64_t f = task % shape.turn_tasks * kTurnedFilters, tap = task / shape.turn_tasks;
