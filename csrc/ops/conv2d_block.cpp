@@ -224,8 +224,9 @@ KernelPlan plan_sparse_input(const Call& call, Isa isa) {
   shape.band_rows = std::clamp<int64_t>(16 * 1024 / at_least_one(windows * F * 2 * item), 1, at.pool.height.output);
   const double flops = 2.0 * static_cast<double>(shape.conv.B * at.pool.height.output * windows) *
                        static_cast<double>(at.conv.height.window * row * F);
-  const auto worth = static_cast<int64_t>(std::min(flops / 1e6, 1e9));
-  shape.conv.sample_tasks = std::min(shape.conv.B, std::max<int64_t>(worth / 4 * 4, 4));
+  // Of as many samples each, or else some tasks of two stand among many of one.
+  const auto worth = static_cast<int64_t>(std::clamp(flops / 1e6, 4.0, 1e9));
+  shape.conv.sample_tasks = parts(shape.conv.B, at_least_one(shape.conv.B / worth));
   const InputScratch scratch = input_scratch(F, shape.band_rows * windows * area, item);
   KernelPlan plan;
   const int64_t weights = at.conv.height.window * shape.part_count;

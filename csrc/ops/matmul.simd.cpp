@@ -44,11 +44,14 @@ FASTNN_INLINE Ahead panel_ahead(const Real* b, int64_t N, int64_t n, int64_t k, 
   return {b + k * N + n, (N - n < panel ? N - n : panel) * item, N * item, length, beside / Ahead::kSpan};
 }
 
+// Rows of a tile beside which something is fetched: with many k, as many as there are addresses for.
+FASTNN_INLINE int64_t rows_beside(const GemmShape& shape) { return shape.K < 192 ? kUsualRows : kTileRows; }
+
 // The panel of B that is read after the one at column n of the block and at k, here or in the next task.
 template <typename Real>
 FASTNN_INLINE Ahead next_panel(const Block<Real>& block, const GemmShape& shape, int64_t n, int64_t k) {
   const auto length = [&] { return shape.K - k < shape.piece ? shape.K - k : shape.piece; };
-  const int64_t beside = tile_heights(block.rows).tiles * length();
+  const int64_t beside = tile_heights(block.rows, rows_beside(shape)).tiles * length();
   n += kTileColumns<Real>;
   if (n >= block.columns) {
     k += shape.piece;
@@ -68,6 +71,7 @@ FASTNN_INLINE Ahead next_panel(const Block<Real>& block, const GemmShape& shape,
 template <typename Real>
 FASTNN_INLINE void multiply_ahead(const Block<Real>& block, const GemmShape& shape) {
   constexpr int64_t panel = kTileColumns<Real>;
+  const StridedTiles<Real> tiles(shape.a_row, shape.N, block.rows, rows_beside(shape));
   Tile<Real> t;
   t.a_k = 1, t.b_k = shape.N;
   int64_t k = 0;
@@ -81,7 +85,7 @@ FASTNN_INLINE void multiply_ahead(const Block<Real>& block, const GemmShape& sha
       t.c = block.c + n;
       t.bias = block.bias == nullptr ? nullptr : block.bias + n;
       t.start = k > 0 ? Start::accumulate : block.bias == nullptr ? Start::zero : Start::bias;
-      run_strided_tiles(t, shape.a_row, shape.N, block.rows, block.columns - n < panel ? block.columns - n : panel);
+      tiles.run(t, block.columns - n < panel ? block.columns - n : panel);
     }
     k += shape.piece;
   } while (k < shape.K);
@@ -348,7 +352,7 @@ const GemmKernels gemm_kernels = {
     {kernel<multiply_packed_bias<float>>, kernel<multiply_packed_bias<double>>},
     {kernel<multiply_turned<float>>, kernel<multiply_turned<double>>},
     {kernel<pack_b_multiply<float>>, kernel<pack_b_multiply<double>>},
-    kTileRows,
+    kUsualRows,
     kSideBySideRows,
     {kTileColumns<float>, kTileColumns<double>},
 };

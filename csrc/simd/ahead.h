@@ -41,13 +41,12 @@ class Ahead {
   int64_t step_ = 0, skip_ = 0, left_ = 0, share_ = 0;  // bytes from row to row and from a row's end to the next; lines
 };
 
-// add(first, length) for all k: at once, or in spans where there is something to fetch.
+// add(first, length) for all k, in spans.
 template <typename Add>
-FASTNN_INLINE void in_spans(Ahead* ahead, int64_t k, Add add) {
-  const int64_t span = ahead == nullptr ? k : Ahead::kSpan;
-  for (int64_t first = 0; first < k; first += span) {
-    if (ahead != nullptr) ahead->fetch();
-    add(first, k - first < span ? k - first : span);
+FASTNN_INLINE void in_spans(Ahead& ahead, int64_t k, Add add) {
+  for (int64_t first = 0; first < k; first += Ahead::kSpan) {
+    ahead.fetch();
+    add(first, k - first < Ahead::kSpan ? k - first : Ahead::kSpan);
   }
 }
 

@@ -53,6 +53,16 @@ FASTNN_INLINE T forget(T value) {
   return value;
 }
 
+// The same object, of which the compiler has read nothing: what a loop leaves no register for is then read where it is used and not
+// kept on the stack. Results wait in the queue of stores, where a Zen 4 has 64 places and a vector of 64 bytes takes two; behind 24
+// of them 16 more stores fill it, and the next tile does not begin. (A tile of 12 x 2 vectors over 32 k: 795 instead of 845 cycles.)
+template <typename T>
+FASTNN_INLINE const T& read_again(const T& object) {
+  const T* p = &object;
+  asm volatile("" : "+r"(p));
+  return *p;
+}
+
 // The next row of b. Beside 12 addresses, an index and b itself there is no register for a distance.
 template <typename Real>
 FASTNN_INLINE const Real* next_row(const Real* b, const int64_t& bytes) {

@@ -29,8 +29,8 @@ struct PackedTile {
   Ahead* ahead = nullptr;
 };
 
-// side_by_side: a_row is 1; else a_k is.
-template <typename Real, int rows, int vectors, bool side_by_side>
+// side_by_side: a_row is 1; else a_k is. fetching: there is something ahead.
+template <typename Real, int rows, int vectors, bool side_by_side, bool fetching>
 __attribute__((noinline)) void packed_tile(const PackedTile<Real>& t) {
   constexpr int lanes = kLanes<Real>;
   Vec<Real> sum[rows][vectors];
@@ -58,32 +58,41 @@ __attribute__((noinline)) void packed_tile(const PackedTile<Real>& t) {
   }
   constexpr std::integral_constant<int64_t, vectors * kVectorBytes> b_bytes;
   const auto read = [](const Real* p, int) __attribute__((always_inline)) { return load(p); };
-  in_spans(t.ahead, t.k, [&](int64_t k, int64_t length) __attribute__((always_inline)) {
-    const Real* const b = t.b + k * vectors * lanes;
+  const auto add = [&](int64_t k, int64_t length) __attribute__((always_inline)) {
+    const PackedTile<Real>& again = read_again(t);
+    const Real* const b = again.b + k * vectors * lanes;
     if constexpr (side_by_side) {
-      add_side_by_side<Real, rows, vectors>(sum, t.a + k * t.a_k, t.a_k, b, b_bytes, length, read);
+      add_side_by_side<Real, rows, vectors>(sum, again.a + k * again.a_k, again.a_k, b, b_bytes, length, read);
     } else {
       const Real* row[rows];
       FASTNN_UNROLL
-      for (int r = 0; r < rows; ++r) row[r] = t.a + r * t.a_row;
+      for (int r = 0; r < rows; ++r) row[r] = again.a + r * again.a_row;
       add_along_rows<Real, rows, vectors>(sum, row, k, b, b_bytes, length, read);
     }
-  });
+  };
+  if constexpr (fetching) {
+    in_spans(*t.ahead, t.k, add);
+  } else {
+    add(0, t.k);
+  }
+  const PackedTile<Real>& again = read_again(t);
   FASTNN_UNROLL
   for (int r = 0; r < rows; ++r) {
     FASTNN_UNROLL
-    for (int v = 0; v < vectors; ++v) store(t.c + r * t.c_row + v * lanes, sum[r][v]);
+    for (int v = 0; v < vectors; ++v) store(again.c + r * again.c_row + v * lanes, sum[r][v]);
   }
 }
 
 // 1 <= rows <= height.
 template <typename Real, int vectors, bool side_by_side, int height>
 FASTNN_INLINE void run_packed_rows(const PackedTile<Real>& t, int64_t rows) {
-  if constexpr (height == 1) {
-    packed_tile<Real, 1, vectors, side_by_side>(t);
-  } else if (rows == height) {
-    packed_tile<Real, height, vectors, side_by_side>(t);
-  } else {
+  if (height == 1 || rows == height) {
+    if (t.ahead == nullptr) {
+      packed_tile<Real, height, vectors, side_by_side, false>(t);
+    } else {
+      packed_tile<Real, height, vectors, side_by_side, true>(t);
+    }
+  } else if constexpr (height > 1) {
     run_packed_rows<Real, vectors, side_by_side, height - 1>(t, rows);
   }
 }

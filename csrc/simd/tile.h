@@ -31,6 +31,9 @@ constexpr int kTileRows = 12;  // as many addresses as there are registers for
 #else
 constexpr int kTileRows = kVectorRegisters == 32 ? 14 : 6;
 #endif
+// The most that a tile has where its k are not many: behind 18 vectors of results a Zen 4's queue of stores has room for what the next
+// tile keeps on the stack (see read_again). Of 9 rows tiles follow each other without a pause; 12 cost 60 cycles, as many as 2.5 of their k.
+constexpr int kUsualRows = kVectorBytes == 64 ? 9 : kTileRows;
 constexpr int kTileVectors = 2;
 template <typename Real>
 constexpr int64_t kTileColumns = kTileVectors * kLanes<Real>;
@@ -47,19 +50,27 @@ struct Tile {
   int64_t blocks = 1, a_block = 0, b_block = 0;
   Start start = Start::zero;
   bool side_by_side = false;  // the offsets a_rows follow each other
-  Ahead* ahead = nullptr;     // of a plain product along rows
+  Ahead* ahead = nullptr;     // of a product of one segment
 };
 
 // The ways through A that simd/chains.h has.
-enum class Walk : uint8_t { along_panel, along_rows, side_by_side, anywhere };  // along_panel: rows of B follow each other
+enum class Walk : uint8_t {
+  along_panel,     // rows of B follow each other
+  along_segments,  // of rows
+  along_rows,      // of one segment
+  fetching,        // the same, and ahead of them
+  side_by_side,
+  anywhere
+};
+constexpr int kWalks = 6;
 
 // The code of every tile size, in ops/tile.simd.cpp, for the columns from n on; `tail` is their number in the last vector.
 template <typename Real>
 using TileFn = void (*)(const Tile<Real>&, int64_t n, int tail);
 template <typename Real>
 struct TileTable {
-  TileFn<Real> whole[4][kTileVectors + 1][kTileRows + 1] = {};  // [walk][vectors][rows]
-  TileFn<Real> partial[kTileVectors + 1][kTileRows + 1] = {};   // for columns that do not fill the last vector
+  TileFn<Real> whole[kWalks][kTileVectors + 1][kTileRows + 1] = {};  // [walk][vectors][rows]
+  TileFn<Real> partial[kTileVectors + 1][kTileRows + 1] = {};        // for columns that do not fill the last vector
 };
 extern const TileTable<float> float_tiles;
 extern const TileTable<double> double_tiles;
@@ -74,7 +85,10 @@ FASTNN_INLINE void run_tile_row(const Tile<Real>& t, int64_t rows, int64_t colum
   if (t.side_by_side) {
     walk = Walk::side_by_side;
   } else if (t.a_k == 1 && t.k >= 8) {
-    walk = t.b_k == kTileColumns<Real> ? Walk::along_panel : Walk::along_rows;
+    walk = t.b_k == kTileColumns<Real>        ? Walk::along_panel
+           : t.ahead != nullptr               ? Walk::fetching
+           : t.segments == 1 && t.blocks == 1 ? Walk::along_rows
+                                              : Walk::along_segments;
   }
   for (int64_t n = 0; n < columns; n += kTileColumns<Real>) {
     const int64_t width = columns - n < kTileColumns<Real> ? columns - n : kTileColumns<Real>;
@@ -90,7 +104,7 @@ struct TileHeights {
   FASTNN_INLINE int64_t operator[](int64_t tile) const { return least + (tile < larger); }
   FASTNN_INLINE int64_t first_row(int64_t tile) const { return tile * least + (tile < larger ? tile : larger); }
 };
-FASTNN_INLINE TileHeights tile_heights(int64_t rows, int64_t most = kTileRows) {
+FASTNN_INLINE TileHeights tile_heights(int64_t rows, int64_t most = kUsualRows) {
   const uint32_t divisor = static_cast<uint32_t>(most);
   const int64_t tiles = rows >> 31 ? (rows + most - 1) / most : (static_cast<uint32_t>(rows) + divisor - 1) / divisor;
   // Before Ice Lake a division of 64 bits takes 40 to 95 cycles, where a small tile takes 400.
@@ -103,8 +117,8 @@ FASTNN_INLINE TileHeights tile_heights(int64_t rows, int64_t most = kTileRows) {
 template <typename Real>
 class StridedTiles {
  public:
-  FASTNN_INLINE StridedTiles(int64_t a_row, int64_t c_row, int64_t rows)
-      : a_row_(a_row), c_row_(c_row), heights_(tile_heights(rows)) {
+  FASTNN_INLINE StridedTiles(int64_t a_row, int64_t c_row, int64_t rows, int64_t most = kUsualRows)
+      : a_row_(a_row), c_row_(c_row), heights_(tile_heights(rows, most)) {
     for (int r = 0; r < kTileRows; ++r) {
       a_rows_[r] = r * a_row;
       c_rows_[r] = r * c_row;
