@@ -286,7 +286,8 @@ FASTNN_INLINE void fetch_rows(const Part& part, int64_t corner, int64_t rows, in
   }
 }
 
-constexpr int kBesideRows = 12;  // whose sums leave registers for an update
+constexpr int kBesideRows = 12;                                           // whose sums leave registers for an update
+static_assert(kVectorRegisters != 32 || kBesideRows <= kSideBySideRows);  // multiply_panel knows no more
 
 // A tile's products, and beside them the update of the tile before: with the products of each k that of one vector.
 template <typename Real, int rows, typename Part>

@@ -14,7 +14,7 @@
 // Every element of c is one chain of fused multiply-adds over (i, s, k) in order, whatever the tile: results depend neither on
 // the tile's size nor on how many rows or columns there are, and a chain cut into pieces (start from c) is the same chain.
 //
-// Sizes: 12 x 2 vectors of AVX-512's 32 registers, for as many addresses as there are registers; 6 x 2 of AVX2's 16. On NEON 14 x 2
+// Sizes: 12 x 2 vectors of AVX-512's 32 registers, for as many addresses as there are registers, or 9 x 2 (kUsualRows); 6 x 2 of AVX2's 16. On NEON 14 x 2
 // vectors fill the registers: the 28 multiply-adds of a k take their factors from single lanes, so that a number of `a` needs one
 // plain load and no instruction to spread it.
 #pragma once
