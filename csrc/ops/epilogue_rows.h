@@ -6,34 +6,14 @@
 
 namespace fastnn::FASTNN_ISA {
 
-// What becomes of some numbers; `other` reads those of the other array.
-template <typename Real, typename Read>
-FASTNN_INLINE Vec<Real> finished(Epilogue epilogue, Vec<Real> x, Read other) {
-  switch (epilogue) {
-    case Epilogue::none:
-      break;
-    case Epilogue::relu:
-      return max<Real>(x, zero<Real>());
-    case Epilogue::add:
-      return x + other();
-    case Epilogue::multiply:
-      return x * other();
-    case Epilogue::relu_backward: {
-      const Vec<Real> y = other();
-      return gate<Real>(y > zero<Real>(), x, y);
-    }
-  }
-  return x;
-}
-
-// The same of rows and columns in memory, `row` apart; `other` lies as they do.
+// What becomes of some rows and columns of a result, `row` apart; `other` lies as they do.
 template <typename Real>
-FASTNN_INLINE void finish(Epilogue epilogue, Real* y, const Real* other, int64_t rows, int64_t columns, int64_t row) {
-  const auto each = [&](auto constant) __attribute__((always_inline)) {
+__attribute__((noinline)) void finish(Epilogue epilogue, Real* y, const Real* other, int64_t rows, int64_t columns,
+                                      int64_t row) {
+  const auto each = [&](auto function) __attribute__((always_inline)) {
     for (int64_t r = 0; r < rows; ++r, y += row, other += other == nullptr ? 0 : row) {
       for_each_vector<Real>(columns, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-        const auto read = [&]() __attribute__((always_inline)) { return lanes.load(other + i); };
-        lanes.store(y + i, finished<Real>(constant(), lanes.load(y + i), read));
+        lanes.store(y + i, function(lanes.load(y + i), [&]() __attribute__((always_inline)) { return lanes.load(other + i); }));
       });
     }
   };
@@ -41,13 +21,16 @@ FASTNN_INLINE void finish(Epilogue epilogue, Real* y, const Real* other, int64_t
     case Epilogue::none:
       return;
     case Epilogue::relu:
-      return each(std::integral_constant<Epilogue, Epilogue::relu>());
+      return each([](Vec<Real> x, auto&&) { return max<Real>(x, zero<Real>()); });
     case Epilogue::add:
-      return each(std::integral_constant<Epilogue, Epilogue::add>());
+      return each([](Vec<Real> x, auto&& d) { return x + d(); });
     case Epilogue::multiply:
-      return each(std::integral_constant<Epilogue, Epilogue::multiply>());
+      return each([](Vec<Real> x, auto&& d) { return x * d(); });
     case Epilogue::relu_backward:
-      return each(std::integral_constant<Epilogue, Epilogue::relu_backward>());
+      return each([](Vec<Real> x, auto&& d) {
+        const Vec<Real> y = d();
+        return gate<Real>(y > zero<Real>(), x, y);
+      });
   }
 }
 

@@ -89,10 +89,14 @@ __attribute__((noinline)) void tile(const Tile<Real>& t, int64_t n, int tail) {
 
 template <typename Real, int vectors, int rows>
 constexpr void fill(TileTable<Real>& table) {
+  // Tiles that are half as wide, or wait for no queue of stores, do without code of their own.
+  constexpr bool wide = vectors == kTileVectors;
+  constexpr Walk one_segment = wide && kUsualRows < kTileRows ? Walk::along_rows : Walk::along_segments;
+  constexpr Walk fetching = wide ? Walk::fetching : Walk::along_segments;
   table.whole[int(Walk::along_panel)][vectors][rows] = tile<Real, rows, vectors, Walk::along_panel, false>;
-  table.whole[int(Walk::along_rows)][vectors][rows] = tile<Real, rows, vectors, Walk::along_rows, false>;
   table.whole[int(Walk::along_segments)][vectors][rows] = tile<Real, rows, vectors, Walk::along_segments, false>;
-  table.whole[int(Walk::fetching)][vectors][rows] = tile<Real, rows, vectors, Walk::fetching, false>;
+  table.whole[int(Walk::along_rows)][vectors][rows] = tile<Real, rows, vectors, one_segment, false>;
+  table.whole[int(Walk::fetching)][vectors][rows] = tile<Real, rows, vectors, fetching, false>;
   table.whole[int(Walk::side_by_side)][vectors][rows] = tile<Real, rows, vectors, Walk::side_by_side, false>;
   table.whole[int(Walk::anywhere)][vectors][rows] = tile<Real, rows, vectors, Walk::anywhere, false>;
   table.partial[vectors][rows] = tile<Real, rows, vectors, Walk::anywhere, true>;

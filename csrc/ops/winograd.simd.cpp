@@ -261,37 +261,32 @@ FASTNN_INLINE void outputs_of(Vec<Real> (&out)[m * m], const Real* products, int
       [&](int i, int j, Vec<Real> number) __attribute__((always_inline)) { out[i * m + j] = number; });
 }
 
-template <typename Real, int m, bool finishes>
-FASTNN_INLINE void convolve_tiles(Real* y, const Real* x, const Real* transformed, const Real* bias, const Real* other,
-                                  Scratch scratch, const WinogradShape& shape, int64_t task) {
-  for_tiles<Real, m>(
-      x, transformed, scratch, shape, task,
-      [&](TilePlace place, int64_t first, int64_t count, const Real* products, int64_t plane) __attribute__((always_inline)) {
-        const int64_t row = place.i * m, column = place.j * m;
-        const int64_t to = ((place.sample * shape.rows + row) * shape.columns + column) * shape.F + first;
-        for_channels<Real>(count, [&](int64_t f, auto filters) __attribute__((always_inline)) {
-          Vec<Real> out[m * m];
-          outputs_of<Real, m>(out, products + f, plane, filters);
-          const Vec<Real> start = bias == nullptr ? zero<Real>() : filters.read(bias + first + f);
-          FASTNN_UNROLL
-          for (int p = 0; p < m * m; ++p) {
-            if (row + p / m >= shape.rows || column + p % m >= shape.columns) continue;
-            const int64_t at = to + (p / m * shape.columns + p % m) * shape.F + f;
-            const auto read = [&]() __attribute__((always_inline)) { return filters.read(other + at); };
-            filters.write(y + at, finished<Real>(finishes ? shape.epilogue : Epilogue::none, out[p] + start, read));
-          }
-        });
-      });
-}
-
 template <typename Real, int m>
 void convolve(Real* y, const Real* x, const Real* transformed, const Real* bias, const Real* other, Scratch scratch,
               const WinogradShape& shape, int64_t task) {
-  if (shape.epilogue == Epilogue::none) {
-    convolve_tiles<Real, m, false>(y, x, transformed, bias, other, scratch, shape, task);
-  } else {
-    convolve_tiles<Real, m, true>(y, x, transformed, bias, other, scratch, shape, task);
-  }
+  for_tiles<Real, m>(x, transformed, scratch, shape, task,
+                     [&](TilePlace place, int64_t first, int64_t count, const Real* products, int64_t plane)
+                         __attribute__((always_inline)) {
+                           const int64_t row = place.i * m, column = place.j * m, line = shape.columns * shape.F;
+                           const int64_t rows = shape.rows - row < m ? shape.rows - row : m;
+                           const int64_t columns = shape.columns - column < m ? shape.columns - column : m;
+                           const int64_t to = (place.sample * shape.rows + row) * line + column * shape.F + first;
+                           for_channels<Real>(count, [&](int64_t f, auto filters) __attribute__((always_inline)) {
+                             Vec<Real> out[m * m];
+                             outputs_of<Real, m>(out, products + f, plane, filters);
+                             const Vec<Real> start = bias == nullptr ? zero<Real>() : filters.read(bias + first + f);
+                             FASTNN_UNROLL
+                             for (int p = 0; p < m * m; ++p) {
+                               if (p / m >= rows || p % m >= columns) continue;
+                               filters.write(y + to + p / m * line + p % m * shape.F + f, out[p] + start);
+                             }
+                           });
+                           if (shape.epilogue == Epilogue::none) return;
+                           for (int64_t i = 0; i < rows; ++i) {
+                             const int64_t at = to + i * line;
+                             finish(shape.epilogue, y + at, other == nullptr ? nullptr : other + at, columns, count, shape.F);
+                           }
+                         });
 }
 
 // Each tile is a window of the pool.
