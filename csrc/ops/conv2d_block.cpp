@@ -372,9 +372,8 @@ std::span<const Op> conv2d_block_ops() {
                     {"strips", nullptr, plan_block}},
        .cost = cost_of_block},
       {.name = "conv2d_block_backward_input",
-       .doc = "dx, the gradient of conv2d_block with respect to x, then what the op named epilogue makes of it and other; g is "
-              "the "
-              "gradient before the activation",
+       .doc = "dx, the gradient of conv2d_block with respect to x, then what the op named epilogue makes of it and other; "
+              "g is the gradient before the activation",
        .inputs = {"g", "argmax", "w", "other?"},
        .outputs = {"dx"},
        .attributes = {{"image_size", Dims{1, 1}, true}, strides, padding, pool_size, {"epilogue", std::string()}},

@@ -40,7 +40,7 @@ struct WinogradShape {
   int64_t before_h, before_w;  // the padding before x
   int64_t rows, columns;       // of y
   int64_t tile_rows, tile_columns;
-  Epilogue epilogue;  // of the pool, none or relu
+  Epilogue epilogue;  // of y or dx; none or relu where there is a pool
   int64_t chunk;      // tiles that are transformed and multiplied at a time
   int64_t block;      // columns of a product, likewise
   int64_t tasks;
@@ -71,8 +71,8 @@ bool winograd_pays(int m, const ImageWindow& window, int64_t rows, int64_t colum
 bool three_is_better(int64_t rows, int64_t columns, int64_t C, int64_t F);
 bool winograd_pays_for_gradients(const ImageWindow& window, int64_t C, int64_t F);
 
-// The steps of the forward ops; `results` are the operands that the last one gets before x, `more` those that it gets last; `workspace` is a
-// buffer's number like the others.
+// The steps of the forward ops; `results` are the operands that the last one gets before x, `more` those that it gets last;
+// `workspace` is a buffer's number like the others.
 struct WinogradOperands {
   std::vector<size_t> results;
   size_t source, w;

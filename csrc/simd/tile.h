@@ -14,9 +14,9 @@
 // Every element of c is one chain of fused multiply-adds over (i, s, k) in order, whatever the tile: results depend neither on
 // the tile's size nor on how many rows or columns there are, and a chain cut into pieces (start from c) is the same chain.
 //
-// Sizes: 12 x 2 vectors of AVX-512's 32 registers, for as many addresses as there are registers, or 9 x 2 (kUsualRows); 6 x 2 of AVX2's 16. On NEON 14 x 2
-// vectors fill the registers: the 28 multiply-adds of a k take their factors from single lanes, so that a number of `a` needs one
-// plain load and no instruction to spread it.
+// Sizes: 12 x 2 vectors of AVX-512's 32 registers, for as many addresses as there are registers, or 9 x 2 (kUsualRows); 6 x 2 of
+// AVX2's 16. On NEON 14 x 2 vectors fill the registers: the 28 multiply-adds of a k take their factors from single lanes, so that a
+// number of `a` needs one plain load and no instruction to spread it.
 #pragma once
 
 #include "simd/ahead.h"
@@ -31,8 +31,8 @@ constexpr int kTileRows = 12;  // as many addresses as there are registers for
 #else
 constexpr int kTileRows = kVectorRegisters == 32 ? 14 : 6;
 #endif
-// The most that a tile has where its k are not many: behind 18 vectors of results a Zen 4's queue of stores has room for what the next
-// tile keeps on the stack (see read_again). Of 9 rows tiles follow each other without a pause; 12 cost 60 cycles, as many as 2.5 of their k.
+// The most that a tile has unless something is fetched beside many k: behind 18 vectors of results a Zen 4's queue of stores has room
+// for what the next tile keeps on the stack (see read_again). Tiles of 9 rows follow each other without a pause; 12 cost 60 cycles.
 constexpr int kUsualRows = kVectorBytes == 64 ? 9 : kTileRows;
 constexpr int kTileVectors = 2;
 template <typename Real>
