@@ -455,7 +455,7 @@ void backward_input(Real* dx, const Real* g, const uint8_t* argmax, const Real*,
         }
       }
     }
-    finish(conv.epilogue, image, other == nullptr ? nullptr : other + sample * dx_sample, 1, dx_sample, 0);
+    finish(conv.epilogue, dx, other, sample * dx_sample, 1, dx_sample, 0);
   }
 }
 

@@ -24,7 +24,7 @@ FASTNN_INLINE void finish_rows(Epilogue epilogue, Real* y, const Real* other, in
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       const int64_t at = (sample * height + first + row * step) * width * N + part.column;
       const bool whole = part.columns == N;
-      finish(epilogue, y + at, other == nullptr ? nullptr : other + at, whole ? 1 : width, whole ? width * N : part.columns, N);
+      finish(epilogue, y, other, at, whole ? 1 : width, whole ? width * N : part.columns, N);
     }
   }
 }

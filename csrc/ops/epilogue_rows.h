@@ -6,14 +6,16 @@
 
 namespace fastnn::FASTNN_ISA {
 
-// What becomes of some rows and columns of a result, `row` apart; `other` lies as they do.
+// What becomes of some rows and columns of a result, from element `at` on and `row` apart. `other`, which relu has none of, lies as they
+// do.
 template <typename Real>
-__attribute__((noinline)) void finish(Epilogue epilogue, Real* y, const Real* other, int64_t rows, int64_t columns,
+__attribute__((noinline)) void finish(Epilogue epilogue, Real* y, const Real* other, int64_t at, int64_t rows, int64_t columns,
                                       int64_t row) {
   const auto each = [&](auto function) __attribute__((always_inline)) {
-    for (int64_t r = 0; r < rows; ++r, y += row, other += other == nullptr ? 0 : row) {
+    for (int64_t r = 0; r < rows; ++r, at += row) {
       for_each_vector<Real>(columns, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-        lanes.store(y + i, function(lanes.load(y + i), [&]() __attribute__((always_inline)) { return lanes.load(other + i); }));
+        const auto of_other = [&]() __attribute__((always_inline)) { return lanes.load(other + at + i); };
+        lanes.store(y + at + i, function(lanes.load(y + at + i), of_other));
       });
     }
   };

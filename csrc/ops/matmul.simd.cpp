@@ -246,7 +246,7 @@ void multiply_turned(Real* c, const Real* packed, const Real* a, const Real* b, 
     multiply_packed_share<Real>(turned, a, packed == nullptr ? own : packed + n * shape.K, nullptr, nullptr, one,
                                 {share.first, share.end, 0, panel});
     transpose(c + at, shape.M, turned, panel, rows, columns);
-    finish(shape.epilogue, c + at, other == nullptr ? nullptr : other + at, columns, rows, shape.M);
+    finish(shape.epilogue, c, other, at, columns, rows, shape.M);
   }
 }
 // A panel of B is packed before it is multiplied by, while what the next is made of is fetched: it meets all tiles of A before the next
@@ -317,7 +317,7 @@ FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Re
     } else {
       multiply_in_place(block, tiles, shape);
     }
-    finish(shape.epilogue, block.c, other == nullptr ? nullptr : other + (block.c - c), rows, columns, shape.N);
+    finish(shape.epilogue, c, other, block.c - c, rows, columns, shape.N);
   }
 }
 

@@ -78,8 +78,7 @@ FASTNN_INLINE void multiply_packed_share(Real* c, const Real* a, const Real* b, 
       for (int64_t n = share.n; n < share.end_n; n += panel) product.multiply(tile, n, k, b + n * shape.K + k * panel);
       if (shape.epilogue == Epilogue::none || k + shape.piece < shape.K) continue;
       const int64_t at = (product.heights.first_row(tile) - product.first_row) * shape.N + share.n;
-      finish(shape.epilogue, c + at, other == nullptr ? nullptr : other + at, product.heights[tile], share.end_n - share.n,
-             shape.N);
+      finish(shape.epilogue, c, other, at, product.heights[tile], share.end_n - share.n, shape.N);
     }
     k += shape.piece;
   } while (k < shape.K);

@@ -284,7 +284,7 @@ void convolve(Real* y, const Real* x, const Real* transformed, const Real* bias,
                            if (shape.epilogue == Epilogue::none) return;
                            for (int64_t i = 0; i < rows; ++i) {
                              const int64_t at = to + i * line;
-                             finish(shape.epilogue, y + at, other == nullptr ? nullptr : other + at, columns, count, shape.F);
+                             finish(shape.epilogue, y, other, at, columns, count, shape.F);
                            }
                          });
 }
@@ -354,8 +354,7 @@ void backward_input(Real* dx, const Real* dy, const Real* transformed, const Rea
       }
     }
     if (place.sample == whole) continue;
-    finish(shape.epilogue, dx + whole * size, other == nullptr ? nullptr : other + whole * size, 1,
-           (place.sample - whole) * size, 0);
+    finish(shape.epilogue, dx, other, whole * size, 1, (place.sample - whole) * size, 0);
     whole = place.sample;
   }
 }
