@@ -210,6 +210,23 @@ def test_an_update_multiplies_the_gradients_of_small_batches_itself():
     assert trained(20, clipped)[0].count("dense_backward_kernel") == 2
 
 
+def ops_with_and_without(passes: set[str], step: Any, x: Any) -> tuple[list[str], list[str]]:
+    """The ops of a plan with these passes and of one without them, which make the same bits."""
+
+    def computed() -> tuple[list[str], Any]:
+        function = fastnn.function(step)
+        return [s["op"] for s in function.describe(x)["steps"]], function(x)
+
+    fused, got = computed()
+    _core._disable_passes(passes)
+    try:
+        plain, expected = computed()
+    finally:
+        _core._disable_passes(set())
+    assert len(got) == len(expected) and all(np.array_equal(a, b) for a, b in zip(got, expected))
+    return fused, plain
+
+
 @pytest.mark.parametrize("name", ["relu", "gelu", "silu", "mish"])
 @pytest.mark.parametrize("rows", [9, 300])
 def test_what_is_done_to_a_product_is_done_by_it(name: str, rows: int):
@@ -224,20 +241,10 @@ def test_what_is_done_to_a_product_is_done_by_it(name: str, rows: int):
     def step(x):
         return fastnn.value_and_grad(lambda x: ops.mean(ops.square(block(block(x)))))(x)
 
-    def computed() -> tuple[list[str], Any]:
-        function = fastnn.function(step)
-        return [s["op"] for s in function.describe(x)["steps"]], function(x)
-
-    fused, got = computed()
-    _core._disable_passes({"product_epilogue", "activation_slope"})
-    try:
-        plain, expected = computed()
-    finally:
-        _core._disable_passes(set())
+    fused, plain = ops_with_and_without({"product_epilogue", "activation_slope"}, step, x)
     backward = f"{name}_backward"
     assert plain.count("add") == 4 and plain.count(backward) == 2
     assert not {"add", "relu", backward} & set(fused) and fused.count("multiply") == plain.count("multiply")
-    assert all(np.array_equal(a, b) for a, b in zip(got, expected))
 
 
 @pytest.mark.parametrize("channels", [3, 24])  # direct, and by Winograd's way
@@ -251,20 +258,10 @@ def test_what_is_done_to_a_convolution_is_done_by_it(channels: int):
             y = y + ops.conv2d(ops.relu(ops.conv2d(y, kernel, bias, padding="same")), kernel, padding="same")
         return ops.mean(ops.square(y))
 
-    def computed() -> tuple[list[str], Any]:
-        function = fastnn.function(lambda x: fastnn.value_and_grad(loss)(x))
-        return [s["op"] for s in function.describe(x)["steps"]], function(x)
-
-    fused, got = computed()
-    _core._disable_passes({"product_epilogue"})
-    try:
-        plain, expected = computed()
-    finally:
-        _core._disable_passes(set())
+    fused, plain = ops_with_and_without({"product_epilogue"}, lambda x: fastnn.value_and_grad(loss)(x), x)
     assert plain.count("add") == 4 and plain.count("relu") == 3 and plain.count("relu_backward") == 4
     assert not {"add", "relu"} & set(fused)
     assert fused.count("relu_backward") == 1  # of what the pool's gradient is multiplied by
-    assert all(np.array_equal(a, b) for a, b in zip(got, expected))
 
 
 @pytest.mark.parametrize("norm", [ops.layer_norm, ops.rms_norm])
@@ -281,34 +278,15 @@ def test_what_a_residual_adds_to_the_gradient_of_a_norm_is_added_by_it(norm: Any
 
         return fastnn.value_and_grad(loss)(x)
 
-    def computed() -> tuple[list[str], Any]:
-        function = fastnn.function(step)
-        return [s["op"] for s in function.describe(x)["steps"]], function(x)
-
-    fused, got = computed()
-    _core._disable_passes({"norm_gradient_sum"})
-    try:
-        plain, expected = computed()
-    finally:
-        _core._disable_passes(set())
+    fused, plain = ops_with_and_without({"norm_gradient_sum"}, step, x)
     assert plain.count("add") == 6 and fused.count("add") == 3
-    assert all(np.array_equal(a, b) for a, b in zip(got, expected))
 
 
 def test_a_norm_adds_only_what_is_there_before_it_and_what_nobody_else_reads():
     x = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
 
     def both_ways(step: Any) -> tuple[list[str], list[str]]:
-        function = fastnn.function(step)
-        fused, got = [s["op"] for s in function.describe(x)["steps"]], function(x)
-        _core._disable_passes({"norm_gradient_sum"})
-        try:
-            function = fastnn.function(step)
-            plain, expected = [s["op"] for s in function.describe(x)["steps"]], function(x)
-        finally:
-            _core._disable_passes(set())
-        assert all(np.array_equal(a, b) for a, b in zip(got, expected))
-        return fused, plain
+        return ops_with_and_without({"norm_gradient_sum"}, step, x)
 
     # Two norms of one x: the second to be computed takes the gradient of the first, not the other way round.
     fused, plain = both_ways(
