@@ -71,6 +71,11 @@ def normal(*shape: int) -> Operand:
     return Operand(shape, lambda rng: rng.standard_normal(shape))
 
 
+def sparse(share: float, *shape: int) -> Operand:
+    """Normal where it is not 0, as this share of it is not."""
+    return Operand(shape, lambda rng: rng.standard_normal(shape) * (rng.random(shape) < share))
+
+
 def uniform(low: float, high: float, *shape: int) -> Operand:
     return Operand(shape, lambda rng: rng.uniform(low, high, shape))
 

@@ -286,19 +286,29 @@ def test_optimizer_refuses(refused: Any) -> None:
     refused.check()
 
 
-@pytest.mark.parametrize("rows", [(0,), (1,), (2, 3), (32,), (600,)], ids=str)
+# (rows, share of x that is not 0); the products of zeros are left out where there are many and no more than 128 rows.
+@pytest.mark.parametrize(
+    ("rows", "share"),
+    [*(((r,), 1.0) for r in (0, 1, 32, 600)), ((2, 3), 1.0), *(((r,), s) for r in (1, 32, 70, 128, 130) for s in (0.1, 0.6))],
+    ids=str,
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("isa", _core.available_isas())
-def test_a_product_has_the_bits_of_the_gradient_it_stands_for(isa: str, dtype: str, rows: tuple[int, ...]) -> None:
+def test_a_product_has_the_bits_of_the_gradient_it_stands_for(
+    isa: str, dtype: str, rows: tuple[int, ...], share: float
+) -> None:
     rng = np.random.default_rng(5)
-    shapes: Shapes = [(5,), (47, 33), (3,), (17, 64), (0, 4), (410, 160)]
+    shapes: Shapes = [(5,), (47, 33), (3,), (17, 64), (0, 4), (410, 170)]
     products = [1, 3, 4, 5]
     n = total(shapes)
 
     def draw(*shape: int) -> Any:
         return rng.standard_normal(shape).astype(dtype)
 
-    parameters, pairs = [draw(*s) for s in shapes], [(draw(*rows, shapes[k][0]), draw(*rows, shapes[k][1])) for k in products]
+    def inputs(*shape: int) -> Any:
+        return draw(*shape) * (rng.random(shape) < share).astype(dtype)
+
+    parameters, pairs = [draw(*s) for s in shapes], [(inputs(*rows, shapes[k][0]), draw(*rows, shapes[k][1])) for k in products]
     rate, state = np.array(0.01, dtype), [np.abs(draw(n)) + 1 for _ in range(3)]
     makers: list[tuple[str, list[Any], dict[str, Any]]] = [
         ("sgd_update", [None], {}),
@@ -325,3 +335,20 @@ def test_a_product_has_the_bits_of_the_gradient_it_stands_for(isa: str, dtype: s
                 operands = [rate, *head, *parameters, *left_out, *(operand for pair in pairs for operand in pair)]
                 got = _core.execute(op, operands, {**attributes, **decay, "products": products}, None)
                 assert [bits(g) for g in got] == [bits(p) for p in plain], op
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(("op", "state"), [("sgd_update", 0), ("adam_update", 2), ("adagrad_update", 1)])
+def test_a_product_of_zeros_and_what_is_not_finite_is_not_left_out(op: str, state: int, bad: float, isa: str) -> None:
+    x, dy, p = np.zeros((40, 30), "f"), np.ones((40, 200), "f"), np.ones((30, 200), "f")
+    x[:, ::5] = 1
+    dy[39, 7] = bad
+    states = [np.ones(p.size, "f") for _ in range(state)]
+    head = [np.array(0.1, "f"), *{0: [None], 1: states, 2: [np.array(1), *states, None]}[state]]
+    with forced(isa=isa, threads=1):
+        *_, got = _core.execute(op, [*head, p, None, x, dy], {"products": [0]}, None)
+        gradient = _core.execute("dense_backward_kernel", [x, dy], {}, None)
+        *_, plain = _core.execute(op, [*head, p, *gradient], {}, None)
+    np.testing.assert_array_equal(got, plain)
+    assert np.isnan(got[:, 7]).sum() >= 24 and np.isfinite(np.delete(got, 7, 1)).all()

@@ -56,6 +56,15 @@ bool pays_to_fetch(int64_t M, int64_t N, int64_t K, int64_t item) {
 
 bool is_plain(const GemmOptions& options) { return options.bias == kNoOperand && options.epilogue == Epilogue::none; }
 
+// A row is looked through once for each 64 columns, and what it meets is copied once for all rows.
+constexpr int64_t kSkippingRows = 64;  // of a task, at most
+bool pays_to_look_for_zeros(int64_t M, int64_t N, int64_t K, const GemmOptions& options) {
+  return !options.transpose_a && M >= 16 && M <= 2 * kSkippingRows && N >= 4 * kSkippingColumns && K >= kMarks;
+}
+size_t skipping_scratch(int64_t rows, int64_t K, int64_t item) {
+  return static_cast<size_t>((kMarks + rows) * kSkippingColumns * item + rows * divide_up(K, kMarks) * 8);
+}
+
 KernelPlan two_steps(KernelStep pack, KernelStep multiply, size_t workspace_bytes) {
   KernelPlan plan;
   plan.workspaces = {workspace_bytes};
@@ -112,12 +121,12 @@ KernelPlan plan_gradient_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_
   return two_steps(std::move(pack), std::move(multiply), workspace_bytes);
 }
 
-KernelStep multiply_step(const GemmKernels& kernels, bool is_double, bool packs, int64_t tasks, GemmShape shape, size_t scratch,
+KernelStep multiply_step(const GemmKernels& kernels, bool is_double, int64_t tasks, GemmShape shape, size_t scratch,
                          const GemmOptions& options) {
   shape.epilogue = options.epilogue;
   const bool plain = is_plain(options);
-  const auto& multiply =
-      packs ? (plain ? kernels.pack_multiply : kernels.pack_multiply_bias) : (plain ? kernels.multiply : kernels.multiply_bias);
+  const auto& multiply = scratch > 0 ? (plain ? kernels.pack_multiply : kernels.pack_multiply_bias)
+                                     : (plain ? kernels.multiply : kernels.multiply_bias);
   KernelStep step = kernel_step(multiply[is_double], tasks, shape, scratch);
   step.operands = {0, 1, 2};
   if (!plain) step.operands.insert(step.operands.end(), {options.bias, options.other});
@@ -133,17 +142,24 @@ bool pays_to_turn(int64_t M, int64_t N, int64_t K, int64_t item, int64_t panel, 
 // A is packed before, or by each task for itself where all of the product takes little more than two threads' waiting for each other.
 KernelPlan plan_turned_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, const GemmOptions& options) {
   const GemmKernels& kernels = gemm_kernels(isa);
+  const int64_t item = static_cast<int64_t>(item_size(dtype));
   const bool is_double = dtype == DType::float64, packs_first = M * N * K >= 4 * 1024 * 1024;
-  auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, N, M, K, {.transpose_b = true});
+  const bool skips_zeros = pays_to_look_for_zeros(M, N, K, options);
+  const int tile_rows = skips_zeros && kernels.tile_rows >= 8 ? 8 : kernels.tile_rows;  // of which 8 are 64
+  auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, N, M, K, {.transpose_b = true, .tile_rows = tile_rows});
   const int64_t tiles = divide_up(N, shape.height), panel = kernels.tile_columns[is_double];
   shape.turned = true;
+  shape.skips_zeros = skips_zeros;
   shape.epilogue = options.epilogue;
   shape.column_block = M;
-  shape.tile_block = packs_first ? divide_up(tiles, 32) : std::max<int64_t>(4, divide_up(tiles, 8));
+  shape.tile_block = skips_zeros   ? divide_up(kSkippingColumns, shape.height)
+                     : packs_first ? divide_up(tiles, 32)
+                                   : std::max<int64_t>(4, divide_up(tiles, 8));
   shape.row_tasks = divide_up(tiles, shape.tile_block);
   const int64_t scratch = (shape.tile_block * shape.height + (packs_first ? 0 : K)) * panel;
-  KernelStep multiply =
-      kernel_step(kernels.multiply_turned[is_double], shape.row_tasks, shape, static_cast<size_t>(scratch) * item_size(dtype));
+  size_t scratch_bytes = static_cast<size_t>(scratch) * item_size(dtype);
+  if (skips_zeros) scratch_bytes = std::max(scratch_bytes, skipping_scratch(M, K, item));
+  KernelStep multiply = kernel_step(kernels.multiply_turned[is_double], shape.row_tasks, shape, scratch_bytes);
   pack.operands = {options.workspace, kNoOperand, 1};
   multiply.operands = {0, packs_first ? options.workspace : kNoOperand, 2, 1, options.other};
   if (!packs_first) return {{std::move(multiply)}};
@@ -173,7 +189,9 @@ PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, Gemm
   const int64_t b_tasks = packs_b ? divide_up(options.transpose_b ? N : K, shape.b_block) * shape.b_parts : 0;
   shape.b_begins = shape.a_tasks == 0 ? 0 : divide_up(options.transpose_a ? M * K : M * shape.a_row, kGap) * kGap;
   shape.piece = divide_up(K, at_least_one(divide_up(K, options.transpose_a ? 1024 : 512)));
-  const int64_t elements = shape.b_begins + (packs_b ? divide_up(N, panel) * panel * K : 0);
+  shape.checks_begin = shape.b_begins + (packs_b ? divide_up(N, panel) * panel * K : 0);
+  shape.checks = options.checks_b ? b_tasks : 0;
+  const int64_t elements = shape.checks_begin + shape.checks;
   return {shape, kernel_step(kernels.pack[is_double], shape.a_tasks + b_tasks, shape), static_cast<size_t>(elements * item)};
 }
 
@@ -211,12 +229,14 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   // Blocks of C make tasks of some 20 microseconds. Small products are cut finer so that there is work for several threads,
   // unless there are many of them: columns first, because every block of rows packs the same panel of B again.
   const bool many = batch.count >= 8;
-  shape.column_block = !many && (M * N <= 64 * 64 || (M <= 56 && N < 16 * 64)) ? 32 : 64;
+  shape.skips_zeros = batch.count == 1 && !options.transpose_b && pays_to_look_for_zeros(M, N, K, options);
+  shape.column_block = !many && !shape.skips_zeros && (M * N <= 64 * 64 || (M <= 56 && N < 16 * 64)) ? 32 : 64;
   shape.column_tasks = divide_up(N, shape.column_block);
   const int64_t most = packs ? 168 : 56,
                 wanted = std::max<int64_t>(divide_up(M, most), divide_up(8, std::max<int64_t>(shape.column_tasks, 1)));
   shape.row_block = many ? 70 : std::max<int64_t>(divide_up(M, wanted), 14);
   shape.row_tasks = divide_up(M, shape.row_block);
+  if (shape.skips_zeros) shape.row_tasks = divide_up(M, kSkippingRows);
   if (M > 0) shape.row_block = divide_up(M, shape.row_tasks);  // 72 rows are 36 and 36
   shape.matrices = 1;
   if (shape.row_tasks * shape.column_tasks == 1) {  // at least 0.5 Mflop a task, but 16 tasks
@@ -229,12 +249,14 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
     const int64_t most_k = options.transpose_a ? 128 : 512;
     shape.piece = at_least_one(divide_up(K, at_least_one(divide_up(K, most_k))));  // pieces of about equal length
   }
+  shape.packs = packs;
   if (packs) {
     shape.copies_a = far_a;
     const int64_t copy = shape.copies_a ? (shape.row_block + kGap) * (shape.piece + kGap) : 0;
     scratch = static_cast<size_t>((shape.piece * kPackedColumns + copy) * item);
   }
-  return {{multiply_step(kernels, is_double, packs, tasks, shape, scratch, options)}};
+  if (shape.skips_zeros) scratch = std::max(scratch, skipping_scratch(shape.row_block, K, item));
+  return {{multiply_step(kernels, is_double, tasks, shape, scratch, options)}};
 }
 
 namespace {

@@ -1,4 +1,5 @@
 #include "ops/packed_gemm.h"
+#include "simd/nonzero.h"
 #include "simd/transpose.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -137,6 +138,97 @@ FASTNN_INLINE void multiply_packing(const Block<Real>& block, Real* scratch, con
   } while (k < shape.K);
 }
 
+// Marks of the K numbers of each row, those of kMarks k of all rows side by side; or false, if so many eighths of the numbers or more are
+// not 0. Where none is 0, the first rows have told.
+template <typename Real>
+FASTNN_INLINE bool mark_rows(uint64_t* marks, const Real* a, int64_t rows, int64_t K, int64_t eighths) {
+  int64_t nonzero = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t k = 0, word = r; k < K; k += kMarks, word += rows) {
+      marks[word] = marks_of(a + r * K + k, K - k < kMarks ? K - k : kMarks);
+      nonzero += count_of(marks[word]);
+    }
+    if (8 * nonzero > (eighths * (r + 1) + rows) * K) return false;
+  }
+  return 8 * nonzero < eighths * rows * K;
+}
+
+// Rows and columns of B, side by side: those from k and n on. Whether they are finite.
+template <typename Real, bool transposed>
+FASTNN_INLINE bool copy_block(Real* to, int64_t width, const Real* b, int64_t N, int64_t K, int64_t rows, int64_t columns) {
+  Finiteness<Real> seen;
+  if constexpr (transposed) transpose(to, width, b, K, columns, rows);
+  for (int64_t k = 0; k < rows; ++k, to += width) {
+    for_each_vector<Real>(columns, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+      const Vec<Real> v = lanes.load(transposed ? to + i : b + k * N + i);
+      seen.see(v);
+      if constexpr (!transposed) lanes.store(to + i, v);
+    });
+  }
+  return seen.of_all();
+}
+
+// The block without the products of zeros: kMarks rows of some columns of B are copied to where each row of A then finds the few that it
+// needs, in the first-level cache, and what takes their place is fetched meanwhile. False, and nothing is done, where A has few zeros.
+template <typename Real, bool b_transposed>
+FASTNN_INLINE bool multiply_skipping(const Block<Real>& block, Scratch scratch, int64_t N, int64_t K) {
+  constexpr int lanes = kLanes<Real>, vectors = kSkippingColumns / lanes < 8 ? kSkippingColumns / lanes : 8;
+  constexpr int64_t width = vectors * lanes;
+  const int64_t rows = block.rows;
+  Real *const copy = scratch.as<Real>(), *const sums = copy + kMarks * kSkippingColumns;
+  auto* const marks = reinterpret_cast<uint64_t*>(sums + rows * kSkippingColumns);
+  if (!mark_rows(marks, block.a, rows, K, b_transposed ? 3 : 4)) return false;  // to turn B takes longer
+  const auto b_at = [&](int64_t k, int64_t n) {
+    return block.b + (b_transposed ? (block.n + n) * K + k : k * N + block.n + n);
+  };
+  const auto ahead_of = [&](int64_t k, int64_t n, int64_t k_count, int64_t n_count) {
+    const int64_t item = sizeof(Real);
+    return b_transposed ? Ahead(b_at(k, n), k_count * item, K * item, n_count, rows)
+                        : Ahead(b_at(k, n), n_count * item, N * item, k_count, rows);
+  };
+  const auto length = [&](int64_t k) { return K - k < kMarks ? K - k : kMarks; };
+  const auto columns_at = [&](int64_t n) { return block.columns - n < width ? block.columns - n : width; };
+  for (int64_t n = 0; n < block.columns; n += width) {
+    const int64_t columns = columns_at(n);
+    for (int64_t r = 0; r < rows; ++r) {
+      for_each_vector<Real>(columns, [&](int64_t i, auto some) __attribute__((always_inline)) {
+        some.store(sums + r * width + i, block.bias == nullptr ? zero<Real>() : some.load(block.bias + n + i));
+      });
+    }
+    for (int64_t k = 0; k < K; k += kMarks) {
+      const bool finite = copy_block<Real, b_transposed>(copy, width, b_at(k, n), N, K, length(k), columns);
+      const uint64_t all = finite ? 0 : ~uint64_t{0} >> (kMarks - length(k));
+      Ahead ahead;
+      if (k + kMarks < K) {
+        ahead = ahead_of(k + kMarks, n, length(k + kMarks), columns);
+      } else if (n + width < block.columns) {
+        ahead = ahead_of(0, n + width, length(0), columns_at(n + width));
+      }
+      for (int64_t r = 0; r < rows; ++r) {
+        ahead.fetch();
+        const uint64_t marked = marks[k / kMarks * rows + r] | all;
+        if (marked == 0) continue;
+        Real* const at = sums + r * width;
+        Vec<Real> sum[vectors];
+        FASTNN_UNROLL
+        for (int v = 0; v < vectors; ++v) sum[v] = load(at + v * lanes);
+        const Real* const numbers = block.a + r * K + k;
+        add_marked<Real, vectors>(
+            sum, marked, [&](int64_t i) __attribute__((always_inline)) { return numbers[i]; },
+            [&](int64_t i, int v) __attribute__((always_inline)) { return load(copy + i * width + v * lanes); });
+        FASTNN_UNROLL
+        for (int v = 0; v < vectors; ++v) store(at + v * lanes, sum[v]);
+      }
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      for_each_vector<Real>(columns, [&](int64_t i, auto some) __attribute__((always_inline)) {
+        some.store(block.c + r * N + n + i, some.load(sums + r * width + i));
+      });
+    }
+  }
+  return true;
+}
+
 // A row of memory is read from end to end by one task.
 template <typename Real>
 FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape, int64_t task) {
@@ -197,12 +289,24 @@ FASTNN_INLINE void pack_b(Real* to, const Real* b, const PackedGemmShape& shape,
   }
 }
 
+// What such a task packs of a B that is not transposed.
+template <typename Real>
+FASTNN_INLINE bool is_finite_block(const Real* b, const PackedGemmShape& shape, int64_t task) {
+  const int64_t first = task * shape.b_block, rows = shape.K - first < shape.b_block ? shape.K - first : shape.b_block;
+  Finiteness<Real> seen;
+  for_each_vector<Real>(rows * shape.N, [&](int64_t i, auto lanes)
+                                            __attribute__((always_inline)) { seen.see(lanes.load(b + first * shape.N + i)); });
+  return seen.of_all();
+}
+
 template <typename Real>
 void pack(Real* to, const Real* a, const Real* b, const PackedGemmShape& shape, int64_t task) {
   if (task < shape.a_tasks) {
     pack_a(to, a, shape, task);
   } else {
-    pack_b(to + shape.b_begins, b, shape, task - shape.a_tasks);
+    task -= shape.a_tasks;
+    pack_b(to + shape.b_begins, b, shape, task);
+    if (shape.checks > 0) to[shape.checks_begin + task] = is_finite_block(b, shape, task) ? 0 : 1;
   }
 }
 
@@ -236,6 +340,12 @@ void multiply_turned(Real* c, const Real* packed, const Real* a, const Real* b, 
   constexpr int64_t panel = kTileColumns<Real>;
   const Share share = share_of(shape, task);
   const int64_t first = first_row(shape, share), rows = tile_heights(shape.M, shape.height).first_row(share.end) - first;
+  if (shape.skips_zeros) {
+    const Block<Real> block{c + first, b, a, nullptr, shape.N, first, rows};
+    if (multiply_skipping<Real, true>(block, scratch, shape.M, shape.K)) {
+      return finish(shape.epilogue, c, other, first, shape.N, rows, shape.M);
+    }
+  }
   Real* const turned = scratch.as<Real>();
   Real* const own = turned + shape.tile_block * shape.height * panel;  // of B, where it is packed here
   PackedGemmShape one = shape;
@@ -284,8 +394,19 @@ void pack_b_multiply(Real* c, const Real* a, const Real* b, Scratch scratch, con
   }
 }
 
-template <typename Real, bool packs>
-FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Real* bias, const Real* other, Real* scratch,
+template <typename Real, bool has_scratch>
+FASTNN_INLINE void multiply_block(const Block<Real>& block, const StridedTiles<Real>& tiles, Scratch scratch,
+                                  const GemmShape& shape) {
+  if constexpr (has_scratch) {
+    if (shape.skips_zeros && multiply_skipping<Real, false>(block, scratch, shape.N, shape.K)) return;
+    if (shape.packs) return multiply_packing(block, scratch.as<Real>(), shape);
+    return multiply_ahead(block, shape);
+  }
+  shape.piece > 0 ? multiply_ahead(block, shape) : multiply_in_place(block, tiles, shape);
+}
+
+template <typename Real, bool has_scratch>
+FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Real* bias, const Real* other, Scratch scratch,
                                  const GemmShape& shape, int64_t task) {
   // Row by row within a panel of B, which the tasks of a thread then share: threads divide the larger operand between them.
   const int64_t row_task = task % shape.row_tasks, column_task = task / shape.row_tasks % shape.column_tasks;
@@ -310,34 +431,28 @@ FASTNN_INLINE void multiply_task(Real* c, const Real* a, const Real* b, const Re
                             rows,
                             n,
                             columns};
-    if constexpr (packs) {
-      multiply_packing(block, scratch, shape);
-    } else if (shape.piece > 0) {
-      multiply_ahead(block, shape);
-    } else {
-      multiply_in_place(block, tiles, shape);
-    }
+    multiply_block<Real, has_scratch>(block, tiles, scratch, shape);
     finish(shape.epilogue, c, other, block.c - c, rows, columns, shape.N);
   }
 }
 
 template <typename Real>
 void multiply(Real* c, const Real* a, const Real* b, const GemmShape& shape, int64_t task) {
-  multiply_task<Real, false>(c, a, b, nullptr, nullptr, nullptr, shape, task);
+  multiply_task<Real, false>(c, a, b, nullptr, nullptr, {}, shape, task);
 }
 template <typename Real>
 void multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, const Real* other, const GemmShape& shape,
                    int64_t task) {
-  multiply_task<Real, false>(c, a, b, bias, other, nullptr, shape, task);
+  multiply_task<Real, false>(c, a, b, bias, other, {}, shape, task);
 }
 template <typename Real>
 void pack_multiply(Real* c, const Real* a, const Real* b, Scratch scratch, const GemmShape& shape, int64_t task) {
-  multiply_task<Real, true>(c, a, b, nullptr, nullptr, scratch.as<Real>(), shape, task);
+  multiply_task<Real, true>(c, a, b, nullptr, nullptr, scratch, shape, task);
 }
 template <typename Real>
 void pack_multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, const Real* other, Scratch scratch,
                         const GemmShape& shape, int64_t task) {
-  multiply_task<Real, true>(c, a, b, bias, other, scratch.as<Real>(), shape, task);
+  multiply_task<Real, true>(c, a, b, bias, other, scratch, shape, task);
 }
 
 }  // namespace

@@ -33,7 +33,8 @@
 //            biases cost no task of their own, and its one large kernel is shared out. A product has steps of its own: pack,
 //            then for each few rows of the parameter multiply and, while the gradient is in the cache, update: adam, where there are
 //            registers for it, each tile beside the products of the next, because roots and quotients have a unit of their own.
-// Numerics   elementwise; alpha is worked out in double. A product has the bits of dense_backward_kernel.
+// Numerics   elementwise; alpha is worked out in double. A product has the bits of dense_backward_kernel; of up to 128 rows the zeros of
+//            x are left out of it as in matmul.
 // Cost       sgd 2 flop (with momentum 4, nesterov 5) and 3 elements (with momentum 5) moved per element; adam 12 and 7 (amsgrad
 //            13 and 9); rmsprop 8 and 5, two more elements for each option; adagrad 6 and 5; lion 7 and 5.
 // Source     Kingma and Ba, "Adam", 2015, in Keras's form (epsilon beside the uncorrected root, "epsilon hat" in the paper);

@@ -1,6 +1,7 @@
 #include "ops/optimizer.h"
 #include "ops/packed_gemm.h"
-#include "simd/vec.h"
+#include "simd/nonzero.h"
+#include "simd/transpose.h"
 
 namespace fastnn::FASTNN_ISA {
 
@@ -86,7 +87,7 @@ struct Sgd : Rule<Element> {
     Real* new_p = at.new_parameter(k, first);
     const Real* p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
-    return [=, this](int64_t i, Vec<Real> g, auto lanes)
+    return [=, *this](int64_t i, Vec<Real> g, auto lanes)
                __attribute__((always_inline)) { lanes.store(new_p + i, fma(minus_rate, g, decayed.of(lanes.load(p + i)))); };
   }
 };
@@ -103,7 +104,7 @@ struct Momentum : Rule<Element> {
     Real *new_velocity = at.new_state(0, place), *new_p = at.new_parameter(k, first);
     const Real *velocity = at.state(1, place), *p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
-    return [=, this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
+    return [=, *this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> step = minus_rate * g;
       const Vec<Real> v = fma(momentum, lanes.load(velocity + i), step);
       lanes.store(new_velocity + i, v);
@@ -135,7 +136,7 @@ struct Adam : Rule<Element> {
     const Real *old_m = at.state(2, place), *old_v = at.state(3, place), *p = at.parameter(k, first);
     const Real* old_max = amsgrad ? at.state(4, place) : nullptr;
     const Decay<Real> decayed(shape, k, rate);
-    return [=, this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
+    return [=, *this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
       Vec<Real> m = lanes.load(old_m + i), v = lanes.load(old_v + i);
       m = fma(g - m, new_in_m, m);
       v = fma(g * g - v, new_in_v, v);
@@ -171,7 +172,7 @@ struct RmsProp : Rule<Element> {
     const Real* old_m = centered ? at.state(2, place) : nullptr;
     const Real* velocity = has_momentum ? at.state(3, place) : nullptr;
     const Decay<Real> decayed(shape, k, rate);
-    return [=, this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
+    return [=, *this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
       Vec<Real> v = lanes.load(old_v + i);
       v = fma(g * g - v, added, v);
       lanes.store(new_v + i, v);
@@ -203,7 +204,7 @@ struct Adagrad : Rule<Element> {
     Real *new_a = at.new_state(0, place), *new_p = at.new_parameter(k, first);
     const Real *old_a = at.state(1, place), *p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
-    return [=, this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
+    return [=, *this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> a = fma(g, g, lanes.load(old_a + i));
       lanes.store(new_a + i, a);
       lanes.store(new_p + i, decayed.of(lanes.load(p + i)) - lr * g / sqrt(a + epsilon));
@@ -227,7 +228,7 @@ struct Lion : Rule<Element> {
     Real *new_m = at.new_state(0, place), *new_p = at.new_parameter(k, first);
     const Real *old_m = at.state(1, place), *p = at.parameter(k, first);
     const Decay<Real> decayed(shape, k, rate);
-    return [=, this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
+    return [=, *this](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) {
       const Vec<Real> m = lanes.load(old_m + i), sum = fma(m, kept, g * new_in_sum);
       // 0 * sum is 0, or NaN as sum is.
       Vec<Real> step = select<Real>(sum > zero<Real>(), lr, select<Real>(sum < zero<Real>(), -lr, zero<Real>() * sum));
@@ -286,6 +287,9 @@ FASTNN_INLINE void fetch_rows(const Part& part, int64_t corner, int64_t rows, in
   }
 }
 
+constexpr int64_t kMarkedSamples = 128;  // the most that a product of marked numbers sums
+constexpr int kMarkedPanels = 4;         // at a time, so that no product waits for the last: fewer do not pay for the marks
+
 constexpr int kBesideRows = 12;                                           // whose sums leave registers for an update
 static_assert(kVectorRegisters != 32 || kBesideRows <= kSideBySideRows);  // multiply_panel knows no more
 
@@ -324,16 +328,92 @@ __attribute__((noinline)) void multiply_beside(const PackedTile<Real>& t, const 
   }
 }
 
+// A tile's rows, K apart, and marks of their numbers that are not 0.
+template <typename Real>
+struct MarkedRows {
+  int64_t K, rows;
+  uint64_t marks[kSideBySideRows][kMarkedSamples / kMarks];
+  Real numbers[kSideBySideRows * kMarkedSamples];
+
+  // Of a packed tile, [k][row]; false, and nothing is taken, where the products of all its numbers take no longer.
+  FASTNN_INLINE bool take(const Real* tile, int64_t tile_rows, int64_t tile_K) {
+    K = tile_K, rows = tile_rows;
+    int64_t nonzero = 0;
+    for (int64_t i = 0; i < rows * K; i += kMarks) {
+      nonzero += count_of(marks_of(tile + i, rows * K - i < kMarks ? rows * K - i : kMarks));
+    }
+    if (4 * nonzero > 3 * rows * K) return false;
+    transpose(numbers, K, tile, rows, K, rows);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t k = 0; k < K; k += kMarks) {
+        marks[r][k / kMarks] = marks_of(numbers + r * K + k, K - k < kMarks ? K - k : kMarks);
+      }
+    }
+    return true;
+  }
+};
+
+// Updates some panels' columns of the rows, from sums of marked products: b is their first panel, `corner` their first element.
+template <typename Real, int panels, typename Part>
+__attribute__((noinline)) void update_marked(const MarkedRows<Real>& tile, const Real* b, const Part& part_of_all,
+                                             int64_t corner, int64_t N) {
+  constexpr int64_t panel = kTileColumns<Real>, kAhead = 2;
+  constexpr int vectors = panels * kTileVectors, lanes = kLanes<Real>;
+  const Part part = part_of_all;  // in registers, because what it writes may not be it
+  const int64_t K = tile.K, words = (K + kMarks - 1) / kMarks;
+  for (int64_t r = 0; r < tile.rows; ++r, corner += N) {
+    Vec<Real> sum[vectors];
+    FASTNN_UNROLL
+    for (int v = 0; v < vectors; ++v) {
+      sum[v] = zero<Real>();
+      part(corner + kAhead * N + v * lanes, zero<Real>(), FetchedLanes{});
+    }
+    for (int64_t word = 0; word < words; ++word) {
+      const Real *const numbers = tile.numbers + r * K + word * kMarks, *const rows_of_b = b + word * kMarks * panel;
+      add_marked<Real, vectors>(
+          sum, tile.marks[r][word], [&](int64_t i) __attribute__((always_inline)) { return numbers[i]; },
+          [&](int64_t i, int v) __attribute__((always_inline)) {
+            return load(rows_of_b + i * panel + v / kTileVectors * K * panel + v % kTileVectors * lanes);
+          });
+    }
+    FASTNN_UNROLL
+    for (int v = 0; v < vectors; ++v) part(corner + v * lanes, sum[v], AllLanes{});
+  }
+}
+
+// The rows with all their columns. `sums` has room for a panel of them.
+template <typename Real, typename Part>
+FASTNN_INLINE void update_marked_rows(Real* sums, const MarkedRows<Real>& tile, const Real* b, const Part& part, int64_t corner,
+                                      int64_t N) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  int64_t n = 0;
+  for (; n + kMarkedPanels * panel <= N; n += kMarkedPanels * panel) {
+    update_marked<Real, kMarkedPanels>(tile, b + n * tile.K, part, corner + n, N);
+  }
+  for (; n < N; n += panel) {
+    const auto keep = [&](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) { lanes.store(sums + i, g); };
+    update_marked<Real, 1>(tile, b + n * tile.K, keep, 0, panel);
+    GradientTile<Real>{sums, corner + n, tile.rows, N - n < panel ? N - n : panel}.update(part, N);
+  }
+}
+
 // Of a parameter with N columns the tiles first..end, each updated beside the next. `sums` has room for two.
 template <typename Real, typename Part>
-FASTNN_INLINE void update_beside_products(Real* sums, const Real* a, const Real* b, const Part& part,
+FASTNN_INLINE void update_beside_products(Real* sums, const Real* a, const Real* b, bool marks, const Part& part,
                                           const PackedGemmShape& shape, int64_t first, int64_t end) {
   constexpr int64_t panel = kTileColumns<Real>;
   const TileHeights heights = tile_heights(shape.M, shape.height);
   GradientTile<Real> before{};
   Real* other = sums + shape.height * panel;
+  MarkedRows<Real> marked;
   for (int64_t tile = first; tile < end; ++tile) {
     const int64_t row = heights.first_row(tile), rows = heights[tile];
+    if (marks && marked.take(a + row * shape.K, rows, shape.K)) {
+      before.update(part, shape.N);
+      before = {};
+      update_marked_rows(sums, marked, b, part, (row - heights.first_row(first)) * shape.N, shape.N);
+      continue;
+    }
     for (int64_t n = 0; n < shape.N; n += panel) {
       const int64_t columns = shape.N - n < panel ? shape.N - n : panel;
       PackedTile<Real> t{};
@@ -357,23 +437,43 @@ FASTNN_INLINE void update_beside_products(Real* sums, const Real* a, const Real*
   before.update(part, shape.N);
 }
 
+// What the tasks that packed B have seen.
+template <typename Real>
+FASTNN_INLINE bool is_finite(const Real* workspace, const PackedGemmShape& shape) {
+  for (int64_t i = 0; i < shape.checks; ++i) {
+    if (workspace[shape.checks_begin + i] != 0) return false;
+  }
+  return true;
+}
+
 template <typename Update>
 void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, int64_t task) {
   using Real = typename Update::Real;
   const Update update(buffers, shape.update);
   const TileHeights heights = tile_heights(shape.product.M, shape.product.height);
-  const int64_t tile = task * shape.product.tile_block;
+  int64_t tile = task * shape.product.tile_block;
   const int64_t end = tile + shape.product.tile_block < heights.tiles ? tile + shape.product.tile_block : heights.tiles;
-  const int64_t N = shape.product.N, first = heights.first_row(tile) * N, count = heights.first_row(end) * N - first;
+  const int64_t N = shape.product.N, first = heights.first_row(tile) * N;
   Real* const gradient = scratch.as<Real>();
   const Real* const a = array<Real>(buffers, shape.workspace);
   const Real* const b = a + shape.product.b_begins;
   const auto part = update.part(shape.parameter, first, shape.update.places[shape.parameter] + first);
+  const bool marks =
+      shape.product.K <= kMarkedSamples && N >= kMarkedPanels * kTileColumns<Real> && is_finite(a, shape.product);
   if constexpr (Update::beside_products) {
-    update_beside_products(gradient, a, b, part, shape.product, tile, end);
+    update_beside_products(gradient, a, b, marks, part, shape.product, tile, end);
   } else {
-    multiply_packed_share<Real>(gradient, a, b, nullptr, nullptr, shape.product, {tile, end, 0, N});
-    update_row(part, 0, count, gradient);
+    MarkedRows<Real> marked;
+    for (int64_t corner = 0; tile < end; ++tile) {
+      const int64_t rows = heights[tile];
+      if (marks && marked.take(a + heights.first_row(tile) * shape.product.K, rows, shape.product.K)) {
+        update_marked_rows(gradient, marked, b, part, corner, N);
+      } else {
+        multiply_packed_share<Real>(gradient, a, b, nullptr, nullptr, shape.product, {tile, tile + 1, 0, N});
+        update_row(part, corner, rows * N, gradient);
+      }
+      corner += rows * N;
+    }
   }
 }
 
