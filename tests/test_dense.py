@@ -37,7 +37,7 @@ SIZES = [
 SEVERAL_PIECES = [(190, 1029, 150), (190, 150, 1029)]  # of what is summed over: an epilogue comes after the last
 FEW_ROWS = [(3, 530, 300), (30, 600, 530), (31, 530, 131)]
 # Where most numbers are 0 their products are left out, of 64 columns and 64 of what is summed at a time.
-MANY_ZEROS = [(16, 64, 256), (33, 130, 270), (100, 67, 300)]
+MANY_ZEROS = [(16, 64, 256), (33, 130, 270), (100, 67, 300), (500, 420, 330)]  # the last is packed first
 LONG = [(512, 16, 256), (600, 75, 275), (515, 257, 1029), (1100, 300, 80), (1100, 30, 700)]
 
 CASES = [
@@ -125,14 +125,15 @@ def test_dense_refuses(refused: Any) -> None:
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("share", [0, 0.02, 0.2, 0.45, 0.7])
 @pytest.mark.parametrize("op", ["dense", "dense_backward_input"])
-def test_rows_of_zeros_have_the_bits_of_the_same_rows_alone(op: str, share: float, dtype: str, isa: str) -> None:
+@pytest.mark.parametrize("rows", [60, 560])
+def test_rows_of_zeros_have_the_bits_of_the_same_rows_alone(rows: int, op: str, share: float, dtype: str, isa: str) -> None:
     """Fewer than 16 rows are not looked through for zeros."""
     rng = np.random.default_rng(7)
-    x = sparse(share, 60, 200).make(rng).astype(dtype)
-    w = normal(*((200, 300) if op == "dense" else (300, 200))).make(rng).astype(dtype)
+    x = sparse(share, rows, 420).make(rng).astype(dtype)
+    w = normal(*((420, 330) if op == "dense" else (330, 420))).make(rng).astype(dtype)
     with forced(isa=isa, threads=1):
         whole = _core.execute(op, [x, w], {}, None)[0]
-        parts = [_core.execute(op, [x[i : i + 10], w], {}, None)[0] for i in range(0, 60, 10)]
+        parts = [_core.execute(op, [x[i : i + 10], w], {}, None)[0] for i in range(0, rows, 10)]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 
@@ -140,11 +141,12 @@ def test_rows_of_zeros_have_the_bits_of_the_same_rows_alone(op: str, share: floa
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("op", ["dense", "dense_backward_input"])
-def test_zeros_times_what_is_not_finite_are_not_left_out(op: str, bad: float, dtype: str, isa: str) -> None:
-    x = np.zeros((32, 150), dtype)
+@pytest.mark.parametrize("rows", [32, 560])
+def test_zeros_times_what_is_not_finite_are_not_left_out(rows: int, op: str, bad: float, dtype: str, isa: str) -> None:
+    x = np.zeros((rows, 450), dtype)
     x[:, ::7] = 1
-    w = np.ones((150, 260), dtype)
-    w[65, 3] = w[149, 259] = w[63, 100] = bad  # of x, 63 is not 0
+    w = np.ones((450, 260), dtype)
+    w[65, 3] = w[449, 259] = w[63, 100] = bad  # of x, 63 is not 0
     with forced(isa=isa, threads=1):
         y = _core.execute(op, [x, w if op == "dense" else np.ascontiguousarray(w.T)], {}, None)[0]
     with np.errstate(invalid="ignore"):

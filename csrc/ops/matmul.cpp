@@ -56,13 +56,12 @@ bool pays_to_fetch(int64_t M, int64_t N, int64_t K, int64_t item) {
 
 bool is_plain(const GemmOptions& options) { return options.bias == kNoOperand && options.epilogue == Epilogue::none; }
 
-// A row is looked through once for each 64 columns, and what it meets is copied once for all rows.
-constexpr int64_t kSkippingRows = 64;  // of a task, at most
+// A row is looked through once for each few columns, and what it meets is copied once for all rows.
 bool pays_to_look_for_zeros(int64_t M, int64_t N, int64_t K, const GemmOptions& options) {
-  return !options.transpose_a && M >= 16 && M <= 2 * kSkippingRows && N >= 4 * kSkippingColumns && K >= kMarks;
+  return !options.transpose_a && M >= 16 && N >= 4 * kSkippingColumns && K >= kMarks;
 }
 size_t skipping_scratch(int64_t rows, int64_t K, int64_t item) {
-  return static_cast<size_t>((kMarks + rows) * kSkippingColumns * item + rows * divide_up(K, kMarks) * 8);
+  return static_cast<size_t>((kMarks + kSkippingRows) * kSkippingColumns * item + rows * divide_up(K, kMarks) * 8);
 }
 
 KernelPlan two_steps(KernelStep pack, KernelStep multiply, size_t workspace_bytes) {
@@ -81,7 +80,10 @@ int64_t cached_columns(int64_t panel, int64_t piece, DType dtype) {
 KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, const GemmOptions& options) {
   const GemmKernels& kernels = gemm_kernels(isa);
   const bool is_double = dtype == DType::float64;
-  auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, options);
+  GemmOptions packed = options;
+  packed.skips_zeros = pays_to_look_for_zeros(M, N, K, options);
+  auto [shape, pack, workspace_bytes] = pack_gemm(isa, dtype, M, N, K, packed);
+  shape.skips_zeros = packed.skips_zeros;
   const int64_t tiles = divide_up(M, shape.height);
   shape.column_block = cached_columns(kernels.tile_columns[is_double], shape.piece, dtype);
   const int64_t column_tasks = divide_up(N, shape.column_block);
@@ -90,7 +92,9 @@ KernelPlan plan_packed_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t 
   shape.epilogue = options.epilogue;
   const bool plain = is_plain(options);
   const auto& kernel = plain ? kernels.multiply_packed : kernels.multiply_packed_bias;
-  KernelStep multiply = kernel_step(kernel[is_double], shape.row_tasks * column_tasks, shape);
+  const int64_t scratch_rows = shape.tile_block * shape.height;
+  KernelStep multiply = kernel_step(kernel[is_double], shape.row_tasks * column_tasks, shape,
+                                    shape.skips_zeros ? skipping_scratch(scratch_rows, K, item_size(dtype)) : 0);
   pack.operands = {options.workspace, shape.a_tasks > 0 ? 1 : kNoOperand, 2};
   multiply.operands = {0, options.workspace, 1};
   if (!plain) multiply.operands.insert(multiply.operands.end(), {options.bias, options.other});
@@ -189,8 +193,10 @@ PackedGemm pack_gemm(Isa isa, DType dtype, int64_t M, int64_t N, int64_t K, Gemm
   const int64_t b_tasks = packs_b ? divide_up(options.transpose_b ? N : K, shape.b_block) * shape.b_parts : 0;
   shape.b_begins = shape.a_tasks == 0 ? 0 : divide_up(options.transpose_a ? M * K : M * shape.a_row, kGap) * kGap;
   shape.piece = divide_up(K, at_least_one(divide_up(K, options.transpose_a ? 1024 : 512)));
-  shape.checks_begin = shape.b_begins + (packs_b ? divide_up(N, panel) * panel * K : 0);
-  shape.checks = options.checks_b ? b_tasks : 0;
+  // Where zeros are skipped, columns are read that B does not have, behind its last.
+  const int64_t columns = divide_up(N, panel) * panel + (options.skips_zeros ? kSkippingColumns : 0);
+  shape.checks_begin = shape.b_begins + (packs_b ? columns * K : 0);
+  shape.checks = options.skips_zeros ? b_tasks : 0;
   const int64_t elements = shape.checks_begin + shape.checks;
   return {shape, kernel_step(kernels.pack[is_double], shape.a_tasks + b_tasks, shape), static_cast<size_t>(elements * item)};
 }
@@ -229,7 +235,8 @@ KernelPlan plan_gemm(Isa isa, DType dtype, GemmBatch batch, int64_t M, int64_t N
   // Blocks of C make tasks of some 20 microseconds. Small products are cut finer so that there is work for several threads,
   // unless there are many of them: columns first, because every block of rows packs the same panel of B again.
   const bool many = batch.count >= 8;
-  shape.skips_zeros = batch.count == 1 && !options.transpose_b && pays_to_look_for_zeros(M, N, K, options);
+  shape.skips_zeros = batch.count == 1 && !options.transpose_b && (fetches || M <= 2 * kSkippingRows) &&
+                      pays_to_look_for_zeros(M, N, K, options);
   shape.column_block = !many && !shape.skips_zeros && (M * N <= 64 * 64 || (M <= 56 && N < 16 * 64)) ? 32 : 64;
   shape.column_tasks = divide_up(N, shape.column_block);
   const int64_t most = packs ? 168 : 56,

@@ -17,8 +17,8 @@
 // Requires   float or double.
 // Edges      K = 0 gives bias or 0. NaN and infinities propagate as in the sum.
 // Tasks      blocks of rows times blocks of columns of each matrix, or several small matrices.
-// Numerics   one chain of fused multiply-adds over k in order: |error| <= K eps sum |a||b|. A row's bits do not depend on M. Of 16 to
-//            128 rows of A the products of zeros are left out of it where there are many and what they would meet is finite: that changes
+// Numerics   one chain of fused multiply-adds over k in order: |error| <= K eps sum |a||b|. A row's bits do not depend on M. Of 16 or
+//            more rows of A the products of zeros are left out of it where there are many and what they would meet is finite: that changes
 //            no bit, but perhaps the sign of a 0 in C.
 // Cost       2 M N K flop; M K + K N + M N elements.
 // Source     Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008. At the sizes of small networks
@@ -62,8 +62,8 @@ struct GemmShape {
   Epilogue epilogue;
 };
 
-// Where products of zeros are left out: of B as much is copied at a time, rows and columns, and a word has as many marks.
-constexpr int64_t kMarks = 64, kSkippingColumns = 64;
+// Where products of zeros are left out: how many k have marks in one word, and how many rows and columns of C are summed at a time.
+constexpr int64_t kMarks = 64, kSkippingRows = 64, kSkippingColumns = 64;
 
 // B packed in a step of its own, in panels of columns, and perhaps with it a transposed A, in tiles of rows, [k][row] each, one after
 // the other. Another A is read where it lies, or from a copy if its rows lie in each other's way.
@@ -80,7 +80,7 @@ struct PackedGemmShape {
   int64_t piece;                                // of K, multiplied at a time
   int64_t tile_block, column_block, row_tasks;  // tiles and columns of C, per task
   bool turned;                                  // the result is written as (N, M)
-  bool skips_zeros;                             // of a turned product's B, where most numbers are 0
+  bool skips_zeros;                             // of A, where most numbers are 0, or of a turned product's B
   Epilogue epilogue;
 };
 
@@ -108,7 +108,7 @@ struct GemmOptions {
   size_t other = kNoOperand;  // the epilogue's
   size_t workspace = 3;       // the op's first
   int tile_rows = 0;          // of what pack_gemm packs, at most; 0: what suits the kernels
-  bool checks_b = false;      // what pack_gemm packs, which is not transposed
+  bool skips_zeros = false;   // of what pack_gemm packs B for: whether B is finite is checked
 };
 // A product that packs its operands, or with `packs_b` false only A, in a step of its own, up to that step. Whoever multiplies
 // sets tile_block, column_block and row_tasks.

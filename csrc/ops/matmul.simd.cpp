@@ -70,7 +70,7 @@ FASTNN_INLINE Ahead next_panel(const Block<Real>& block, const GemmShape& shape,
 
 // The few rows of the block meet a piece of a panel of B where it lies, fetched beside the one before.
 template <typename Real>
-FASTNN_INLINE void multiply_ahead(const Block<Real>& block, const GemmShape& shape) {
+__attribute__((noinline)) void multiply_ahead(const Block<Real>& block, const GemmShape& shape) {
   constexpr int64_t panel = kTileColumns<Real>;
   const StridedTiles<Real> tiles(shape.a_row, shape.N, block.rows, rows_beside(shape));
   Tile<Real> t;
@@ -141,89 +141,100 @@ FASTNN_INLINE void multiply_packing(const Block<Real>& block, Real* scratch, con
 // Marks of the K numbers of each row, those of kMarks k of all rows side by side; or false, if so many eighths of the numbers or more are
 // not 0. Where none is 0, the first rows have told.
 template <typename Real>
-FASTNN_INLINE bool mark_rows(uint64_t* marks, const Real* a, int64_t rows, int64_t K, int64_t eighths) {
+FASTNN_INLINE bool mark_rows(uint64_t* marks, const Real* a, int64_t a_row, int64_t rows, int64_t K, int64_t eighths) {
   int64_t nonzero = 0;
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t k = 0, word = r; k < K; k += kMarks, word += rows) {
-      marks[word] = marks_of(a + r * K + k, K - k < kMarks ? K - k : kMarks);
+      marks[word] = marks_of(a + r * a_row + k, K - k < kMarks ? K - k : kMarks);
       nonzero += count_of(marks[word]);
     }
-    if (8 * nonzero > (eighths * (r + 1) + rows) * K) return false;
+    if (16 * nonzero > (2 * eighths * (r + 1) + rows) * K) return false;
   }
   return 8 * nonzero < eighths * rows * K;
 }
 
-// Rows and columns of B, side by side: those from k and n on. Whether they are finite.
-template <typename Real, bool transposed>
+// How rows of B, one for each k, lie: N apart, as columns of memory, or packed.
+enum class Lies : uint8_t { in_rows, in_columns, in_panels };
+
+// Rows and columns of B, side by side. Whether they are finite.
+template <typename Real, Lies lies>
 FASTNN_INLINE bool copy_block(Real* to, int64_t width, const Real* b, int64_t N, int64_t K, int64_t rows, int64_t columns) {
+  constexpr bool turned = lies == Lies::in_columns;
   Finiteness<Real> seen;
-  if constexpr (transposed) transpose(to, width, b, K, columns, rows);
+  if constexpr (turned) transpose(to, width, b, K, columns, rows);
   for (int64_t k = 0; k < rows; ++k, to += width) {
     for_each_vector<Real>(columns, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-      const Vec<Real> v = lanes.load(transposed ? to + i : b + k * N + i);
+      const Vec<Real> v = lanes.load(turned ? to + i : b + k * N + i);
       seen.see(v);
-      if constexpr (!transposed) lanes.store(to + i, v);
+      if constexpr (!turned) lanes.store(to + i, v);
     });
   }
   return seen.of_all();
 }
 
-// The block without the products of zeros: kMarks rows of some columns of B are copied to where each row of A then finds the few that it
-// needs, in the first-level cache, and what takes their place is fetched meanwhile. False, and nothing is done, where A has few zeros.
-template <typename Real, bool b_transposed>
-FASTNN_INLINE bool multiply_skipping(const Block<Real>& block, Scratch scratch, int64_t N, int64_t K) {
+// The block without the products of zeros. Each row of A finds the few rows of B that it needs, kMarks k of some columns, in the first-level
+// cache, to which they are copied if they are not packed; what takes their place is fetched meanwhile. False, and nothing is done, where A
+// has few zeros.
+template <typename Real, Lies lies>
+__attribute__((noinline)) bool multiply_skipping(const Block<Real>& block, int64_t a_row, Scratch scratch, int64_t N,
+                                                 int64_t K) {
   constexpr int lanes = kLanes<Real>, vectors = kSkippingColumns / lanes < 8 ? kSkippingColumns / lanes : 8;
-  constexpr int64_t width = vectors * lanes;
-  const int64_t rows = block.rows;
+  constexpr int64_t width = vectors * lanes, panel = kTileColumns<Real>, item = sizeof(Real);
+  constexpr bool copies = lies != Lies::in_panels;
   Real *const copy = scratch.as<Real>(), *const sums = copy + kMarks * kSkippingColumns;
-  auto* const marks = reinterpret_cast<uint64_t*>(sums + rows * kSkippingColumns);
-  if (!mark_rows(marks, block.a, rows, K, b_transposed ? 3 : 4)) return false;  // to turn B takes longer
+  auto* const marks = reinterpret_cast<uint64_t*>(sums + kSkippingRows * kSkippingColumns);
+  const int64_t eighths = lies == Lies::in_columns ? 3 : 4;  // to turn them takes longer
+  if (!mark_rows(marks, block.a, a_row, block.rows, K, eighths)) return false;
   const auto b_at = [&](int64_t k, int64_t n) {
-    return block.b + (b_transposed ? (block.n + n) * K + k : k * N + block.n + n);
+    return block.b + (lies == Lies::in_rows ? k * N + block.n + n : (block.n + n) * K + (copies ? k : k * panel));
   };
-  const auto ahead_of = [&](int64_t k, int64_t n, int64_t k_count, int64_t n_count) {
-    const int64_t item = sizeof(Real);
-    return b_transposed ? Ahead(b_at(k, n), k_count * item, K * item, n_count, rows)
-                        : Ahead(b_at(k, n), n_count * item, N * item, k_count, rows);
-  };
-  const auto length = [&](int64_t k) { return K - k < kMarks ? K - k : kMarks; };
+  const auto k_at = [&](int64_t k) { return K - k < kMarks ? K - k : kMarks; };
   const auto columns_at = [&](int64_t n) { return block.columns - n < width ? block.columns - n : width; };
-  for (int64_t n = 0; n < block.columns; n += width) {
-    const int64_t columns = columns_at(n);
-    for (int64_t r = 0; r < rows; ++r) {
-      for_each_vector<Real>(columns, [&](int64_t i, auto some) __attribute__((always_inline)) {
-        some.store(sums + r * width + i, block.bias == nullptr ? zero<Real>() : some.load(block.bias + n + i));
-      });
-    }
-    for (int64_t k = 0; k < K; k += kMarks) {
-      const bool finite = copy_block<Real, b_transposed>(copy, width, b_at(k, n), N, K, length(k), columns);
-      const uint64_t all = finite ? 0 : ~uint64_t{0} >> (kMarks - length(k));
-      Ahead ahead;
-      if (k + kMarks < K) {
-        ahead = ahead_of(k + kMarks, n, length(k + kMarks), columns);
-      } else if (n + width < block.columns) {
-        ahead = ahead_of(0, n + width, length(0), columns_at(n + width));
+  const auto copy_ahead = [&](int64_t k, int64_t n, int64_t rows) {
+    if (!copies || n >= block.columns) return Ahead();
+    return lies == Lies::in_columns ? Ahead(b_at(k, n), k_at(k) * item, K * item, columns_at(n), rows)
+                                    : Ahead(b_at(k, n), columns_at(n) * item, N * item, k_at(k), rows);
+  };
+  for (int64_t row = 0; row < block.rows; row += kSkippingRows) {
+    const int64_t end = row + kSkippingRows < block.rows ? row + kSkippingRows : block.rows;
+    for (int64_t n = 0; n < block.columns; n += width) {
+      const int64_t columns = columns_at(n);
+      for (int64_t r = row; r < end; ++r) {
+        for_each_vector<Real>(columns, [&](int64_t i, auto some) __attribute__((always_inline)) {
+          some.store(sums + (r - row) * width + i, block.bias == nullptr ? zero<Real>() : some.load(block.bias + n + i));
+        });
       }
-      for (int64_t r = 0; r < rows; ++r) {
-        ahead.fetch();
-        const uint64_t marked = marks[k / kMarks * rows + r] | all;
-        if (marked == 0) continue;
-        Real* const at = sums + r * width;
-        Vec<Real> sum[vectors];
-        FASTNN_UNROLL
-        for (int v = 0; v < vectors; ++v) sum[v] = load(at + v * lanes);
-        const Real* const numbers = block.a + r * K + k;
-        add_marked<Real, vectors>(
-            sum, marked, [&](int64_t i) __attribute__((always_inline)) { return numbers[i]; },
-            [&](int64_t i, int v) __attribute__((always_inline)) { return load(copy + i * width + v * lanes); });
-        FASTNN_UNROLL
-        for (int v = 0; v < vectors; ++v) store(at + v * lanes, sum[v]);
+      const uint64_t* words = marks + row;
+      for (int64_t k = 0; k < K; k += kMarks, words += block.rows) {
+        const Real* const b = copies ? copy : b_at(k, n);
+        const bool finite = !copies || copy_block<Real, lies>(copy, width, b_at(k, n), N, K, k_at(k), columns);
+        const uint64_t all = finite ? 0 : ~uint64_t{0} >> (kMarks - k_at(k));
+        const bool more = k + kMarks < K;
+        Ahead ahead = copy_ahead(more ? k + kMarks : 0, more ? n : n + width, end - row);
+        const Real* numbers = block.a + row * a_row + k;
+        Real* at = sums;
+        for (int64_t r = 0; r < end - row; ++r, numbers += a_row, at += width) {
+          ahead.fetch();
+          const uint64_t marked = words[r] | all;
+          if (marked == 0) continue;
+          Vec<Real> sum[vectors];
+          FASTNN_UNROLL
+          for (int v = 0; v < vectors; ++v) sum[v] = load(at + v * lanes);
+          add_marked<Real, vectors>(
+              sum, marked, [&](int64_t i) __attribute__((always_inline)) { return numbers[i]; },
+              [&](int64_t i, int v) __attribute__((always_inline)) {
+                constexpr int in_panel = panel / lanes;
+                return load(b + (copies ? i * width + v * lanes : i * panel + v / in_panel * K * panel + v % in_panel * lanes));
+              });
+          FASTNN_UNROLL
+          for (int v = 0; v < vectors; ++v) store(at + v * lanes, sum[v]);
+        }
       }
-    }
-    for (int64_t r = 0; r < rows; ++r) {
-      for_each_vector<Real>(columns, [&](int64_t i, auto some) __attribute__((always_inline)) {
-        some.store(block.c + r * N + n + i, some.load(sums + r * width + i));
-      });
+      for (int64_t r = row; r < end; ++r) {
+        for_each_vector<Real>(columns, [&](int64_t i, auto some) __attribute__((always_inline)) {
+          some.store(block.c + r * N + n + i, some.load(sums + (r - row) * width + i));
+        });
+      }
     }
   }
   return true;
@@ -266,14 +277,23 @@ FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape,
   }
 }
 
+// What a task packs of B: lines of memory, and k of each.
+struct LinesOfB {
+  int64_t first, end, k, length;
+  FASTNN_INLINE LinesOfB(const PackedGemmShape& shape, int64_t task) {
+    const int64_t parts = shape.b_transposed ? shape.b_parts : 1, part = task % parts;
+    const int64_t lines = shape.b_transposed ? shape.N : shape.K;
+    first = task / parts * shape.b_block;
+    end = first + shape.b_block < lines ? first + shape.b_block : lines;
+    k = shape.K * part / parts, length = shape.K * (part + 1) / parts - k;
+  }
+};
+
 template <typename Real>
-FASTNN_INLINE void pack_b(Real* to, const Real* b, const PackedGemmShape& shape, int64_t task) {
+FASTNN_INLINE void pack_b(Real* to, const Real* b, const PackedGemmShape& shape, const LinesOfB& lines) {
   constexpr int64_t panel = kTileColumns<Real>;
-  const int64_t parts = shape.b_transposed ? shape.b_parts : 1, part = task % parts;
-  const int64_t first = task / parts * shape.b_block, lines = shape.b_transposed ? shape.N : shape.K;
-  const int64_t end = first + shape.b_block < lines ? first + shape.b_block : lines;
+  const auto [first, end, k, length] = lines;
   if (shape.b_transposed) {
-    const int64_t k = shape.K * part / parts, length = shape.K * (part + 1) / parts - k;
     for (int64_t n = first; n < end; n += panel) {
       transpose(to + n * shape.K + k * panel, panel, b + n * shape.K + k, shape.K, end - n < panel ? end - n : panel, length);
     }
@@ -288,14 +308,15 @@ FASTNN_INLINE void pack_b(Real* to, const Real* b, const PackedGemmShape& shape,
     }
   }
 }
-
-// What such a task packs of a B that is not transposed.
 template <typename Real>
-FASTNN_INLINE bool is_finite_block(const Real* b, const PackedGemmShape& shape, int64_t task) {
-  const int64_t first = task * shape.b_block, rows = shape.K - first < shape.b_block ? shape.K - first : shape.b_block;
+FASTNN_INLINE bool are_finite(const Real* b, const PackedGemmShape& shape, const LinesOfB& lines) {
+  const int64_t line = shape.b_transposed ? shape.K : shape.N, length = shape.b_transposed ? lines.length : shape.N;
   Finiteness<Real> seen;
-  for_each_vector<Real>(rows * shape.N, [&](int64_t i, auto lanes)
-                                            __attribute__((always_inline)) { seen.see(lanes.load(b + first * shape.N + i)); });
+  for (int64_t i = lines.first; i < lines.end; ++i) {
+    const Real* const from = b + i * line + (shape.b_transposed ? lines.k : 0);
+    for_each_vector<Real>(length,
+                          [&](int64_t j, auto lanes) __attribute__((always_inline)) { seen.see(lanes.load(from + j)); });
+  }
   return seen.of_all();
 }
 
@@ -305,8 +326,9 @@ void pack(Real* to, const Real* a, const Real* b, const PackedGemmShape& shape, 
     pack_a(to, a, shape, task);
   } else {
     task -= shape.a_tasks;
-    pack_b(to + shape.b_begins, b, shape, task);
-    if (shape.checks > 0) to[shape.checks_begin + task] = is_finite_block(b, shape, task) ? 0 : 1;
+    const LinesOfB lines(shape, task);
+    pack_b(to + shape.b_begins, b, shape, lines);
+    if (shape.checks > 0) to[shape.checks_begin + task] = are_finite(b, shape, lines) ? 0 : 1;
   }
 }
 
@@ -321,16 +343,30 @@ FASTNN_INLINE int64_t first_row(const PackedGemmShape& shape, const Share& share
 }
 
 template <typename Real>
-void multiply_packed_bias(Real* c, const Real* packed, const Real* a, const Real* bias, const Real* other,
+void multiply_packed_bias(Real* c, const Real* packed, const Real* a, const Real* bias, const Real* other, Scratch scratch,
                           const PackedGemmShape& shape, int64_t task) {
   const Share share = share_of(shape, task);
-  const int64_t at = first_row(shape, share) * shape.N;
-  multiply_packed_share(c + at, shape.a_tasks == 0 ? a : packed, packed + shape.b_begins, bias,
-                        other == nullptr ? nullptr : other + at, shape, share);
+  const int64_t first = first_row(shape, share), at = first * shape.N;
+  const Real* const rows_of_a = shape.a_tasks == 0 ? a : packed;
+  if (shape.skips_zeros && is_finite(packed, shape)) {
+    const int64_t rows = tile_heights(shape.M, shape.height).first_row(share.end) - first, columns = share.end_n - share.n;
+    const Block<Real> block{c + at + share.n,
+                            rows_of_a + first * shape.a_row,
+                            packed + shape.b_begins,
+                            bias == nullptr ? nullptr : bias + share.n,
+                            rows,
+                            share.n,
+                            columns};
+    if (multiply_skipping<Real, Lies::in_panels>(block, shape.a_row, scratch, shape.N, shape.K)) {
+      return finish(shape.epilogue, c, other, at + share.n, rows, columns, shape.N);
+    }
+  }
+  multiply_packed_share(c + at, rows_of_a, packed + shape.b_begins, bias, other == nullptr ? nullptr : other + at, shape,
+                        share);
 }
 template <typename Real>
-void multiply_packed(Real* c, const Real* packed, const Real* a, const PackedGemmShape& shape, int64_t task) {
-  multiply_packed_bias<Real>(c, packed, a, nullptr, nullptr, shape, task);
+void multiply_packed(Real* c, const Real* packed, const Real* a, Scratch scratch, const PackedGemmShape& shape, int64_t task) {
+  multiply_packed_bias<Real>(c, packed, a, nullptr, nullptr, scratch, shape, task);
 }
 // C^T, of which a panel is computed in scratch memory and transposed when it is done, B being packed or, where it is null, packed here.
 // Panels are whole: what stands in a column that is none stays in it.
@@ -342,7 +378,7 @@ void multiply_turned(Real* c, const Real* packed, const Real* a, const Real* b, 
   const int64_t first = first_row(shape, share), rows = tile_heights(shape.M, shape.height).first_row(share.end) - first;
   if (shape.skips_zeros) {
     const Block<Real> block{c + first, b, a, nullptr, shape.N, first, rows};
-    if (multiply_skipping<Real, true>(block, scratch, shape.M, shape.K)) {
+    if (multiply_skipping<Real, Lies::in_columns>(block, shape.K, scratch, shape.M, shape.K)) {
       return finish(shape.epilogue, c, other, first, shape.N, rows, shape.M);
     }
   }
@@ -398,7 +434,7 @@ template <typename Real, bool has_scratch>
 FASTNN_INLINE void multiply_block(const Block<Real>& block, const StridedTiles<Real>& tiles, Scratch scratch,
                                   const GemmShape& shape) {
   if constexpr (has_scratch) {
-    if (shape.skips_zeros && multiply_skipping<Real, false>(block, scratch, shape.N, shape.K)) return;
+    if (shape.skips_zeros && multiply_skipping<Real, Lies::in_rows>(block, shape.K, scratch, shape.N, shape.K)) return;
     if (shape.packs) return multiply_packing(block, scratch.as<Real>(), shape);
     return multiply_ahead(block, shape);
   }

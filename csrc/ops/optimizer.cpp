@@ -212,7 +212,7 @@ KernelPlan plan_update(const Call& call, Isa isa, const Layout& at, const Update
     if (C * U == 0) continue;
     const size_t workspace = buffers + plan.workspaces.size();
     PackedGemm packed = pack_gemm(isa, dtype, C, U, elements(call, at.pair(i)) / C,
-                                  {.transpose_a = true, .tile_rows = kernels.tile_rows, .checks_b = true});
+                                  {.transpose_a = true, .tile_rows = kernels.tile_rows, .skips_zeros = true});
     packed.pack.operands = {workspace, results + at.pair(i), results + at.pair(i) + 1};
     plan.workspaces.push_back(packed.workspace_bytes);
     plan.steps.push_back(std::move(packed.pack));
@@ -220,7 +220,7 @@ KernelPlan plan_update(const Call& call, Isa isa, const Layout& at, const Update
     // The first and the last tile of a task stand beside nothing.
     const int64_t least = kernels.beside_products ? divide_up(tiles, 24) : 1;
     packed.shape.tile_block = std::clamp<int64_t>(kUpdateChunk / (tile_rows * U), least, divide_up(tiles, 16));
-    const int64_t gradient = tile_rows * (kernels.beside_products ? 2 * kPackedColumns : std::max(U, kPackedColumns));
+    const int64_t gradient = tile_rows * (kernels.beside_products ? 2 : divide_up(U, kPackedColumns)) * kPackedColumns;
     plan.steps.push_back(kernel_step(kernels.product[is_double], divide_up(tiles, packed.shape.tile_block),
                                      ProductUpdateShape{shape, packed.shape, products[i], static_cast<int64_t>(workspace)},
                                      static_cast<size_t>(gradient) * item_size(dtype)));

@@ -336,7 +336,7 @@ struct MarkedRows {
   Real numbers[kSideBySideRows * kMarkedSamples];
 
   // Of a packed tile, [k][row]; false, and nothing is taken, where the products of all its numbers take no longer.
-  FASTNN_INLINE bool take(const Real* tile, int64_t tile_rows, int64_t tile_K) {
+  __attribute__((noinline)) bool take(const Real* tile, int64_t tile_rows, int64_t tile_K) {
     K = tile_K, rows = tile_rows;
     int64_t nonzero = 0;
     for (int64_t i = 0; i < rows * K; i += kMarks) {
@@ -353,10 +353,11 @@ struct MarkedRows {
   }
 };
 
-// Updates some panels' columns of the rows, from sums of marked products: b is their first panel, `corner` their first element.
+// Gives part(place, sum, lanes) the sums of marked products for some panels' columns of the rows: b is their first panel, `corner` the
+// place of their first sum, and rows are N apart.
 template <typename Real, int panels, typename Part>
-__attribute__((noinline)) void update_marked(const MarkedRows<Real>& tile, const Real* b, const Part& part_of_all,
-                                             int64_t corner, int64_t N) {
+__attribute__((noinline)) void sum_marked(const MarkedRows<Real>& tile, const Real* b, const Part& part_of_all, int64_t corner,
+                                          int64_t N) {
   constexpr int64_t panel = kTileColumns<Real>, kAhead = 2;
   constexpr int vectors = panels * kTileVectors, lanes = kLanes<Real>;
   const Part part = part_of_all;  // in registers, because what it writes may not be it
@@ -381,18 +382,38 @@ __attribute__((noinline)) void update_marked(const MarkedRows<Real>& tile, const
   }
 }
 
-// The rows with all their columns. `sums` has room for a panel of them.
+// Sums that are only kept.
+template <typename Real>
+struct Kept {
+  Real* sums;
+  template <typename Lanes>
+  FASTNN_INLINE void operator()(int64_t i, Vec<Real> sum, Lanes lanes) const {
+    lanes.store(sums + i, sum);
+  }
+};
+
+// All sums, in whole panels: rows are so many apart as those have columns.
+template <typename Real>
+void keep_marked(Real* sums, const MarkedRows<Real>& tile, const Real* b, int64_t columns) {
+  constexpr int64_t panel = kTileColumns<Real>;
+  int64_t n = 0;
+  for (; n + kMarkedPanels * panel <= columns; n += kMarkedPanels * panel) {
+    sum_marked<Real, kMarkedPanels>(tile, b + n * tile.K, Kept<Real>{sums}, n, columns);
+  }
+  for (; n < columns; n += panel) sum_marked<Real, 1>(tile, b + n * tile.K, Kept<Real>{sums}, n, columns);
+}
+
+// Updates the rows; `sums` has room for a panel of them.
 template <typename Real, typename Part>
-FASTNN_INLINE void update_marked_rows(Real* sums, const MarkedRows<Real>& tile, const Real* b, const Part& part, int64_t corner,
-                                      int64_t N) {
+FASTNN_INLINE void update_marked(Real* sums, const MarkedRows<Real>& tile, const Real* b, const Part& part, int64_t corner,
+                                 int64_t N) {
   constexpr int64_t panel = kTileColumns<Real>;
   int64_t n = 0;
   for (; n + kMarkedPanels * panel <= N; n += kMarkedPanels * panel) {
-    update_marked<Real, kMarkedPanels>(tile, b + n * tile.K, part, corner + n, N);
+    sum_marked<Real, kMarkedPanels>(tile, b + n * tile.K, part, corner + n, N);
   }
   for (; n < N; n += panel) {
-    const auto keep = [&](int64_t i, Vec<Real> g, auto lanes) __attribute__((always_inline)) { lanes.store(sums + i, g); };
-    update_marked<Real, 1>(tile, b + n * tile.K, keep, 0, panel);
+    keep_marked(sums, tile, b + n * tile.K, panel);
     GradientTile<Real>{sums, corner + n, tile.rows, N - n < panel ? N - n : panel}.update(part, N);
   }
 }
@@ -411,7 +432,7 @@ FASTNN_INLINE void update_beside_products(Real* sums, const Real* a, const Real*
     if (marks && marked.take(a + row * shape.K, rows, shape.K)) {
       before.update(part, shape.N);
       before = {};
-      update_marked_rows(sums, marked, b, part, (row - heights.first_row(first)) * shape.N, shape.N);
+      update_marked(sums, marked, b, part, (row - heights.first_row(first)) * shape.N, shape.N);
       continue;
     }
     for (int64_t n = 0; n < shape.N; n += panel) {
@@ -437,15 +458,6 @@ FASTNN_INLINE void update_beside_products(Real* sums, const Real* a, const Real*
   before.update(part, shape.N);
 }
 
-// What the tasks that packed B have seen.
-template <typename Real>
-FASTNN_INLINE bool is_finite(const Real* workspace, const PackedGemmShape& shape) {
-  for (int64_t i = 0; i < shape.checks; ++i) {
-    if (workspace[shape.checks_begin + i] != 0) return false;
-  }
-  return true;
-}
-
 template <typename Update>
 void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, int64_t task) {
   using Real = typename Update::Real;
@@ -463,16 +475,19 @@ void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, 
   if constexpr (Update::beside_products) {
     update_beside_products(gradient, a, b, marks, part, shape.product, tile, end);
   } else {
+    constexpr int64_t panel = kTileColumns<Real>;
+    const int64_t in_panels = (N + panel - 1) / panel * panel;
     MarkedRows<Real> marked;
     for (int64_t corner = 0; tile < end; ++tile) {
       const int64_t rows = heights[tile];
-      if (marks && marked.take(a + heights.first_row(tile) * shape.product.K, rows, shape.product.K)) {
-        update_marked_rows(gradient, marked, b, part, corner, N);
+      const bool is_marked = marks && marked.take(a + heights.first_row(tile) * shape.product.K, rows, shape.product.K);
+      if (is_marked) {
+        keep_marked(gradient, marked, b, in_panels);
       } else {
         multiply_packed_share<Real>(gradient, a, b, nullptr, nullptr, shape.product, {tile, tile + 1, 0, N});
-        update_row(part, corner, rows * N, gradient);
       }
-      corner += rows * N;
+      const int64_t lines = is_marked ? rows : 1, length = is_marked ? N : rows * N;
+      for (int64_t i = 0; i < lines; ++i, corner += length) update_row(part, corner, length, gradient + i * in_panels);
     }
   }
 }

@@ -22,6 +22,15 @@ FASTNN_INLINE void multiply_panel(const PackedTile<Real>& t, int64_t rows, int64
   }
 }
 
+// What the tasks that packed B have seen.
+template <typename Real>
+FASTNN_INLINE bool is_finite(const Real* workspace, const PackedGemmShape& shape) {
+  for (int64_t i = 0; i < shape.checks; ++i) {
+    if (workspace[shape.checks_begin + i] != 0) return false;
+  }
+  return true;
+}
+
 // What a task multiplies: tiles of rows from `first` to `end` and columns `n`, where a panel of B begins, to `end_n`.
 struct Share {
   int64_t first, end, n, end_n;
