@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benches.op import close, double, normal
+from benches.op import close, double, normal, random
 
 shapes = pytest.mark.shapes(
     {
@@ -23,6 +23,15 @@ shapes = pytest.mark.shapes(
 def test_dense(time_op: Any, shape: tuple[int, int, int]) -> None:
     rows, C, U = shape
     x, w, bias = normal(rows, C), normal(C, U), normal(U)
+    X, W, B = double(x, w, bias)
+    time_op("dense", [x, w, bias], close(X @ W + B, terms=C))
+
+
+@pytest.mark.shapes({"32x784x512": (32, 784, 512), "1024x784x512": (1024, 784, 512)}, small={"small": (16, 64, 256)})
+def test_dense_of_mostly_zeros(time_op: Any, shape: tuple[int, int, int]) -> None:
+    """A fifth of x is not 0, as of MNIST."""
+    rows, C, U = shape
+    x, w, bias = normal(rows, C) * (random.random((rows, C)) < 0.2).astype("f"), normal(C, U), normal(U)
     X, W, B = double(x, w, bias)
     time_op("dense", [x, w, bias], close(X @ W + B, terms=C))
 
