@@ -289,33 +289,31 @@ struct LinesOfB {
   }
 };
 
+// Whether they are finite; of a transposed B only where it is asked for, because that takes another look.
 template <typename Real>
-FASTNN_INLINE void pack_b(Real* to, const Real* b, const PackedGemmShape& shape, const LinesOfB& lines) {
+FASTNN_INLINE bool pack_b(Real* to, const Real* b, const PackedGemmShape& shape, const LinesOfB& lines) {
   constexpr int64_t panel = kTileColumns<Real>;
   const auto [first, end, k, length] = lines;
+  Finiteness<Real> seen;
   if (shape.b_transposed) {
     for (int64_t n = first; n < end; n += panel) {
       transpose(to + n * shape.K + k * panel, panel, b + n * shape.K + k, shape.K, end - n < panel ? end - n : panel, length);
     }
-    return;
+    for (int64_t n = first; n < end && shape.checks > 0; ++n) {
+      for_each_vector<Real>(
+          length, [&](int64_t i, auto lanes) __attribute__((always_inline)) { seen.see(lanes.load(b + n * shape.K + k + i)); });
+    }
+    return seen.of_all();
   }
   for (int64_t k = first; k < end; ++k) {
     for (int64_t n = 0; n < shape.N; n += panel) {
       for_each_vector<Real>(shape.N - n < panel ? shape.N - n : panel,
                             [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-                              lanes.store(to + n * shape.K + k * panel + i, lanes.load(b + k * shape.N + n + i));
+                              const Vec<Real> v = lanes.load(b + k * shape.N + n + i);
+                              seen.see(v);
+                              lanes.store(to + n * shape.K + k * panel + i, v);
                             });
     }
-  }
-}
-template <typename Real>
-FASTNN_INLINE bool are_finite(const Real* b, const PackedGemmShape& shape, const LinesOfB& lines) {
-  const int64_t line = shape.b_transposed ? shape.K : shape.N, length = shape.b_transposed ? lines.length : shape.N;
-  Finiteness<Real> seen;
-  for (int64_t i = lines.first; i < lines.end; ++i) {
-    const Real* const from = b + i * line + (shape.b_transposed ? lines.k : 0);
-    for_each_vector<Real>(length,
-                          [&](int64_t j, auto lanes) __attribute__((always_inline)) { seen.see(lanes.load(from + j)); });
   }
   return seen.of_all();
 }
@@ -327,8 +325,8 @@ void pack(Real* to, const Real* a, const Real* b, const PackedGemmShape& shape, 
   } else {
     task -= shape.a_tasks;
     const LinesOfB lines(shape, task);
-    pack_b(to + shape.b_begins, b, shape, lines);
-    if (shape.checks > 0) to[shape.checks_begin + task] = are_finite(b, shape, lines) ? 0 : 1;
+    const bool finite = pack_b(to + shape.b_begins, b, shape, lines);
+    if (shape.checks > 0) to[shape.checks_begin + task] = finite ? 0 : 1;
   }
 }
 
