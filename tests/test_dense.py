@@ -153,3 +153,24 @@ def test_zeros_times_what_is_not_finite_are_not_left_out(rows: int, op: str, bad
         with np.errstate(invalid="ignore"):
             np.testing.assert_array_equal(y, x @ w)
         assert (np.isnan(y) if k != 63 else ~np.isfinite(y)).sum() == rows
+
+
+@pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize(("rows", "left_out"), [(8, False), (16, True), (64, True), (128, True), (560, True)])
+def test_products_of_zeros_are_left_out_of_many_rows(rows: int, left_out: bool, isa: str) -> None:
+    """Which shows in the sign of a sum that is 0: -0 + 0 is 0."""
+    x, w, bias = np.zeros((rows, 420), "f"), np.ones((420, 330), "f"), np.full(330, -0.0, "f")
+    with forced(isa=isa, threads=1):
+        y = _core.execute("dense", [x, w, bias], {}, None)[0]
+    assert (np.signbit(y) == left_out).all() and not y.any()
+
+
+@pytest.mark.parametrize("isa", [isa for isa in _core.available_isas() if isa != "generic"])
+@pytest.mark.parametrize(("rows", "left_out"), [(8, False), (60, True), (560, True)])
+def test_products_of_zeros_are_left_out_of_gradients(rows: int, left_out: bool, isa: str) -> None:
+    """Sums begin with a number that rounds to -0, if it is rounded once."""
+    dy, w = np.zeros((rows, 420), "f"), np.ones((330, 420), "f")
+    dy[:, 0], w[:, 0] = 1e-30, -1e-30
+    with forced(isa=isa, threads=1):
+        dx = _core.execute("dense_backward_input", [dy, w], {}, None)[0]
+    assert (np.signbit(dx) == left_out).all() and not dx.any()

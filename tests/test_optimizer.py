@@ -352,3 +352,14 @@ def test_a_product_of_zeros_and_what_is_not_finite_is_not_left_out(op: str, stat
         *_, plain = _core.execute(op, [*head, p, *gradient], {}, None)
     np.testing.assert_array_equal(got, plain)
     assert np.isnan(got[:, 7]).sum() >= 24 and np.isfinite(np.delete(got, 7, 1)).all()
+
+
+@pytest.mark.parametrize("isa", [isa for isa in _core.available_isas() if isa != "generic"])
+@pytest.mark.parametrize(("rows", "left_out"), [(40, True), (128, True), (129, False)])
+def test_products_of_zeros_are_left_out_of_an_update(rows: int, left_out: bool, isa: str) -> None:
+    """Sums begin with a number that rounds to -0, if it is rounded once, and -0 - 0 is -0."""
+    x, dy, p = np.zeros((rows, 30), "f"), np.ones((rows, 200), "f"), np.full((30, 200), -0.0, "f")
+    x[0], dy[0] = 1e-30, -1e-30
+    with forced(isa=isa, threads=1):
+        updated = _core.execute("sgd_update", [np.array(0.1, "f"), None, p, None, x, dy], {"products": [0]}, None)[0]
+    assert (np.signbit(updated) != left_out).all() and not updated.any()

@@ -129,7 +129,7 @@ KernelStep multiply_step(const GemmKernels& kernels, bool is_double, int64_t tas
                          const GemmOptions& options) {
   shape.epilogue = options.epilogue;
   const bool plain = is_plain(options);
-  const auto& multiply = scratch > 0 ? (plain ? kernels.pack_multiply : kernels.pack_multiply_bias)
+  const auto& multiply = scratch > 0 ? (plain ? kernels.multiply_with_scratch : kernels.multiply_with_scratch_bias)
                                      : (plain ? kernels.multiply : kernels.multiply_bias);
   KernelStep step = kernel_step(multiply[is_double], tasks, shape, scratch);
   step.operands = {0, 1, 2};

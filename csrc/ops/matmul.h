@@ -87,16 +87,16 @@ struct PackedGemmShape {
 constexpr int64_t kPackedColumns = 32;  // the most that a register tile has
 constexpr int64_t kGap = 16;            // elements between packed rows of A, whose distance is then no power of two
 
-struct GemmKernels {                 // [0] for float, [1] for double
-  KernelFn multiply[2];              // C, A, B
-  KernelFn multiply_bias[2];         // C, A, B, bias or null, the epilogue's other or null
-  KernelFn pack_multiply[2];         // C, A, B: packs, or skips zeros
-  KernelFn pack_multiply_bias[2];    // C, A, B, bias or null, other or null
-  KernelFn pack[2];                  // workspace, A, B
-  KernelFn multiply_packed[2];       // C, workspace, A
-  KernelFn multiply_packed_bias[2];  // C, workspace, A, bias or null, other or null
-  KernelFn multiply_turned[2];       // C turned, workspace or null, A, B, other or null
-  KernelFn pack_b_multiply[2];       // C, or C turned, workspace or A, B
+struct GemmKernels {                       // [0] for float, [1] for double
+  KernelFn multiply[2];                    // C, A, B
+  KernelFn multiply_bias[2];               // C, A, B, bias or null, the epilogue's other or null
+  KernelFn multiply_with_scratch[2];       // C, A, B: packs, or skips zeros
+  KernelFn multiply_with_scratch_bias[2];  // C, A, B, bias or null, other or null
+  KernelFn pack[2];                        // workspace, A, B
+  KernelFn multiply_packed[2];             // C, workspace, A
+  KernelFn multiply_packed_bias[2];        // C, workspace, A, bias or null, other or null
+  KernelFn multiply_turned[2];             // C turned, workspace or null, A, B, other or null
+  KernelFn pack_b_multiply[2];             // C, or C turned, workspace or A, B
   int tile_rows, side_by_side_rows, tile_columns[2];
 };
 FASTNN_PER_ISA(GemmKernels, gemm_kernels)

@@ -172,9 +172,9 @@ FASTNN_INLINE bool copy_block(Real* to, int64_t width, const Real* b, int64_t N,
   return seen.of_all();
 }
 
-// The block without the products of zeros. Each row of A finds the few rows of B that it needs, kMarks k of some columns, in the first-level
-// cache, to which they are copied if they are not packed; what takes their place is fetched meanwhile. False, and nothing is done, where A
-// has few zeros.
+// The block without the products of zeros. Each row of A finds the few rows of B that it needs, kMarks k of some columns, in the
+// first-level cache, to which they are copied if they are not packed; what takes their place is fetched meanwhile. False, and nothing is
+// done, where A has few zeros.
 template <typename Real, Lies lies>
 __attribute__((noinline)) bool multiply_skipping(const Block<Real>& block, int64_t a_row, Scratch scratch, int64_t N,
                                                  int64_t K) {
@@ -220,12 +220,10 @@ __attribute__((noinline)) bool multiply_skipping(const Block<Real>& block, int64
           Vec<Real> sum[vectors];
           FASTNN_UNROLL
           for (int v = 0; v < vectors; ++v) sum[v] = load(at + v * lanes);
-          add_marked<Real, vectors>(
-              sum, marked, [&](int64_t i) __attribute__((always_inline)) { return numbers[i]; },
-              [&](int64_t i, int v) __attribute__((always_inline)) {
-                constexpr int in_panel = panel / lanes;
-                return load(b + (copies ? i * width + v * lanes : i * panel + v / in_panel * K * panel + v % in_panel * lanes));
-              });
+          add_marked<Real, vectors>(sum, marked, numbers, [&](int64_t i, int v) __attribute__((always_inline)) {
+            constexpr int in_panel = panel / lanes;
+            return load(b + (copies ? i * width + v * lanes : i * panel + v / in_panel * K * panel + v % in_panel * lanes));
+          });
           FASTNN_UNROLL
           for (int v = 0; v < vectors; ++v) store(at + v * lanes, sum[v]);
         }
@@ -277,25 +275,16 @@ FASTNN_INLINE void pack_a(Real* to, const Real* a, const PackedGemmShape& shape,
   }
 }
 
-// What a task packs of B: lines of memory, and k of each.
-struct LinesOfB {
-  int64_t first, end, k, length;
-  FASTNN_INLINE LinesOfB(const PackedGemmShape& shape, int64_t task) {
-    const int64_t parts = shape.b_transposed ? shape.b_parts : 1, part = task % parts;
-    const int64_t lines = shape.b_transposed ? shape.N : shape.K;
-    first = task / parts * shape.b_block;
-    end = first + shape.b_block < lines ? first + shape.b_block : lines;
-    k = shape.K * part / parts, length = shape.K * (part + 1) / parts - k;
-  }
-};
-
-// Whether they are finite; of a transposed B only where it is asked for, because that takes another look.
+// Whether what a task packs is finite; of a transposed B only where it is asked for, because that takes another look.
 template <typename Real>
-FASTNN_INLINE bool pack_b(Real* to, const Real* b, const PackedGemmShape& shape, const LinesOfB& lines) {
+FASTNN_INLINE bool pack_b(Real* to, const Real* b, const PackedGemmShape& shape, int64_t task) {
   constexpr int64_t panel = kTileColumns<Real>;
-  const auto [first, end, k, length] = lines;
+  const int64_t parts = shape.b_transposed ? shape.b_parts : 1, part = task % parts;
+  const int64_t first = task / parts * shape.b_block, lines = shape.b_transposed ? shape.N : shape.K;
+  const int64_t end = first + shape.b_block < lines ? first + shape.b_block : lines;
   Finiteness<Real> seen;
   if (shape.b_transposed) {
+    const int64_t k = shape.K * part / parts, length = shape.K * (part + 1) / parts - k;
     for (int64_t n = first; n < end; n += panel) {
       transpose(to + n * shape.K + k * panel, panel, b + n * shape.K + k, shape.K, end - n < panel ? end - n : panel, length);
     }
@@ -324,8 +313,7 @@ void pack(Real* to, const Real* a, const Real* b, const PackedGemmShape& shape, 
     pack_a(to, a, shape, task);
   } else {
     task -= shape.a_tasks;
-    const LinesOfB lines(shape, task);
-    const bool finite = pack_b(to + shape.b_begins, b, shape, lines);
+    const bool finite = pack_b(to + shape.b_begins, b, shape, task);
     if (shape.checks > 0) to[shape.checks_begin + task] = finite ? 0 : 1;
   }
 }
@@ -346,7 +334,7 @@ void multiply_packed_bias(Real* c, const Real* packed, const Real* a, const Real
   const Share share = share_of(shape, task);
   const int64_t first = first_row(shape, share), at = first * shape.N;
   const Real* const rows_of_a = shape.a_tasks == 0 ? a : packed;
-  if (shape.skips_zeros && is_finite(packed, shape)) {
+  if (shape.skips_zeros && b_is_finite(packed, shape)) {
     const int64_t rows = tile_heights(shape.M, shape.height).first_row(share.end) - first, columns = share.end_n - share.n;
     const Block<Real> block{c + at + share.n,
                             rows_of_a + first * shape.a_row,
@@ -433,10 +421,10 @@ FASTNN_INLINE void multiply_block(const Block<Real>& block, const StridedTiles<R
                                   const GemmShape& shape) {
   if constexpr (has_scratch) {
     if (shape.skips_zeros && multiply_skipping<Real, Lies::in_rows>(block, shape.K, scratch, shape.N, shape.K)) return;
-    if (shape.packs) return multiply_packing(block, scratch.as<Real>(), shape);
-    return multiply_ahead(block, shape);
+    shape.packs ? multiply_packing(block, scratch.as<Real>(), shape) : multiply_ahead(block, shape);
+  } else {
+    shape.piece > 0 ? multiply_ahead(block, shape) : multiply_in_place(block, tiles, shape);
   }
-  shape.piece > 0 ? multiply_ahead(block, shape) : multiply_in_place(block, tiles, shape);
 }
 
 template <typename Real, bool has_scratch>
@@ -480,12 +468,12 @@ void multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, cons
   multiply_task<Real, false>(c, a, b, bias, other, {}, shape, task);
 }
 template <typename Real>
-void pack_multiply(Real* c, const Real* a, const Real* b, Scratch scratch, const GemmShape& shape, int64_t task) {
+void multiply_with_scratch(Real* c, const Real* a, const Real* b, Scratch scratch, const GemmShape& shape, int64_t task) {
   multiply_task<Real, true>(c, a, b, nullptr, nullptr, scratch, shape, task);
 }
 template <typename Real>
-void pack_multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias, const Real* other, Scratch scratch,
-                        const GemmShape& shape, int64_t task) {
+void multiply_with_scratch_bias(Real* c, const Real* a, const Real* b, const Real* bias, const Real* other, Scratch scratch,
+                                const GemmShape& shape, int64_t task) {
   multiply_task<Real, true>(c, a, b, bias, other, scratch, shape, task);
 }
 
@@ -494,8 +482,8 @@ void pack_multiply_bias(Real* c, const Real* a, const Real* b, const Real* bias,
 const GemmKernels gemm_kernels = {
     {kernel<multiply<float>>, kernel<multiply<double>>},
     {kernel<multiply_bias<float>>, kernel<multiply_bias<double>>},
-    {kernel<pack_multiply<float>>, kernel<pack_multiply<double>>},
-    {kernel<pack_multiply_bias<float>>, kernel<pack_multiply_bias<double>>},
+    {kernel<multiply_with_scratch<float>>, kernel<multiply_with_scratch<double>>},
+    {kernel<multiply_with_scratch_bias<float>>, kernel<multiply_with_scratch_bias<double>>},
     {kernel<pack<float>>, kernel<pack<double>>},
     {kernel<multiply_packed<float>>, kernel<multiply_packed<double>>},
     {kernel<multiply_packed_bias<float>>, kernel<multiply_packed_bias<double>>},

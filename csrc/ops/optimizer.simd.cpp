@@ -371,11 +371,9 @@ __attribute__((noinline)) void sum_marked(const MarkedRows<Real>& tile, const Re
     }
     for (int64_t word = 0; word < words; ++word) {
       const Real *const numbers = tile.numbers + r * K + word * kMarks, *const rows_of_b = b + word * kMarks * panel;
-      add_marked<Real, vectors>(
-          sum, tile.marks[r][word], [&](int64_t i) __attribute__((always_inline)) { return numbers[i]; },
-          [&](int64_t i, int v) __attribute__((always_inline)) {
-            return load(rows_of_b + i * panel + v / kTileVectors * K * panel + v % kTileVectors * lanes);
-          });
+      add_marked<Real, vectors>(sum, tile.marks[r][word], numbers, [&](int64_t i, int v) __attribute__((always_inline)) {
+        return load(rows_of_b + i * panel + v / kTileVectors * K * panel + v % kTileVectors * lanes);
+      });
     }
     FASTNN_UNROLL
     for (int v = 0; v < vectors; ++v) part(corner + v * lanes, sum[v], AllLanes{});
@@ -471,7 +469,7 @@ void product(Buffers buffers, Scratch scratch, const ProductUpdateShape& shape, 
   const Real* const b = a + shape.product.b_begins;
   const auto part = update.part(shape.parameter, first, shape.update.places[shape.parameter] + first);
   const bool marks =
-      shape.product.K <= kMarkedSamples && N >= kMarkedPanels * kTileColumns<Real> && is_finite(a, shape.product);
+      shape.product.K <= kMarkedSamples && N >= kMarkedPanels * kTileColumns<Real> && b_is_finite(a, shape.product);
   if constexpr (Update::beside_products) {
     update_beside_products(gradient, a, b, marks, part, shape.product, tile, end);
   } else {

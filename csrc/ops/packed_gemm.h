@@ -24,7 +24,7 @@ FASTNN_INLINE void multiply_panel(const PackedTile<Real>& t, int64_t rows, int64
 
 // What the tasks that packed B have seen.
 template <typename Real>
-FASTNN_INLINE bool is_finite(const Real* workspace, const PackedGemmShape& shape) {
+FASTNN_INLINE bool b_is_finite(const Real* workspace, const PackedGemmShape& shape) {
   for (int64_t i = 0; i < shape.checks; ++i) {
     if (workspace[shape.checks_begin + i] != 0) return false;
   }

@@ -55,7 +55,8 @@ FASTNN_INLINE T forget(T value) {
 
 // The same object, of which the compiler has read nothing: what a loop leaves no register for is then read where it is used and not
 // kept on the stack. Results wait in the queue of stores, where a Zen 4 has 64 places and a vector of 64 bytes takes two; behind 24
-// of them 16 more stores fill it, and the next tile does not begin. (Tiles of 12 x 2 vectors: 57 cycles of a pause instead of 76, of 8 x 2 none instead of 60.)
+// of them 16 more stores fill it, and the next tile does not begin. (Tiles of 12 x 2 vectors: 57 cycles of a pause instead of 76, of 8 x
+// 2 none instead of 60.)
 template <typename T>
 FASTNN_INLINE const T& read_again(const T& object) {
   const T* p = &object;

@@ -20,12 +20,12 @@ FASTNN_INLINE uint64_t marks_of(const Real* numbers, int64_t count) {
 }
 FASTNN_INLINE int64_t count_of(uint64_t marks) { return __builtin_popcountll(marks); }
 
-// sum[v] += number(i) * vector v of row i of b, for each mark i; read(i, v) is that vector.
-template <typename Real, int vectors, typename Number, typename Read>
-FASTNN_INLINE void add_marked(Vec<Real> (&sum)[vectors], uint64_t marks, Number number, Read read) {
+// sum[v] += numbers[i] * vector v of row i of b, for each mark i; read(i, v) is that vector.
+template <typename Real, int vectors, typename Read>
+FASTNN_INLINE void add_marked(Vec<Real> (&sum)[vectors], uint64_t marks, const Real* numbers, Read read) {
   for (; marks != 0; marks &= marks - 1) {
     const int64_t i = __builtin_ctzll(marks);
-    const Vec<Real> factor = broadcast(number(i));
+    const Vec<Real> factor = broadcast(numbers[i]);
     FASTNN_UNROLL
     for (int v = 0; v < vectors; ++v) sum[v] = fma(factor, read(i, v), sum[v]);
   }
